@@ -1,0 +1,96 @@
+"""Lote: process large sets of images in batches, safely and fast.
+
+Two applications stand on one engine: colouring whole comics (`colorize_comic`, `BatchProcessor`)
+and scanning whole photo libraries (`batch_processing.photos`). Importing this package is light:
+each public name is loaded when it is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .classification import ImageClassifier, ImageType
+    from .colorize import JobResult, colorize_comic
+    from .config import BatchConfig, ConfigurationHandler
+    from .core import BatchProcessor, ImageQueue, ImageQueueItem, ProcessingState, StatusTracker
+    from .exceptions import (
+        BatchProcessingError,
+        ClassificationError,
+        ConfigurationError,
+        ImageProcessingError,
+        QueueError,
+        ResourceError,
+        ValidationError,
+        ZIPExtractionError,
+    )
+    from .logging_config import get_logger, setup_logging
+    from .memory import MemoryManager
+
+_HOME = {
+    "BatchConfig": "config",
+    "BatchProcessingError": "exceptions",
+    "BatchProcessor": "core",
+    "ClassificationError": "exceptions",
+    "ConfigurationError": "exceptions",
+    "ConfigurationHandler": "config",
+    "ImageClassifier": "classification",
+    "ImageProcessingError": "exceptions",
+    "ImageQueue": "core",
+    "ImageQueueItem": "core",
+    "ImageType": "classification",
+    "JobResult": "colorize",
+    "MemoryManager": "memory",
+    "ProcessingState": "core",
+    "QueueError": "exceptions",
+    "ResourceError": "exceptions",
+    "StatusTracker": "core",
+    "ValidationError": "exceptions",
+    "ZIPExtractionError": "exceptions",
+    "colorize_comic": "colorize",
+    "get_logger": "logging_config",
+    "setup_logging": "logging_config",
+}
+
+__all__ = [
+    "BatchConfig",
+    "BatchProcessingError",
+    "BatchProcessor",
+    "ClassificationError",
+    "ConfigurationError",
+    "ConfigurationHandler",
+    "ImageClassifier",
+    "ImageProcessingError",
+    "ImageQueue",
+    "ImageQueueItem",
+    "ImageType",
+    "JobResult",
+    "MemoryManager",
+    "ProcessingState",
+    "QueueError",
+    "ResourceError",
+    "StatusTracker",
+    "ValidationError",
+    "ZIPExtractionError",
+    "__version__",
+    "colorize_comic",
+    "get_logger",
+    "setup_logging",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

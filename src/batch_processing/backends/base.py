@@ -1,0 +1,130 @@
+"""The contract between Lote and whatever colours a page.
+
+A backend is a class that needs no arguments. It lives in a worker process: `load` and `prepare`
+are called once per job and process, `colour` once per page, all from one thread. It never sees the
+ledger, never chooses a file name and never writes outside the folder it is given.
+
+A backend MUST
+* give the same pixels for the same page, references, settings and version (`version` is part of
+  every page's fingerprint: change it whenever pixels change);
+* return an image of exactly the page's size;
+* call `progress(done, total)` at least every few seconds: it raises `Cancelled` when the page is
+  no longer wanted, and the backend lets it pass;
+* raise `ImageProcessingError` for a page it cannot colour, `ResourceError` when memory runs out.
+
+A backend MUST NOT read the clock, the network or environment variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..io.images import Page
+
+Progress = Callable[[int, int], None]
+Style = Literal["line", "line + shadow"]
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """What a person can set for one page. Plain values: travels between processes and into hashes."""
+
+    style: Style = "line + shadow"
+    seed: int = 0
+    num_inference_steps: int = 10
+    top_k: int = 3
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One coloured reference: where its bytes lie, and their SHA-256 in hex."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass
+class Layer:
+    """One layer of a layered document: RGBA, or L for a line layer, 8 bit, of the page's size."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    blend: Literal["normal", "multiply"] = "normal"
+
+
+@dataclass
+class Coloured:
+    """A coloured page.
+
+    `rgb` is (height, width, 3), 8 bit, sRGB unless the page kept an ICC profile of its own.
+    `confidence` in [0, 1] is the share of the page's area that the backend believes is right.
+    `details` is plain JSON data for the metadata and the report (palette, regions to review ...).
+    `layers` from the bottom up, where the backend can give an editable document.
+    """
+
+    rgb: NDArray[np.uint8]
+    confidence: float = 1.0
+    details: dict[str, Any] = field(default_factory=dict)
+    layers: list[Layer] = field(default_factory=list)
+
+
+class Backend(Protocol):
+    """See the module's text for what an implementer must do."""
+
+    name: str
+    version: str
+    needs_references: bool
+
+    def unavailable(self) -> str | None:
+        """Why this backend cannot run here, in one sentence that says what to do; None if it can.
+
+        Cheap: looks for packages, files and devices, and loads nothing."""
+        ...
+
+    def prepare(
+        self, references: Sequence[Reference], artefact: Path, settings: PageSettings, progress: Progress
+    ) -> None:
+        """Learn the job's references and write what was learned to the new file `artefact`.
+
+        Called once per set of references, in one worker; every worker of the job then loads the file.
+        The bytes written are a function of the references and the version alone.
+        An unreadable reference raises ImageProcessingError naming it."""
+        ...
+
+    def load(self, artefact: Path | None) -> None:
+        """Make ready to colour pages with what `prepare` wrote (None: without references)."""
+        ...
+
+    def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
+        """Colour one page. `hints` is a `.hints.json` or `.hints.png` file belonging to it."""
+        ...
+
+
+class NoopBackend:
+    """Gives each page back as it is: for trying the queue on a big book, and for tests of the engine."""
+
+    name = "noop"
+    version = "1"
+    needs_references = False
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def prepare(
+        self, references: Sequence[Reference], artefact: Path, settings: PageSettings, progress: Progress
+    ) -> None:
+        artefact.write_bytes(b"")
+
+    def load(self, artefact: Path | None) -> None:
+        pass
+
+    def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
+        progress(1, 1)
+        return Coloured(page.rgb)
