@@ -1,0 +1,136 @@
+"""How a database is opened: the one place that decides journal mode, transactions and migrations.
+
+Promises: a commit that returned is on disk (`synchronous=FULL`); a writer waits for its turn instead
+of failing; a schema is brought up to date in whole steps. Refuses nothing but what the database
+refuses. Does not make SQLite safe on a network file system: `Workspace` turns those away.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..exceptions import WorkspaceError
+
+# WAL can corrupt a database when it is reset while another process checkpoints; mended in 3.51.3.
+# https://sqlite.org/wal.html, "the WAL-reset bug"
+WAL_IS_SAFE_FROM = (3, 51, 3)
+# Longest wait for another process's commit before "database is locked". Commits take milliseconds;
+# a laptop that sleeps in the middle of one is the case that needs a whole minute.
+BUSY_TIMEOUT_S = 60.0
+
+_migrations = sa.MetaData()
+migration_table = sa.Table(
+    "migration",
+    _migrations,
+    sa.Column("room", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(80), primary_key=True),
+)
+
+Migration = tuple[str, Callable[[sa.Connection], None]]
+
+
+def journal_mode() -> str:
+    """The journal that is safe with the SQLite library linked here: "wal" or "truncate"."""
+    return "wal" if sqlite3.sqlite_version_info >= WAL_IS_SAFE_FROM else "truncate"
+
+
+class Database:
+    """A database behind an SQLAlchemy URL, or a file of SQLite behind a path.
+
+    `read()` and `write()` are its transactions. A write takes SQLite's write lock at once
+    (BEGIN IMMEDIATE): a transaction that begins as a reader and turns writer fails with
+    "database is locked" no matter how long it may wait.
+    """
+
+    def __init__(self, where: str | Path, *, journal: str | None = None) -> None:
+        """`where`: an SQLAlchemy URL, or the path of an SQLite file (its folder must exist).
+        `journal`: "wal" or "truncate" instead of what `journal_mode` says; used by tests."""
+        text = str(where)
+        self.url = (
+            sa.make_url(text)
+            if isinstance(where, str) and "://" in text
+            else sa.URL.create("sqlite", database=text)
+        )
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.journal = journal or journal_mode()
+        if self.is_sqlite:
+            self.engine = sa.create_engine(
+                self.url,
+                connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
+                poolclass=sa.pool.QueuePool if self.url.database != ":memory:" else sa.pool.StaticPool,
+            )
+            sa.event.listen(self.engine, "connect", self._on_connect)
+            sa.event.listen(self.engine, "begin", _on_begin)
+        else:
+            self.engine = sa.create_engine(self.url, pool_pre_ping=True)
+        self._writing = self.engine.execution_options(lote_write=True)
+
+    def _on_connect(self, connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA journal_mode={self.journal}")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A short transaction that only reads. Long ones stop every commit under the TRUNCATE journal."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that may write: committed when the block ends, undone when it raises."""
+        with self._writing.begin() as connection:
+            yield connection
+
+    def migrate(self, room: str, steps: Sequence[Migration]) -> None:
+        """Bring the tables of `room` up to date: each step not yet named in `migration` runs once,
+        in one transaction of its own. WorkspaceError if a newer Lote has been here."""
+        with self.write() as connection:
+            migration_table.create(connection, checkfirst=True)
+        known = {name for name, _ in steps}
+        with self.read() as connection:
+            done = set(
+                connection.scalars(sa.select(migration_table.c.name).where(migration_table.c.room == room))
+            )
+        if newer := done - known:
+            raise WorkspaceError(
+                f"{self.url.render_as_string()} was written by a newer Lote (it knows {sorted(newer)[0]}): "
+                "install that version, or choose another workspace."
+            )
+        for name, step in steps:
+            if name in done:
+                continue
+            with self.write() as connection:
+                if connection.scalar(
+                    sa.select(migration_table.c.name).where(
+                        migration_table.c.room == room, migration_table.c.name == name
+                    )
+                ):
+                    continue  # another process was faster
+                step(connection)
+                connection.execute(migration_table.insert().values(room=room, name=name))
+
+    def integrity_check(self) -> str:
+        """ "ok", or what SQLite's own check finds wrong. Other databases answer "ok" when they answer."""
+        with self.read() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("SELECT 1"))
+                return "ok"
+            return "; ".join(connection.scalars(sa.text("PRAGMA integrity_check")))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _on_begin(connection: sa.Connection) -> None:
+    # pysqlite's own transactions are switched off (isolation_level None): they begin too late.
+    immediate = connection.get_execution_options().get("lote_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
