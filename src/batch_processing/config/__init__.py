@@ -1,1 +1,34 @@
+"""Settings: what they are (`settings`), where they are written (`handler`), which one wins (`effective`).
 
+Promises that every wrong setting is named, at once and with its place, and that each value in force
+can say where it came from. Importing this door loads no pydantic; its names do, when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .effective import Effective, PageOptions, Settings
+    from .handler import ConfigurationHandler
+    from .settings import BatchConfig, parse_pages
+
+_HOME = {
+    "BatchConfig": "settings",
+    "ConfigurationHandler": "handler",
+    "Effective": "effective",
+    "PageOptions": "effective",
+    "Settings": "effective",
+    "parse_pages": "settings",
+}
+
+__all__ = ["BatchConfig", "ConfigurationHandler", "Effective", "PageOptions", "Settings", "parse_pages"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,5 @@
+"""The documented spelling of `batch_processing.config.handler`."""
+
+from .handler import ConfigurationHandler
+
+__all__ = ["ConfigurationHandler"]
