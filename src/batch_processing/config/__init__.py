@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .effective import Effective, PageOptions, Settings
+    from .effective import Effective, PageOptions, Settings, photo_settings
     from .handler import ConfigurationHandler
     from .settings import BatchConfig, parse_pages
 
@@ -21,9 +21,18 @@ _HOME = {
     "PageOptions": "effective",
     "Settings": "effective",
     "parse_pages": "settings",
+    "photo_settings": "effective",
 }
 
-__all__ = ["BatchConfig", "ConfigurationHandler", "Effective", "PageOptions", "Settings", "parse_pages"]
+__all__ = [
+    "BatchConfig",
+    "ConfigurationHandler",
+    "Effective",
+    "PageOptions",
+    "Settings",
+    "parse_pages",
+    "photo_settings",
+]
 
 
 def __getattr__(name: str) -> Any:

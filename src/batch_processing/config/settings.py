@@ -30,6 +30,7 @@ __all__ = [
     "SETTING_NAMES",
     "BatchConfig",
     "all_problems",
+    "built_in",
     "canonical_name",
     "check_values",
     "env_name",
@@ -243,6 +244,15 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f": did you mean {near[0]!r}?" if near else ""
 
 
+def built_in(name: str) -> Any:
+    """The value of the setting `name` that nobody set; None for the input and the output."""
+    return None if name in {"input_dir", "output_dir"} else _default(name)
+
+
+def _default(name: str) -> Any:
+    return _Values.model_fields[name].get_default(call_default_factory=True)
+
+
 def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """The right ones among `values` (by setting name, cleaned), and (name, problem) of the others."""
     try:
@@ -259,7 +269,7 @@ def parse_text(name: str, text: str) -> Any:
     """The value that `text`, from an environment variable or a flag, means for the setting `name`.
 
     Lists of paths are split at `os.pathsep`, other lists at commas. ValueError says what is wrong."""
-    default = _Values.model_fields[name].get_default(call_default_factory=True)
+    default = _default(name)
     if name == "reference_images":
         return [part for part in text.split(os.pathsep) if part]
     if name == "worker_memory":

@@ -1,0 +1,223 @@
+"""Which setting wins, and where it came from.
+
+From weakest to strongest: built-in, the file's `default`, the environment (`LOTE_*`), flags, the
+file's entry for the image. Promises an origin for every value in force: "built-in",
+"book.toml: default", "LOTE_SEED", "--seed", "book.toml: images/page_001.png".
+Relative paths in a file are meant from that file's folder, all others from the current one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ConfigurationError
+from ..logging_config import get_logger
+from .handler import ConfigurationHandler
+from .settings import (
+    FLAGS,
+    PAGE_FIELDS,
+    SETTING_NAMES,
+    BatchConfig,
+    all_problems,
+    built_in,
+    check_values,
+    env_name,
+    parse_text,
+    suggestion,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Effective", "PageOptions", "Settings", "photo_settings"]
+
+_logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Effective:
+    """A value in force, and where it was set."""
+
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What is in force for one page. `references` is None where the job's references serve."""
+
+    style: str
+    seed: int
+    num_inference_steps: int
+    top_k: int
+    references: tuple[str, ...] | None
+    priority: int
+    skip: bool
+
+
+class Settings:
+    """The layers of settings of one job, and what they come to for the job and for each of its images."""
+
+    def __init__(
+        self, flags: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, flag_origin: str = ""
+    ) -> None:
+        """`flags` by setting name (`num_inference_steps`); None and empty lists count as not given.
+
+        Text is understood as on the command line ("2G"). `environ` is the process's own when left out.
+        The file is the one that the setting `config_file` names. ConfigurationError names every wrong
+        flag and variable at once, and is raised for an unreadable file; what is wrong inside the file
+        is warned of."""
+        environ = os.environ if environ is None else environ
+        problems: list[str] = []
+        given = {name: value for name, value in flags.items() if value is not None and value not in ([], ())}
+        variables = {
+            name: environ[variable]
+            for name in BatchConfig.model_fields
+            if (variable := env_name(name)) in environ and environ[variable] != ""
+        }
+        _warn_of_unknown(environ)
+        env_layer = _layer(variables, {name: env_name(name) for name in variables}, problems)
+        flag_layer = _layer(given, {name: flag_origin or FLAGS.get(name, name) for name in given}, problems)
+        if problems:
+            raise ConfigurationError(all_problems(problems))
+
+        self._job = {name: Effective(built_in(name), "built-in") for name in SETTING_NAMES}
+        self._file = ConfigurationHandler()
+        config_file = {**env_layer, **flag_layer}.get("config_file")
+        if config_file is not None:
+            self._file.load_config_file(config_file.value)
+            self._job |= self._from_file(self._file.get_default_config(), "default")
+        self._job |= env_layer | flag_layer
+
+    @classmethod
+    def of(cls, config: BatchConfig) -> Settings:
+        """The settings of a `BatchConfig` made in code: what it sets counts like flags, its file as ever."""
+        given = {name: getattr(config, name) for name in config.model_fields_set}
+        return cls(given, {}, flag_origin="BatchConfig")
+
+    def effective(self, image: str | Path | None = None) -> dict[str, Effective]:
+        """Each setting in force for the job, or for this image of it, in the documented order."""
+        if image is None:
+            return {name: self._job[name] for name in BatchConfig.model_fields}
+        key = self._file.entry_for(image)
+        entry = {} if key is None else self._from_file(self._file.get_image_entry(key), f"images/{key}")
+        return self._job | entry
+
+    def batch_config(self) -> BatchConfig:
+        """The job's settings. ConfigurationError if the input or the output is not set anywhere."""
+        values = {name: effective.value for name, effective in self.effective().items()}
+        return BatchConfig(**{name: value for name, value in values.items() if value is not None})
+
+    def page(self, image: str | Path) -> PageOptions:
+        """What is in force for this image; any path whose end names it, best the one below the input."""
+        force = self.effective(image)
+        references = force["reference_images"]
+        own = references != self._job["reference_images"]
+        return PageOptions(
+            references=tuple(references.value) if own else None,
+            **{name: force[name].value for name in PAGE_FIELDS if name != "reference_images"},
+        )
+
+    def warn_unused(self, images: Iterable[str]) -> None:
+        """Warn of entries in the file that belong to none of these images."""
+        self._file.warn_unused(list(images))
+
+    def describe(self, image: str | Path | None = None) -> str:
+        """One line for each setting: its name, its value and, in brackets, where it was set."""
+        force = self.effective(image)
+        width = max(map(len, force))
+        return "\n".join(
+            f"{name:<{width}}  {_shown(effective.value)}  ({effective.origin})"
+            for name, effective in force.items()
+        )
+
+    def _from_file(self, values: Mapping[str, Any], place: str) -> dict[str, Effective]:
+        path = self._file.path
+        assert path is not None  # noqa: S101 - there are no values without a file
+        origin = f"{path.name}: {place}"
+        return {name: Effective(_below(path.parent, name, value), origin) for name, value in values.items()}
+
+
+def photo_settings(
+    flags: Mapping[str, Any], config_file: str | Path | None = None, environ: Mapping[str, str] | None = None
+) -> dict[str, Effective]:
+    """`root` (a path, or None) and `batch_size` (at least 1) of the photo application, with origins.
+
+    From weakest to strongest: built-in, the section `photos` of the file (or of `LOTE_CONFIG`),
+    `LOTE_ROOT` and `LOTE_BATCH_SIZE`, flags. ConfigurationError names every wrong value at once."""
+    environ = os.environ if environ is None else environ
+    force = {"root": Effective(None, "built-in"), "batch_size": Effective(100, "built-in")}
+    problems = []
+    if config_file := config_file or environ.get("LOTE_CONFIG"):
+        handler = ConfigurationHandler()
+        handler.load_config_file(config_file)
+        for name, value in handler.get_photo_config().items():
+            if name not in force:
+                hint = suggestion(name, force)
+                _logger.warning("%s: photos: unknown setting %r%s", config_file, name, hint)
+            elif name == "root" and isinstance(value, str):
+                folder = Path(config_file).parent / Path(value).expanduser()
+                force[name] = Effective(str(folder), f"{Path(config_file).name}: photos")
+            else:
+                force[name] = Effective(value, f"{Path(config_file).name}: photos")
+    for name in force:
+        if text := environ.get(f"LOTE_{name.upper()}"):
+            value = int(text) if name == "batch_size" and text.strip().isdecimal() else text
+            force[name] = Effective(value, f"LOTE_{name.upper()}")
+        if flags.get(name) is not None:
+            force[name] = Effective(flags[name], f"--{name.replace('_', '-')}")
+    root, size = force["root"], force["batch_size"]
+    if root.value is not None and (not isinstance(root.value, str | Path) or not str(root.value).strip()):
+        problems.append(f"{root.origin}: root must be the path of a folder, got {root.value!r}")
+    if not isinstance(size.value, int) or isinstance(size.value, bool) or size.value < 1:
+        problems.append(f"{size.origin}: batch_size must be a whole number of at least 1, got {size.value!r}")
+    if problems:
+        raise ConfigurationError(all_problems(problems))
+    return force
+
+
+def _layer(
+    values: Mapping[str, Any], origins: Mapping[str, str], problems: list[str]
+) -> dict[str, Effective]:
+    """One layer's values, checked; adds what is wrong with it to `problems`, each with its origin."""
+    understood = {}
+    for name, value in values.items():
+        try:
+            understood[name] = parse_text(name, value) if isinstance(value, str) else value
+        except ValueError as error:
+            problems.append(f"{origins[name]}: {error}")
+    good, wrong = check_values(understood)
+    problems += [f"{origins[name]}: {problem}" for name, problem in wrong]
+    return {name: Effective(value, origins[name]) for name, value in good.items()}
+
+
+def _warn_of_unknown(environ: Mapping[str, str]) -> None:
+    """Warn of a variable that is nearly one of ours: other programs' and our other variables are not."""
+    known = {env_name(name)[5:] for name in BatchConfig.model_fields}
+    for variable in environ:
+        name = variable.removeprefix("LOTE_")
+        if name != variable and name not in known and (near := get_close_matches(name, known, 1, 0.8)):
+            _logger.warning("Unknown environment variable %r: did you mean 'LOTE_%s'?", variable, near[0])
+
+
+def _below(folder: Path, name: str, value: Any) -> Any:
+    """A path written in a file, as seen from that file's folder."""
+    if name == "reference_images":
+        return [str(folder / Path(part).expanduser()) for part in value]
+    if name in {"input_dir", "output_dir", "hints"} and value is not None:
+        return str(folder / Path(value).expanduser())
+    return value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    return str(value)
