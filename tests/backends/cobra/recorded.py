@@ -1,0 +1,68 @@
+"""Reads the recorded inputs, weights and outputs of upstream's networks, and makes full-size weights.
+
+What each file holds is said in the README beside them; recipe R1 is described there too.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from shared_data import require_shared
+from torch import Tensor
+
+
+def vectors(name: str) -> dict[str, Tensor]:
+    """The tensors of `name`.safetensors."""
+    return load_file(require_shared("spec", "cobra", "vectors", f"{name}.safetensors"))
+
+
+def arrays(name: str) -> dict[str, np.ndarray]:
+    """The arrays of `name`.npz."""
+    with np.load(require_shared("spec", "cobra", "vectors", f"{name}.npz")) as file:
+        return {key: file[key] for key in file.files}
+
+
+def facts(name: str) -> dict[str, Any]:
+    """The content of `name`.json."""
+    read: dict[str, Any] = json.loads(require_shared("spec", "cobra", "vectors", f"{name}.json").read_text())
+    return read
+
+
+def random_tensor(key: str, shape: Iterable[int], base: int, *, integer: bool = False) -> Tensor:
+    """One full-size weight by recipe R1."""
+    shape = tuple(shape)
+    if integer:
+        return torch.zeros(shape, dtype=torch.int64)
+    seed = (zlib.crc32(key.encode()) + base) & 0x7FFFFFFF
+    n = torch.from_numpy(np.asarray(np.random.RandomState(seed).standard_normal(shape), dtype=np.float32))
+    if key.endswith("running_var"):
+        return 1 + 0.2 * n.abs()
+    if key.endswith("running_mean"):
+        return 0.1 * n
+    if key.endswith("scale_shift_table"):
+        return 0.2 * n
+    if n.ndim >= 2:
+        return n / float(np.sqrt(np.prod(shape[1:])))
+    if key.endswith("weight"):
+        return 1 + 0.1 * n
+    return 0.1 * n
+
+
+def random_state(shapes: Mapping[str, Iterable[int]], base: int) -> dict[str, Tensor]:
+    """All weights of a network by recipe R1, from its keys and shapes."""
+    return {
+        key: random_tensor(key, shape, base, integer=key.endswith("num_batches_tracked"))
+        for key, shape in shapes.items()
+    }
+
+
+def largest_difference(a: Tensor, b: Tensor) -> float:
+    """Largest absolute difference; shapes must agree."""
+    assert a.shape == b.shape
+    return float((a - b).abs().max())
