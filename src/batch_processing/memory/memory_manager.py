@@ -1,0 +1,5 @@
+"""The documented spelling of `batch_processing.memory.manager`."""
+
+from .manager import MemoryManager
+
+__all__ = ["MemoryManager"]
