@@ -1,0 +1,427 @@
+"""Names of outputs, atomic publishing, and the output archive.
+
+Promises
+* A file appears under its name whole or not at all: it is written beside its place, fsynced, renamed, and
+  the folder is fsynced by whoever groups the renames (`publish`, `fsync_dir`) or at once (`SaveFile`).
+* Two pages never share an output name, also where the file system ignores case or Unicode form, and every
+  name is at most 255 bytes long.
+* An output archive is a function of its members: fixed timestamps, given order, given names.
+* A full disk is a `ResourceError` that names the file, what it needs and what is free.
+
+Does not guarantee: durability on disks that lie about fsync; atomicity between file systems (part and
+target are always in one folder); names that Windows forbids.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Final
+from xml.parsers import expat
+
+from ..exceptions import ResourceError, ValidationError
+from .scan import SUPPORTED_IMAGE_FORMATS, iter_images
+
+__all__ = [
+    "METADATA_NAME",
+    "NameReservation",
+    "SaveFile",
+    "comic_info",
+    "create_output_path",
+    "create_output_zip",
+    "fsync_dir",
+    "handle_filename_collision",
+    "hash_file",
+    "metadata_json",
+    "part_path",
+    "publish",
+    "write_part",
+    "write_zip",
+]
+
+METADATA_NAME: Final = "processing_metadata.json"
+
+_NAME_MAX = 255  # bytes in one name: ext4, APFS and NTFS alike
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can hold
+_COMIC_INFO_LIMIT = 4 << 20  # bytes; real ones have some KB
+# Formats that do not get smaller: storing them is faster, and readers can seek in them.
+_COMPRESSED = SUPPORTED_IMAGE_FORMATS - {".bmp"} | {".zip", ".cbz", ".psd", ".ora"}
+
+
+# --- names -----------------------------------------------------------------------------------------------
+
+
+class NameReservation:
+    """Gives every page of a job its own output name; ask in page order, so that the same job gives the same.
+
+    `a/p1.tif` as png becomes `a/p1.png`; the next `p1.*` of that folder `a/p1_1.png`. Names that differ in
+    case or Unicode form only are taken for the same; a stem too long for 255 bytes is cut."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._files: set[str] = set()
+        self._folders: dict[str, str] = {}  # folded wish -> the folder given for it
+        for path in taken:
+            self._take(path)
+
+    def reserve(self, path: str, suffix: str | None = None) -> str:
+        """A free relative path (with `/`) for the page at the relative `path`; `suffix` with its dot."""
+        wish = PurePosixPath(path)
+        folder = ""
+        for part in wish.parts[:-1]:
+            folder = self._folder(f"{folder}{part}")
+        name = wish.name if suffix is None else wish.stem + suffix
+        chosen = next(
+            f"{folder}{candidate}"
+            for candidate in _candidates(name)
+            if _folded(f"{folder}{candidate}") not in self._files
+            and _folded(f"{folder}{candidate}/") not in self._folders
+        )
+        self._take(chosen)
+        return chosen
+
+    def _take(self, path: str) -> None:
+        self._files.add(_folded(path))
+        for parent in list(PurePosixPath(path).parents)[:-1]:
+            self._folders.setdefault(_folded(f"{parent}/"), f"{parent}/")
+
+    def _folder(self, wish: str) -> str:
+        """`wish/`, or another name where a file stands in the way."""
+        key = _folded(f"{wish}/")
+        if key not in self._folders:
+            parent, _, last = wish.rpartition("/")
+            prefix = f"{parent}/" if parent else ""
+            self._folders[key] = next(
+                f"{prefix}{candidate}/"
+                for candidate in _candidates(last, is_folder=True)
+                if _folded(prefix + candidate) not in self._files
+            )
+        return self._folders[key]
+
+
+def _candidates(name: str, *, is_folder: bool = False) -> Iterator[str]:
+    """`name`, then `<stem>_1<ext>`, `<stem>_2<ext>` ..., each at most 255 bytes long."""
+    stem, suffix = (name, "") if is_folder else (PurePosixPath(name).stem, PurePosixPath(name).suffix)
+    number = 0
+    while True:
+        tail = (f"_{number}" if number else "") + suffix
+        yield _cut(stem, _NAME_MAX - len(os.fsencode(tail))) + tail
+        number += 1
+
+
+def _cut(text: str, limit: int) -> str:
+    """The longest start of `text` that has at most `limit` bytes."""
+    while len(os.fsencode(text)) > limit:
+        text = text[: max(limit // 4, len(text) - max(1, (len(os.fsencode(text)) - limit) // 4))]
+    return text
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def create_output_path(
+    input_path: str | Path, output_dir: str | Path, suffix: str = "_colorized", prefix: str = ""
+) -> str:
+    """The absolute path `<output_dir>/<prefix><stem><suffix><ext>`; makes the folder.
+
+    ValidationError when the input does not exist or is not a file, or when a part holds a separator."""
+    source = Path(input_path)
+    if not source.exists():
+        raise ValidationError(f"The input {input_path} does not exist.")
+    if not source.is_file():
+        raise ValidationError(f"The input {input_path} is not a file.")
+    for part in (prefix, suffix):
+        if re.search(r"[/\\\0]", part):
+            raise ValidationError(f"A prefix or suffix cannot hold a path separator: {part!r}.")
+    folder = Path(os.path.abspath(output_dir))  # noqa: PTH100 - Path.absolute keeps `..`
+    folder.mkdir(parents=True, exist_ok=True)
+    tail = suffix + source.suffix
+    return str(folder / (_cut(prefix + source.stem, _NAME_MAX - len(os.fsencode(tail))) + tail))
+
+
+def handle_filename_collision(path: str | Path, overwrite: bool = False) -> str:
+    """`path`, or the first `<stem>_<n><ext>` that does not exist yet. Reserves nothing: see NameReservation."""
+    wanted = Path(path)
+    if overwrite or not os.path.lexists(wanted):
+        return str(path)
+    names = (wanted.with_name(name) for name in _candidates(wanted.name))
+    return str(next(candidate for candidate in names if not os.path.lexists(candidate)))
+
+
+# --- publishing ------------------------------------------------------------------------------------------
+
+
+def part_path(target: Path, token: str) -> Path:
+    """Where `target` is written before it is published: `.<name>.<token>.part` beside it.
+
+    Where that name would be too long, a digest stands for the target's name."""
+    name = f".{target.name}.{token}.part"
+    if len(os.fsencode(name)) > _NAME_MAX:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]}.{token}.part"
+    return target.with_name(name)
+
+
+def write_part(part: Path, content: bytes | Iterable[bytes] | Callable[[BinaryIO], object]) -> str:
+    """Write `part` (bytes, chunks, or a function that writes into the file), fsync it; its SHA-256 in hex.
+
+    Makes the folder. On any error the part is gone; a full disk is a ResourceError."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    needed = len(content) if isinstance(content, bytes) else None
+    with _removed_on_error(part, needed), part.open("w+b") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        elif callable(content):
+            content(file)
+        else:
+            for chunk in content:
+                file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)  # encoders seek back in what they write, so the hash is taken from the finished file
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(part: Path, target: Path) -> None:
+    """Rename the finished `part` to `target`, replacing it. Durable after `fsync_dir(target.parent)`."""
+    part.replace(target)
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make the renames in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hex. OSError when it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def SaveFile(path: Path) -> Iterator[BinaryIO]:  # noqa: N802 - reads as the thing it gives
+    """A binary file that appears at `path`, whole and durable, when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_path(path, secrets.token_hex(8))
+    with _removed_on_error(part, None):
+        with part.open("w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        publish(part, path)
+        fsync_dir(path.parent)
+
+
+@contextmanager
+def _removed_on_error(part: Path, needed: int | None) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as fault:
+        written = part.stat().st_size if part.exists() else 0
+        part.unlink(missing_ok=True)
+        if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            free = shutil.disk_usage(part.parent).free
+            need = f"{needed} bytes needed" if needed is not None else f"more than {written} bytes needed"
+            raise ResourceError(
+                f"Cannot write {part}: {fault.strerror} ({need}, {free} free). Free some space and run again."
+            ) from fault
+        raise
+
+
+# --- archives and metadata -------------------------------------------------------------------------------
+
+
+def write_zip(part: Path, members: Iterable[tuple[str, Path | bytes]], *, comment: bytes = b"") -> str:
+    """Write a ZIP with `members` (name, file or bytes) in the order given, fsync it; its SHA-256 in hex.
+
+    Compressed formats are stored, everything else deflated; every member is 0644, dated 1980-01-01.
+    ValidationError for a name that leaves the folder or comes twice; ResourceError when the disk is full."""
+
+    def write(file: BinaryIO) -> None:
+        seen: set[str] = set()
+        with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
+            archive.comment = comment
+            for name, content in members:
+                if not name or name.startswith("/") or ".." in name.split("/") or re.search(r"[\0\\]", name):
+                    raise ValidationError(f"{name!r} cannot be the name of a member of an archive.")
+                if _folded(name) in seen:
+                    raise ValidationError(f"Two members of an archive cannot both be called {name!r}.")
+                seen.add(_folded(name))
+                entry = zipfile.ZipInfo(name, _ZIP_DATE)
+                entry.create_system = 3  # Unix, on every system
+                entry.external_attr = (stat.S_IFREG | 0o644) << 16
+                stored = PurePosixPath(name).suffix.lower() in _COMPRESSED
+                entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+                entry.file_size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                with archive.open(entry, "w") as member:
+                    if isinstance(content, bytes):
+                        member.write(content)
+                    else:
+                        with content.open("rb") as source:
+                            shutil.copyfileobj(source, member, 1 << 20)
+
+    return write_part(part, write)
+
+
+def metadata_json(metadata: Mapping[str, Any]) -> bytes:
+    """Metadata as JSON: keys sorted, indented, UTF-8, one newline at the end."""
+    text = json.dumps(metadata, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode(
+        "utf-8", "backslashreplace"
+    )  # a file name that is no Unicode: \udcXX, valid JSON
+
+
+def create_output_zip(
+    output_dir: str | Path,
+    zip_name: str,
+    metadata: Mapping[str, Any] | None = None,
+    preserve_structure: bool = True,
+) -> str:
+    """Pack the images below `output_dir`, sorted, into a new ZIP there; returns its path.
+
+    `.zip` is appended if missing, and a free name taken. With metadata (an empty dict counts) the ZIP holds
+    a `processing_metadata.json` of its keys and `created_at`, `cobra_version`, `software`. Flat mode
+    (`preserve_structure=False`) renames twins to `page1_1.png`. ValidationError when there is no image."""
+    from .. import __version__
+
+    folder = Path(output_dir)
+    if re.search(r"[/\\\0]", zip_name) or zip_name in {"", ".", ".."}:
+        raise ValidationError(f"{zip_name!r} cannot be the name of an archive: give a plain file name.")
+    images = list(iter_images(folder, recursive=True))
+    if not images:
+        raise ValidationError(f"No images found in {output_dir}.")
+    target = Path(
+        handle_filename_collision(
+            folder / (zip_name if zip_name.lower().endswith(".zip") else f"{zip_name}.zip")
+        )
+    )
+    names = NameReservation([METADATA_NAME])
+    members: list[tuple[str, Path | bytes]] = []
+    for image in images:
+        relative = image.relative_to(folder).as_posix()
+        members.append((names.reserve(relative if preserve_structure else image.name), image))
+    if metadata is not None:
+        epoch = float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+        known = {
+            "created_at": datetime.fromtimestamp(epoch, UTC).isoformat(),
+            "cobra_version": __version__,
+            "software": f"Lote {__version__}",
+        }
+        members.append((METADATA_NAME, metadata_json({**known, **metadata})))
+    part = part_path(target, secrets.token_hex(8))
+    write_zip(part, members)
+    publish(part, target)
+    fsync_dir(folder)
+    return str(target)
+
+
+# Elements of ComicInfo 2.1 that its schema (a sequence) puts after BlackAndWhite.
+_AFTER_BLACK_AND_WHITE = frozenset(
+    [
+        "Manga",
+        "Characters",
+        "Teams",
+        "Locations",
+        "ScanInformation",
+        "StoryArc",
+        "StoryArcNumber",
+        "SeriesGroup",
+        "AgeRating",
+        "Pages",
+        "CommunityRating",
+        "MainCharacterOrTeam",
+        "Review",
+        "GTIN",
+    ]
+)
+
+
+def comic_info(xml: bytes) -> bytes:
+    """A ComicInfo.xml that says `No` in BlackAndWhite (added if missing); every other byte as it was.
+
+    ValidationError when it is not well-formed, not a ComicInfo, has a document type (nothing is ever expanded
+    or fetched), or more than 4 MiB."""
+    if len(xml) > _COMIC_INFO_LIMIT:
+        raise ValidationError(
+            f"ComicInfo.xml has {len(xml)} bytes, more than the limit of {_COMIC_INFO_LIMIT}."
+        )
+    declared = re.match(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']", xml)
+    if xml[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        encoding = "utf-16-le" if xml[:1] == b"\xff" else "utf-16-be"
+    else:
+        encoding = declared[1].decode() if declared else "utf-8"
+    try:
+        # Python's own encodings of bytes as text, not its others (zip, rot13 ...), which `decode` refuses.
+        text = xml.decode(encoding).encode("utf-8")
+        result = _without_black_and_white(text)
+        return result.decode("utf-8").encode(encoding)
+    except (expat.ExpatError, LookupError, UnicodeError) as fault:
+        raise ValidationError(f"ComicInfo.xml is damaged: {fault}.") from fault
+
+
+def _without_black_and_white(text: bytes) -> bytes:
+    parser = expat.ParserCreate("utf-8")  # whatever the declaration says: it has been decoded
+    replaced: list[tuple[int, int, bytes]] = []
+    state: dict[str, Any] = {"depth": 0, "before": None, "found": None}
+    element = b"<BlackAndWhite>No</BlackAndWhite>"
+
+    def tag_end(at: int) -> int:
+        tag = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>").match(text, at)
+        return tag.end() if tag else at  # always a match: expat has accepted it
+
+    def start(name: str, _attributes: object) -> None:
+        at = parser.CurrentByteIndex
+        if state["depth"] == 0:
+            if name != "ComicInfo":
+                raise ValidationError(f"ComicInfo.xml is no ComicInfo: its root is {name[:60]!r}.")
+            state["root"] = at
+        elif state["depth"] == 1:
+            if name == "BlackAndWhite":
+                state["found"] = at
+            elif name in _AFTER_BLACK_AND_WHITE and state["before"] is None:
+                state["before"] = at
+        state["depth"] += 1
+
+    def end(name: str) -> None:
+        state["depth"] -= 1
+        at = parser.CurrentByteIndex
+        if state["depth"] == 1 and name == "BlackAndWhite":
+            replaced.append((state["found"], tag_end(at), element))
+        elif state["depth"] == 0 and not replaced:
+            if state["before"] is not None:
+                at = state["before"]
+            elif at == state["root"]:  # <ComicInfo/>
+                close = tag_end(at)
+                opened = text[at:close].removesuffix(b">").rstrip().removesuffix(b"/")
+                replaced.append((at, close, opened + b">" + element + b"</ComicInfo>"))
+                return
+            indent = re.search(rb"\s*\Z", text[:at])
+            between = indent[0] if indent and state["before"] is not None else b""
+            replaced.append((at, at, element + between))
+
+    def refuse(*_: object) -> None:
+        raise ValidationError("ComicInfo.xml has a document type, which is not read.")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.StartDoctypeDeclHandler = refuse
+    parser.Parse(text, True)
+    for first, last, new in reversed(replaced):
+        text = text[:first] + new + text[last:]
+    return text
