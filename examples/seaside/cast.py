@@ -8,7 +8,7 @@ to 1 (profile); every head shape is known in both views and blended in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from math import cos, radians, sin
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +17,8 @@ import numpy as np
 from .ink import INK, PAPER, Canvas, Colour, Point, ellipse, envelope, points, spline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
     from .ink import Points
@@ -160,7 +162,6 @@ class Marks:
     mouth: Point = (0, 0)
     hand_near: Point = (0, 0)
     hand_far: Point = (0, 0)
-    extra: dict[str, Point] = field(default_factory=dict)
 
 
 def _blend(front: ArrayLike, side: ArrayLike, t: float) -> Points:
@@ -404,7 +405,7 @@ def _features(c: Canvas, f: Frame, pose: Pose, w: float, theta: float) -> None:
             )
         c.shape(f.all(opening), MOUTH if s > 40 else INK, w * 0.9)
         if s > 40:
-            tongue = ellipse((mx, 0.76 if mouth == "laugh" else 0.76), mw * 0.42, 0.075, start=180, end=360)
+            tongue = ellipse((mx, 0.76), mw * 0.42, 0.075, start=180, end=360)
             c.shape(f.all(tongue), TONGUE, w * 0.6)
     if s > 30 and pose.face in {"smile", "joy", "calm", "proud", "shock"}:
         for x, narrow in _eyes(theta):
@@ -523,11 +524,13 @@ def _hair(c: Canvas, f: Frame, who: Look, pose: Pose, w: float) -> None:
 
 
 def figure(
-    c: Canvas, who: Look, pose: Pose, at: Point, height: float, *, flip: bool = False, hips: bool = False
+    c: Canvas, who: Look, pose: Pose, at: Point, height: float, *, flip: bool = False, hips: bool = False,
+    held: Callable[[Marks], None] | None = None,
 ) -> Marks:
     """Draw the whole figure, `height` page pixels tall when it stands, and say where its hands and mouth are.
 
-    `at` is the page point of the ground under the hips, or of the hips themselves if `hips`."""
+    `at` is the page point of the ground under the hips, or of the hips themselves if `hips`.
+    `held` draws what the near arm goes around; it is called just before that arm."""
     scale = height / 7.5
     legs = {"near": pose.leg_near, "far": pose.leg_far}
     thigh, shin = 1.45 * who.leg_length, 1.4 * who.leg_length
@@ -574,8 +577,7 @@ def figure(
         thumb_side = 62 if k == "near" else -62
         chains = [[(wrist[k], 0.15), (palm, 0.23)]]
         if kind == "open":
-            for spread_by in (-26, -4, 18):
-                chains.append([(palm, 0.1), (_along(palm, angle + spread_by, 0.47), 0.085)])
+            chains += [[(palm, 0.1), (_along(palm, angle + a, 0.47), 0.085)] for a in (-26, -4, 18)]
             chains.append([(palm, 0.1), (_along(palm, angle + thumb_side, 0.36), 0.085)])
         elif kind == "rest":
             chains.append([(palm, 0.2), (_along(palm, angle + 8, 0.2), 0.15)])
@@ -616,10 +618,9 @@ def figure(
 
     def leg(k: str) -> None:
         a = legs[k]
-        if pose.turn < 0.3 and abs(a[1]) < 40:
-            aim, reach = (-38 if k == "near" else 38), 0.34
-        else:
-            aim, reach = a[1] + 88, 0.62
+        aim, reach = a[1] + 88, 0.62
+        if pose.turn < 0.3 and abs(a[1]) < 40:  # seen from the front: short, and turned out
+            aim, reach = -38.0 if k == "near" else 38.0, 0.34
         heel = _along(ankle[k], a[1], 0.05)
         toe = _along(_along(ankle[k], a[1], 0.1), aim, reach)
         if not who.coat:
@@ -803,6 +804,15 @@ def figure(
                     foot = beside((0, 0), x * half / 0.74, -0.14)
                     c.line(f.all([foot, beside(foot, 0, 0.15)]), w * 0.55)
 
+    def shade() -> None:
+        if scale < 26 or pose.behind:
+            return
+        r, right, down = shoulder["far"], 90 - pose.lean, -pose.lean
+        top = _along(_along(r, down, 0.45), right, 0.16)
+        foot = _along(_along((0, 0), right, half * 0.9 + 0.04), 180 - pose.lean, 0.45)
+        area = [top, foot, _along(foot, right, -0.2), _along(top, right, -0.12)]
+        c.hatch(f.all(area), angle=25, spacing=max(5, scale * 0.1), width=w * 0.5)
+
     def scarf() -> None:
         if not who.coat:
             c.shape(
@@ -874,12 +884,23 @@ def figure(
             w * 0.7,
         )
 
+    if not hips:  # what ties a figure to the ground: a few strokes of shadow
+        x, y = at
+        for i, (start, length) in enumerate(((-0.5, 2.6), (-1.1, 2.9), (-0.2, 1.7))):
+            side = -1 if flip else 1
+            c.flick(
+                [(x + side * start * scale, y + scale * 0.13 * (i - 0.4)), (x + side * (start + length) * scale, y + scale * 0.13 * (i - 0.3))],
+                w * 0.7,
+            )
     arm("far")
     leg("far")
     leg("near")
     torso()
+    shade()
     scarf()
     head(c, Frame(marks.head, scale, flip, pose.lean * 0.35 + pose.tilt), who, pose)
+    if held is not None:
+        held(marks)
     arm("near")
     return marks
 
@@ -1044,7 +1065,7 @@ def cat(
             c.fill(h.all(ellipse((x + 0.04, -0.19), 0.045, 0.06)), PAPER)
             if mood == "cross":
                 c.line(
-                    h.all([(x - 0.24, -0.32 - 0.12 * side), (x + 0.24, -0.32 + 0.12 * side)]),
+                    h.all([(x - 0.24, -0.32 + 0.12 * side), (x + 0.24, -0.32 - 0.12 * side)]),
                     w * 1.3,
                     taper=0.5,
                 )
@@ -1107,8 +1128,3 @@ def kite(
         (left, top, KITE_CREAM),
     ):
         c.shape(f.all(spline([corner_a, corner_b, middle], corners=(0, 1, 2))), colour, w)
-
-
-def with_face(pose: Pose, face: Expression, **changes: object) -> Pose:
-    """`pose` with another expression, and whatever else differs."""
-    return replace(pose, face=face, **changes)  # type: ignore[arg-type]  # the fields are checked by replace

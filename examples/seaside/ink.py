@@ -284,7 +284,7 @@ class Canvas:
         target[:] = np.round(target * (1 - cover) + np.asarray(self._value(colour)) * cover).astype(np.uint8)
 
     def paste(self, panel: Canvas, x: int, y: int, border: Points, width: float = 4) -> None:
-        """Lay `panel` on this sheet at (x, y), cut along `border` (page coordinates), and rule its frame."""
+        """Lay `panel` on this sheet at (x, y), cut along `border` (page coordinates), and rule its frame unless `width` is 0."""
         mask = np.zeros((panel.height * OVERSAMPLE, panel.width * OVERSAMPLE), np.uint8)
         cut = np.round((border - (x, y)) * (OVERSAMPLE << _SHIFT)).astype(np.int32)
         cv2.fillPoly(mask, [cut], 255, cv2.LINE_8, _SHIFT)
@@ -292,6 +292,8 @@ class Canvas:
         target = self.pixels[top : top + mask.shape[0], left : left + mask.shape[1]]
         inside = mask[: target.shape[0], : target.shape[1]] > 0
         target[inside] = panel.pixels[: target.shape[0], : target.shape[1]][inside]
+        if not width:
+            return
         ruled = np.round(border * (OVERSAMPLE << _SHIFT)).astype(np.int32)
         cv2.polylines(
             self.pixels, [ruled], True, self._value(INK), round(width * OVERSAMPLE), cv2.LINE_AA, _SHIFT

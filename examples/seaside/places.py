@@ -126,14 +126,16 @@ def tree(c: Canvas, x: float, y: float, size: float) -> None:
     c.shape(envelope(chains), LEAF, 2.5)
     for a, b, r in lumps[1:6]:
         c.line(ellipse((x + a * size, y + b * size), r * size * 0.6, r * size * 0.55, start=10, end=110), 1.7)
+    dark = ellipse((x + 0.55 * size, y - 1.15 * size), 0.36 * size, 0.3 * size)
+    c.hatch(dark, angle=50, spacing=max(5, size * 0.07), width=1.5)
 
 
 def window(c: Canvas, x: float, y: float, w: float, h: float, *, shutters: bool = True) -> None:
     if shutters:
-        for left in (x - w * 0.52, x + w * 1.02):
-            c.shape(box(left, y, w * 0.5, h), SHUTTER, 1.9)
+        for left in (x - w * 0.46, x + w * 1.02):
+            c.shape(box(left, y, w * 0.44, h), SHUTTER, 1.9)
             for k in range(1, 4):
-                c.line([(left + 3, y + h * k / 4), (left + w * 0.5 - 3, y + h * k / 4)], 1.3, taper=0.2)
+                c.line([(left + 3, y + h * k / 4), (left + w * 0.44 - 3, y + h * k / 4)], 1.3, taper=0.2)
     c.shape(box(x, y, w, h), GLASS, 2.1)
     c.line([(x + w / 2, y), (x + w / 2, y + h)], 1.7, taper=0)
     c.line([(x, y + h * 0.45), (x + w, y + h * 0.45)], 1.7, taper=0)
@@ -188,6 +190,8 @@ def house(
                 cx = x + w * (0.1 + 0.155 * k + 0.05 * row)
                 cy = y - h - rise * (1 - row)
                 c.line(spline([(cx, cy), (cx + w * 0.03, cy + rise * 0.1), (cx + w * 0.06, cy)]), 1.4)
+    if w > 120:  # the shadow of the eaves
+        c.hatch(box(x + 4, y - h + (w * 0.05 if gable else 1), w - 8, w * 0.06), angle=75, spacing=max(7, w * 0.03), width=1.4)
     storeys = max(1, round(h / (w * 0.75)))
     floor = h / storeys
     for level in range(storeys):
