@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..exceptions import WorkspaceError
+from ..exceptions import ResourceError, WorkspaceError
 
 # WAL can corrupt a database when it is reset while another process checkpoints; mended in 3.51.3.
 # https://sqlite.org/wal.html, "the WAL-reset bug"
@@ -81,14 +81,25 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A short transaction that only reads. Long ones stop every commit under the TRUNCATE journal."""
-        with self.engine.begin() as connection:
+        with self._faults(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that may write: committed when the block ends, undone when it raises."""
-        with self._writing.begin() as connection:
+        with self._faults(), self._writing.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """What the machine does to a database becomes one sentence (a full disk, a lost permission)."""
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            raise ResourceError(
+                f"The database {self.url.render_as_string()} cannot be used ({error.orig}): nothing that was "
+                "recorded is lost; free disk space or mend its permissions, and give the command again."
+            ) from error
 
     def migrate(self, room: str, steps: Sequence[Migration]) -> None:
         """Bring the tables of `room` up to date: each step not yet named in `migration` runs once,
@@ -102,7 +113,7 @@ class Database:
             )
         if newer := done - known:
             raise WorkspaceError(
-                f"{self.url.render_as_string()} was written by a newer Lote (it knows {sorted(newer)[0]}): "
+                f"{self.url.render_as_string()} was written by a newer Lote (it knows {min(newer)}): "
                 "install that version, or choose another workspace."
             )
         for name, step in steps:

@@ -16,7 +16,7 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import psutil
 
@@ -141,7 +141,7 @@ class KindLock:
             return None
         return who if process_alive(who) else None
 
-    def __enter__(self) -> KindLock:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -176,7 +176,7 @@ def file_system(path: Path) -> str:
     text = os.path.realpath(path)
     for mount in mounts:
         point = mount.mountpoint
-        inside = point == "/" or text == point or text.startswith(point.rstrip("/") + "/")
+        inside = point in ("/", text) or text.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
             best, kind = point, mount.fstype
     return kind

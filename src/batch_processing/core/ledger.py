@@ -1,0 +1,836 @@
+"""The ledger: the only truth about jobs and their items, and the only file with its SQL.
+
+Promises: every move of an item is one compare-and-set that touches one row and is fenced by the
+lease token; what a committed call returned survives any crash; counts are kept by triggers, so that
+asking costs the same at ten items and at a million. Wishes (`want`) may be written by anybody, states
+of jobs only by the process that holds the lock of their kind. Workers never see this file.
+
+    item:  pending -> processing -> completed | failed | cancelled
+           processing -> pending            (lease released or lost)
+           terminal   -> pending            (`retry`, or a new generation in `plan`)
+    job:   queued -> planning -> running <-> paused -> finishing -> done | failed | cancelled
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from ..exceptions import QueueError
+from .database import Database
+from .workspace import process_alive
+
+# The log keeps the newest of its rows: enough for a night of work, small enough to copy in a second.
+EVENTS_KEPT = 50_000
+CHUNK = 500
+
+TERMINAL = ("completed", "failed", "cancelled")
+STATES = ("pending", "processing", *TERMINAL)
+ACTIVE_JOB_STATES = ("queued", "planning", "running", "paused", "finishing")
+
+metadata = sa.MetaData()
+T = TypeVar("T")
+
+
+class FsText(sa.TypeDecorator[str]):
+    """A path as text. Names that are not UTF-8 (surrogateescape) are stored as their bytes."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
+        if value is not None:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return os.fsencode(value)
+        return value
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return os.fsdecode(value) if isinstance(value, bytes) else value
+
+
+job_table = sa.Table(
+    "job",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Column("output", FsText, nullable=False),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False, default=0),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("wanted", sa.Text, nullable=False, default="run"),
+    sa.Column("owner", sa.JSON),
+    sa.Column("generation", sa.Integer, nullable=False, default=0),
+    sa.Column("phase", sa.Text, nullable=False, default=""),
+    sa.Column("error", sa.Text),
+    sa.Column("result", sa.JSON, nullable=False, default=dict),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("submitted_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float),
+    sa.Column("finished_at", sa.Float),
+    sqlite_autoincrement=True,  # a number that a person has written down never means another job
+)
+source_table = sa.Table(
+    "source",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("job_id", sa.ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("key", FsText, nullable=False),
+    sa.Column("sort", FsText, nullable=False),
+    sa.Column("path", FsText, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.Text),
+    sa.Column("facts", sa.JSON),
+    sa.Column("role", sa.Text),
+    sa.UniqueConstraint("job_id", "key"),
+    sa.Index("source_order", "job_id", "sort"),
+)
+item_table = sa.Table(
+    "item",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("job_id", sa.ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("key", FsText, nullable=False),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False, default=0),
+    sa.Column("input_hash", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("work", sa.JSON, nullable=False),
+    sa.Column("cost", sa.Integer, nullable=False, default=0),
+    sa.Column("state", sa.Text, nullable=False, default="pending"),
+    sa.Column("token", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("deaths", sa.Integer, nullable=False, default=0),
+    sa.Column("output", FsText, nullable=False),
+    sa.Column("intent", sa.Text),
+    sa.Column("output_hash", sa.Text),
+    sa.Column("details", sa.JSON),
+    sa.Column("reused", sa.Boolean, nullable=False, default=False),
+    sa.Column("approved", sa.Boolean, nullable=False, default=False),
+    sa.Column("held", sa.Boolean, nullable=False, default=False),
+    sa.Column("forced", sa.Boolean, nullable=False, default=False),
+    sa.Column("started_at", sa.Float),
+    sa.Column("finished_at", sa.Float),
+    sa.Column("seconds", sa.Float),
+    sa.Column("error_type", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.UniqueConstraint("job_id", "key"),
+    sa.Index("item_claim", "job_id", "held", "state", sa.text("priority DESC"), "ordinal"),
+    sa.Index("item_order", "job_id", "ordinal"),
+    sa.Index("item_output", "output"),
+)
+tally_table = sa.Table(
+    "tally",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+)
+event_table = sa.Table(
+    "event",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("job_id", sa.Integer, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", FsText),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Index("event_job", "job_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+
+def _initial(connection: sa.Connection) -> None:
+    metadata.create_all(connection)
+    # What is held back (`--pages`) is counted apart from what is to be done.
+    add = (
+        "INSERT INTO tally VALUES (NEW.job_id, CASE WHEN NEW.held THEN 'held' ELSE NEW.state END, 1) "
+        "ON CONFLICT (job_id, state) DO UPDATE SET count = count + 1;"
+    )
+    remove = (
+        "UPDATE tally SET count = count - 1 WHERE job_id = OLD.job_id "
+        "AND state = CASE WHEN OLD.held THEN 'held' ELSE OLD.state END;"
+    )
+    for name, when, body in (
+        ("item_added", "INSERT", add),
+        ("item_moved", "UPDATE OF state, held", remove + add),
+        ("item_removed", "DELETE", remove),
+    ):
+        connection.exec_driver_sql(f"CREATE TRIGGER {name} AFTER {when} ON item BEGIN {body} END")
+
+
+MIGRATIONS = (("0001_initial", _initial),)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of `job`. `alive`: the process that runs or awaits it is there; where it is not, an
+    active `state` reads "interrupted" (but a job that was paused stays paused)."""
+
+    id: int
+    kind: str
+    inputs: list[str]
+    output: str
+    config: dict[str, Any]
+    priority: int
+    state: str
+    wanted: str
+    owner: dict[str, Any] | None
+    generation: int
+    phase: str
+    error: str | None
+    result: dict[str, Any]
+    created_at: float
+    submitted_at: float
+    started_at: float | None
+    finished_at: float | None
+    alive: bool
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something found in a job's inputs. `facts` (what examining it gave) is None until examined."""
+
+    key: str
+    sort: str
+    path: str
+    origin: str
+    identity: str
+    sha256: str | None = None
+    facts: dict[str, Any] | None = None
+    role: str | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True)
+class ItemSpec:
+    """What `plan` is told about an item: everything that decides its output is in `fingerprint`."""
+
+    key: str
+    ordinal: int
+    input_hash: str
+    fingerprint: str
+    work: dict[str, Any]
+    output: str
+    priority: int = 0
+    cost: int = 0
+    held: bool = False  # planned, but not to be done in this run
+    keep: bool = False  # completed and changed by somebody else since: not ours to redo
+    redo: bool = False  # completed, but its file is gone
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of `item`."""
+
+    id: int
+    job_id: int
+    key: str
+    ordinal: int
+    generation: int
+    priority: int
+    input_hash: str
+    fingerprint: str
+    work: dict[str, Any]
+    cost: int
+    state: str
+    token: str | None
+    attempts: int
+    deaths: int
+    output: str
+    intent: str | None
+    output_hash: str | None
+    details: dict[str, Any] | None
+    reused: bool
+    approved: bool
+    held: bool
+    forced: bool
+    started_at: float | None
+    finished_at: float | None
+    seconds: float | None
+    error_type: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """The end of one lease: `state` "completed" with hash and details, "failed" with the error,
+    "cancelled", or "pending" to give the item back (`died` when its worker died)."""
+
+    item_id: int
+    token: str
+    state: str
+    output_hash: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    error_type: str | None = None
+    error: str | None = None
+    died: bool = False
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of news. `kind`: "page" (an item settled), "note", "warning" or "state"."""
+
+    id: int
+    job_id: int
+    at: float
+    kind: str
+    key: str | None
+    data: dict[str, Any]
+
+
+def job_key(kind: str, inputs: Sequence[str], output: str) -> str:
+    """What makes two submissions the same job: kind, absolute inputs in order, absolute output."""
+    return hashlib.sha256(json.dumps([kind, list(inputs), output]).encode()).hexdigest()
+
+
+class Ledger:
+    """The ledger in the SQLite file at `path` (":memory:" for one that lives with the process)."""
+
+    def __init__(self, path: str | Path, *, journal: str | None = None) -> None:
+        self.database = Database(Path(path) if str(path) != ":memory:" else ":memory:", journal=journal)
+        self.database.migrate("ledger", MIGRATIONS)
+
+    def close(self) -> None:
+        self.database.close()
+
+    # -- jobs ---------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        output: str,
+        config: dict[str, Any],
+        *,
+        priority: int = 0,
+        owner: dict[str, Any] | None = None,
+    ) -> Job:
+        """Ask for a job to be run. The same (kind, inputs, output) is the same job number again.
+
+        A job that a living process runs or awaits stays as it is, whatever the new config says."""
+        key = job_key(kind, inputs, output)
+        now = time.time()
+        with self.database.write() as connection:
+            row = connection.execute(sa.select(job_table).where(job_table.c.key == key)).one_or_none()
+            if row is None:
+                number = connection.scalars(
+                    job_table.insert().returning(job_table.c.id).values(
+                        kind=kind, key=key, inputs=list(inputs), output=output, config=config, priority=priority,
+                        state="queued", wanted="run", owner=owner, created_at=now, submitted_at=now,
+                    )
+                ).one()  # fmt: skip
+            else:
+                number = row.id
+                if not (row.state in ACTIVE_JOB_STATES and row.owner and process_alive(row.owner)):
+                    connection.execute(
+                        job_table.update()
+                        .where(job_table.c.id == number)
+                        .values(
+                            config=config, priority=priority, state="queued", wanted="run", owner=owner,
+                            submitted_at=now, phase="", error=None, started_at=None, finished_at=None,
+                        )
+                    )  # fmt: skip
+        return self.job(number)
+
+    def job(self, number: int) -> Job:
+        """QueueError if there is no such job."""
+        with self.database.read() as connection:
+            row = connection.execute(sa.select(job_table).where(job_table.c.id == number)).one_or_none()
+        if row is None:
+            raise QueueError(
+                f"There is no job {number} in this workspace: `lote list` shows those there are."
+            )
+        return _job(row)
+
+    def jobs(self, kind: str | None = None) -> list[Job]:
+        """All jobs, oldest first."""
+        query = sa.select(job_table).order_by(job_table.c.id)
+        if kind:
+            query = query.where(job_table.c.kind == kind)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return [_job(row) for row in rows]
+
+    def current_job(self, kind: str) -> Job:
+        """The running job, else the one submitted last. QueueError when there is none."""
+        jobs = self.jobs(kind)
+        if not jobs:
+            raise QueueError("There is no job in this workspace yet: `lote colorize INPUT` makes one.")
+        running = [job for job in jobs if job.state in ("planning", "running", "paused", "finishing")]
+        return running[0] if running else max(jobs, key=lambda job: job.submitted_at)
+
+    def adopt(self, number: int, owner: dict[str, Any]) -> None:
+        """Make `owner` the process that runs or awaits the job."""
+        self._update_job(number, owner=owner, state="queued", wanted="run", error=None, finished_at=None)
+
+    def is_next(self, number: int) -> bool:
+        """Whether no other job of its kind that a living process awaits goes first."""
+        me = self.job(number)
+        return not any(
+            (-job.priority, job.submitted_at, job.id) < (-me.priority, me.submitted_at, me.id)
+            for job in self.jobs(me.kind)
+            if job.id != me.id and job.alive
+        )
+
+    def want(self, number: int, wish: str) -> None:
+        """Wish "run", "pause" or "cancel"; the process that runs the job makes it true."""
+        self._update_job(number, wanted=wish)
+
+    def wanted(self, number: int) -> str:
+        with self.database.read() as connection:
+            return str(connection.scalar(sa.select(job_table.c.wanted).where(job_table.c.id == number)))
+
+    def set_job(self, number: int, **values: Any) -> None:
+        """Write `state`, `phase`, `error`, `result`, `started_at`, `finished_at`, `generation`.
+        Only for the process that holds the lock; each change of state is an event."""
+        self._update_job(number, **values)
+
+    def _update_job(self, number: int, **values: Any) -> None:
+        with self.database.write() as connection:
+            connection.execute(job_table.update().where(job_table.c.id == number).values(**values))
+            if "state" in values:
+                _say(connection, number, "state", None, {"state": values["state"]})
+
+    def forget(self, number: int) -> None:
+        """Drop the job's rows; its files are the caller's business."""
+        with self.database.write() as connection:
+            for table in (item_table, source_table, event_table):
+                connection.execute(table.delete().where(table.c.job_id == number))
+            connection.execute(tally_table.delete().where(tally_table.c.job_id == number))
+            connection.execute(job_table.delete().where(job_table.c.id == number))
+
+    # -- sources ------------------------------------------------------------------------------------
+
+    def found(self, number: int, generation: int, sources: Iterable[Source]) -> None:
+        """Record what stands in the inputs. What was examined under the same identity stays examined."""
+        for chunk in chunks(sources, CHUNK):
+            rows = [
+                {
+                    "job_id": number, "generation": generation, "key": s.key, "sort": s.sort, "path": s.path,
+                    "origin": s.origin, "identity": s.identity, "sha256": s.sha256,
+                }
+                for s in chunk
+            ]  # fmt: skip
+            statement = upsert(source_table)
+            same = source_table.c.identity == statement.excluded.identity
+            statement = statement.on_conflict_do_update(
+                index_elements=["job_id", "key"],
+                set_={
+                    "facts": sa.case((same, source_table.c.facts), else_=sa.null()),
+                    "sha256": sa.case((same, source_table.c.sha256), else_=statement.excluded.sha256),
+                    "role": None,
+                    **{
+                        name: statement.excluded[name]
+                        for name in ("sort", "path", "origin", "identity", "generation")
+                    },
+                },
+            )
+            with self.database.write() as connection:
+                connection.execute(statement, rows)
+
+    def drop_old_sources(self, number: int, generation: int) -> None:
+        """Forget sources that this generation did not find."""
+        with self.database.write() as connection:
+            connection.execute(
+                source_table.delete().where(
+                    source_table.c.job_id == number, source_table.c.generation != generation
+                )
+            )
+
+    def sources(self, number: int, *, unexamined: bool = False, role: str | None = None) -> Iterator[Source]:
+        """The job's sources in natural order, read in short transactions."""
+        last: tuple[str, int] | None = None
+        while True:
+            query = (
+                sa.select(source_table)
+                .where(source_table.c.job_id == number)
+                .order_by(source_table.c.sort, source_table.c.id)
+                .limit(CHUNK)
+            )
+            if unexamined:
+                query = query.where(source_table.c.facts.is_(None))
+            if role is not None:
+                query = query.where(source_table.c.role == role)
+            if last is not None:
+                query = query.where(sa.tuple_(source_table.c.sort, source_table.c.id) > sa.tuple_(*last))
+            with self.database.read() as connection:
+                rows = connection.execute(query).all()
+            for row in rows:
+                yield Source(
+                    row.key,
+                    row.sort,
+                    row.path,
+                    row.origin,
+                    row.identity,
+                    row.sha256,
+                    row.facts,
+                    row.role,
+                    row.id,
+                )
+            if len(rows) < CHUNK:
+                return
+            last = (rows[-1].sort, rows[-1].id)
+
+    def examined(self, facts: Iterable[tuple[int, str | None, dict[str, Any]]]) -> None:
+        """Record (source id, sha256, facts) of sources that were looked at."""
+        with self.database.write() as connection:
+            for source_id, sha256, fact in facts:
+                connection.execute(
+                    source_table.update()
+                    .where(source_table.c.id == source_id)
+                    .values(sha256=sha256, facts=fact)
+                )
+
+    def assign(self, roles: Iterable[tuple[int, str]]) -> None:
+        """Record (source id, role): "page", "copy", "reference", "extra" or "left out"."""
+        for chunk in chunks(roles, CHUNK):
+            with self.database.write() as connection:
+                connection.execute(
+                    source_table.update().where(source_table.c.id == sa.bindparam("which")),
+                    [{"which": source_id, "role": role} for source_id, role in chunk],
+                )
+
+    # -- items --------------------------------------------------------------------------------------
+
+    def plan(self, number: int, generation: int, specs: Iterable[ItemSpec]) -> None:
+        """Bring the items of a job up to date with `specs`.
+
+        An item that was completed with the same fingerprint and output, or was approved, is reused; any
+        other begins anew as pending. What failed or was cancelled begins anew too, because it has no
+        output and somebody asked for it again."""
+        t = item_table
+        for chunk in chunks(specs, CHUNK):
+            with self.database.write() as connection:
+                known = {
+                    row.key: row
+                    for row in connection.execute(
+                        sa.select(
+                            t.c.key, t.c.id, t.c.fingerprint, t.c.output, t.c.state, t.c.approved
+                        ).where(t.c.job_id == number, t.c.key.in_([spec.key for spec in chunk]))
+                    )
+                }
+                fresh: list[dict[str, Any]] = []
+                for spec in chunk:
+                    values = {
+                        "ordinal": spec.ordinal, "generation": generation, "priority": spec.priority,
+                        "input_hash": spec.input_hash, "fingerprint": spec.fingerprint, "work": spec.work,
+                        "cost": spec.cost, "output": spec.output, "held": spec.held,
+                    }  # fmt: skip
+                    row = known.get(spec.key)
+                    if row is None:
+                        fresh.append({"job_id": number, "key": spec.key, "state": "pending", **values})
+                        continue
+                    same = (row.fingerprint, row.output) == (spec.fingerprint, spec.output)
+                    if row.state == "completed" and (spec.keep or ((same or row.approved) and not spec.redo)):
+                        values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
+                    elif not spec.held or row.state == "completed":
+                        values |= _BLANK
+                    connection.execute(t.update().where(t.c.id == row.id).values(**values))
+                if fresh:
+                    connection.execute(t.insert(), fresh)
+
+    def drop_old_items(self, number: int, generation: int) -> None:
+        """Forget items that this generation did not plan (their pages left the input)."""
+        with self.database.write() as connection:
+            connection.execute(
+                item_table.delete().where(
+                    item_table.c.job_id == number, item_table.c.generation != generation
+                )
+            )
+
+    def append(self, number: int, spec: ItemSpec) -> None:
+        """Add one item behind those there are. QueueError if the job has an item of that key."""
+        t = item_table
+        with self.database.write() as connection:
+            if connection.scalar(sa.select(t.c.id).where(t.c.job_id == number, t.c.key == spec.key)):
+                raise QueueError(f"Job {number} already has an image {spec.key!r}.")
+            last = connection.scalar(sa.select(sa.func.max(t.c.ordinal)).where(t.c.job_id == number))
+            connection.execute(
+                t.insert().values(
+                    job_id=number, key=spec.key, ordinal=(-1 if last is None else last) + 1, generation=0,
+                    priority=spec.priority, input_hash=spec.input_hash, fingerprint=spec.fingerprint,
+                    work=spec.work, cost=spec.cost, output=spec.output, state="pending",
+                )
+            )  # fmt: skip
+
+    def waiting(self, number: int, count: int | None = None) -> list[Item]:
+        """The first `count` pending items (all of them without one), in the order of `claim`."""
+        t = item_table
+        query = sa.select(t).where(t.c.job_id == number, t.c.state == "pending")
+        with self.database.read() as connection:
+            rows = connection.execute(query.order_by(t.c.priority.desc(), t.c.ordinal).limit(count)).all()
+        return [_item(row) for row in rows]
+
+    def drop_pending(self, number: int) -> None:
+        """Forget the items that nobody has begun."""
+        t = item_table
+        with self.database.write() as connection:
+            connection.execute(t.delete().where(t.c.job_id == number, t.c.state == "pending"))
+
+    def claim(self, number: int, count: int) -> list[Item]:
+        """Lease up to `count` pending items, highest priority first, then in order."""
+        t = item_table
+        if count < 1:
+            return []
+        with self.database.write() as connection:
+            rows = connection.execute(
+                sa.select(t)
+                .where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
+                .order_by(t.c.priority.desc(), t.c.ordinal)
+                .limit(count)
+            ).all()
+            claimed = []
+            now = time.time()
+            for row in rows:
+                token = secrets.token_hex(8)
+                connection.execute(
+                    t.update()
+                    .where(t.c.id == row.id, t.c.state == "pending")
+                    .values(state="processing", token=token, attempts=row.attempts + 1, started_at=now)
+                )
+                claimed.append(
+                    _item(row, state="processing", token=token, attempts=row.attempts + 1, started_at=now)
+                )
+        return claimed
+
+    def intend(self, intents: Iterable[Settlement]) -> set[int]:
+        """Record what completed items will be, before their parts are renamed.
+
+        Returns the ids that still hold their lease; only those may be published."""
+        t = item_table
+        holding = set()
+        with self.database.write() as connection:
+            for s in intents:
+                if connection.execute(
+                    t.update()
+                    .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
+                    .values(intent=s.output_hash, details=s.details, seconds=s.seconds)
+                ).rowcount:
+                    holding.add(s.item_id)
+        return holding
+
+    def settle(self, settlements: Iterable[Settlement]) -> set[int]:
+        """End leases, in one commit. Returns the ids that were settled: a late result of a lease
+        that was lost in the meantime touches nothing."""
+        t = item_table
+        settled = set()
+        now = time.time()
+        with self.database.write() as connection:
+            for s in settlements:
+                values: dict[str, Any] = {"state": s.state, "token": None, "intent": None}
+                if s.state == "pending":
+                    values["deaths"] = t.c.deaths + int(s.died)
+                else:
+                    values |= {
+                        "details": s.details, "seconds": s.seconds, "finished_at": now, "error_type": s.error_type,
+                        "error": s.error, "reused": False, "approved": False, "forced": False,
+                    }  # fmt: skip
+                    if s.output_hash is not None:
+                        values["output_hash"] = s.output_hash
+                row = connection.execute(
+                    t.update()
+                    .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
+                    .values(**values)
+                    .returning(t.c.job_id, t.c.key)
+                ).one_or_none()
+                if row is None:
+                    continue
+                settled.add(s.item_id)
+                if s.state != "pending":
+                    news = {"state": s.state, "seconds": round(s.seconds, 3), "error": s.error}
+                    _say(connection, row.job_id, "page", row.key, news)
+        return settled
+
+    def cancel_pending(self, number: int) -> int:
+        """Every item that is not ended becomes cancelled; leases are void. Returns how many."""
+        t = item_table
+        with self.database.write() as connection:
+            return connection.execute(
+                t.update()
+                .where(t.c.job_id == number, t.c.state.in_(("pending", "processing")))
+                .values(state="cancelled", token=None, intent=None, finished_at=time.time())
+            ).rowcount
+
+    def retry(self, number: int, *, keys: Sequence[str] | None = None, everything: bool = False) -> list[str]:
+        """Failed and cancelled items become pending again: all of them, those of `keys`, or, with
+        `everything`, the completed ones too. What a person approved is redone only when named.
+        Returns the keys."""
+        t = item_table
+        states = TERMINAL if everything or keys else ("failed", "cancelled")
+        query = sa.select(t.c.id, t.c.key).where(t.c.job_id == number, t.c.state.in_(states))
+        query = query.where(t.c.key.in_(keys)) if keys else query.where(t.c.approved.is_(False))
+        with self.database.write() as connection:
+            rows = connection.execute(query.order_by(t.c.ordinal)).all()
+            for row in rows:
+                connection.execute(t.update().where(t.c.id == row.id).values(**_BLANK, forced=True))
+        return [row.key for row in rows]
+
+    def approve(self, number: int, key: str, *, approved: bool = True) -> None:
+        """Mark a completed page as approved. QueueError if it is not completed."""
+        t = item_table
+        with self.database.write() as connection:
+            if not connection.execute(
+                t.update()
+                .where(t.c.job_id == number, t.c.key == key, t.c.state == "completed")
+                .values(approved=approved)
+            ).rowcount:
+                raise QueueError(
+                    f"Job {number} has no finished page {key}: `lote status {number}` shows its pages."
+                )
+
+    def reset(self, item_id: int) -> None:
+        """A completed item whose file is gone begins anew."""
+        with self.database.write() as connection:
+            connection.execute(item_table.update().where(item_table.c.id == item_id).values(**_BLANK))
+
+    def items(self, number: int, *, state: str | None = None) -> Iterator[Item]:
+        """The job's items in order, read in short transactions."""
+        t = item_table
+        last = -1
+        while True:
+            query = (
+                sa.select(t)
+                .where(t.c.job_id == number, t.c.ordinal > last)
+                .order_by(t.c.ordinal)
+                .limit(CHUNK)
+            )
+            if state is not None:
+                query = query.where(t.c.state == state)
+            with self.database.read() as connection:
+                rows = connection.execute(query).all()
+            yield from (_item(row) for row in rows)
+            if len(rows) < CHUNK:
+                return
+            last = rows[-1].ordinal
+
+    def item(self, number: int, key: str) -> Item | None:
+        with self.database.read() as connection:
+            row = connection.execute(
+                sa.select(item_table).where(item_table.c.job_id == number, item_table.c.key == key)
+            ).one_or_none()
+        return None if row is None else _item(row)
+
+    def owners_of(self, outputs: Sequence[str]) -> dict[str, Item]:
+        """For each of these output paths that an item of any job has: the item that wrote it last."""
+        t = item_table
+        with self.database.read() as connection:
+            rows = connection.execute(
+                sa.select(t).where(t.c.output.in_(outputs)).order_by(t.c.finished_at.asc().nulls_first())
+            ).all()
+        return {row.output: _item(row) for row in rows}
+
+    def counts(self, number: int) -> dict[str, int]:
+        """How many items are in each of the five states, what is held back left out; constant time."""
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(tally_table).where(tally_table.c.job_id == number)).all()
+        counts = dict.fromkeys(STATES, 0)
+        counts.update({row.state: row.count for row in rows if row.state in counts})
+        return counts
+
+    def reused(self, number: int) -> int:
+        """How many completed items were taken over from an earlier run."""
+        t = item_table
+        query = sa.select(sa.func.count()).where(
+            t.c.job_id == number, t.c.reused.is_(True), t.c.held.is_(False)
+        )
+        with self.database.read() as connection:
+            return connection.scalar(query) or 0
+
+    # -- events -------------------------------------------------------------------------------------
+
+    def say(self, number: int, kind: str, text: str, key: str | None = None) -> None:
+        """Add a "note" or a "warning" to the job's news."""
+        with self.database.write() as connection:
+            _say(connection, number, kind, key, {"text": text})
+
+    def events(self, number: int, after: int = 0, limit: int = 1000) -> list[Event]:
+        """The job's news since event `after`, oldest first."""
+        query = (
+            sa.select(event_table)
+            .where(event_table.c.job_id == number, event_table.c.id > after)
+            .order_by(event_table.c.id)
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return [Event(row.id, row.job_id, row.at, row.kind, row.key, row.data) for row in rows]
+
+    def warnings(self, number: int, since: float) -> list[Event]:
+        """The job's warnings from that moment on (seconds since the epoch)."""
+        query = (
+            sa.select(event_table)
+            .where(event_table.c.job_id == number, event_table.c.kind == "warning", event_table.c.at >= since)
+            .order_by(event_table.c.id)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return [Event(row.id, row.job_id, row.at, row.kind, row.key, row.data) for row in rows]
+
+    def last_event(self, number: int) -> int:
+        with self.database.read() as connection:
+            query = sa.select(sa.func.max(event_table.c.id)).where(event_table.c.job_id == number)
+            return connection.scalar(query) or 0
+
+
+# An item as it was before anybody worked on it. `deaths` starts anew: somebody changed something.
+# `output_hash` stays: it tells whether the file that stands there is ours to replace.
+_BLANK: dict[str, Any] = {
+    "state": "pending", "token": None, "intent": None, "details": None, "reused": False,
+    "approved": False, "attempts": 0, "deaths": 0, "started_at": None, "finished_at": None, "seconds": None,
+    "error_type": None, "error": None,
+}  # fmt: skip
+
+
+def _say(connection: sa.Connection, number: int, kind: str, key: str | None, data: dict[str, Any]) -> None:
+    row = event_table.insert().values(job_id=number, at=time.time(), kind=kind, key=key, data=data)
+    event_id: int = connection.scalars(row.returning(event_table.c.id)).one()
+    if event_id % 1000 == 0:
+        connection.execute(event_table.delete().where(event_table.c.id <= event_id - EVENTS_KEPT))
+
+
+def _job(row: sa.Row[Any]) -> Job:
+    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's names
+    del values["key"]
+    active = values["state"] in ACTIVE_JOB_STATES
+    alive = active and values["owner"] is not None and process_alive(values["owner"])
+    if active and not alive and values["state"] != "paused":
+        values["state"] = "interrupted"
+    return Job(**values, alive=alive)
+
+
+def _item(row: sa.Row[Any], **changes: Any) -> Item:
+    return Item(**{**row._mapping, **changes})  # noqa: SLF001
+
+
+def chunks(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`things` in lists of `size`, the last may be shorter (itertools.batched, from Python 3.12 on)."""
+    chunk: list[T] = []
+    for thing in things:
+        chunk.append(thing)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,293 @@
+"""What is known about the progress of work.
+
+`StatusTracker()` keeps the states of images in memory; `StatusTracker(ledger, job)` shows those of a
+job in the ledger. `JobNews` turns the ledger into what a front end shows: counts, rate, time to go,
+and each event once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .ledger import Event, Item, Job, Ledger
+
+# The rate is that of the last finished images: a night of work begins with small pages and ends with
+# large ones, and a person asks about what comes next.
+RATE_WINDOW = 50
+
+
+class ProcessingState(StrEnum):
+    """The five states of an image."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+_TERMINAL = (ProcessingState.COMPLETED, ProcessingState.FAILED, ProcessingState.CANCELLED)
+
+
+@dataclass
+class ProcessingStatus:
+    """The state of one image. Times are seconds since the epoch."""
+
+    id: str
+    state: ProcessingState = ProcessingState.PENDING
+    start_time: float | None = None
+    end_time: float | None = None
+    error_message: str | None = None
+    output_path: str | None = None
+
+    @property
+    def processing_time(self) -> float | None:
+        """Seconds from start to end, or to now while it runs; None before it starts."""
+        if self.start_time is None:
+            return None
+        return (self.end_time if self.end_time is not None else time.time()) - self.start_time
+
+    def is_terminal_state(self) -> bool:
+        return self.state in _TERMINAL
+
+
+@dataclass
+class StatusSummary:
+    """Counts of a batch. Times are seconds since the epoch."""
+
+    total: int = 0
+    pending: int = 0
+    processing: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    start_time: float | None = None
+    end_time: float | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is something, and nothing of it is pending or processing."""
+        return self.total > 0 and self.pending == 0 and self.processing == 0
+
+    @property
+    def success_rate(self) -> float:
+        """Completed images in percent of all; 0.0 when there are none."""
+        return 100.0 * self.completed / self.total if self.total else 0.0
+
+    @property
+    def elapsed_time(self) -> float | None:
+        """Seconds from the first start to the end, or to now; None before anything started."""
+        if self.start_time is None:
+            return None
+        return (self.end_time if self.end_time is not None else time.time()) - self.start_time
+
+
+def _state(value: ProcessingState | str) -> ProcessingState:
+    try:
+        return ProcessingState(value)
+    except ValueError:
+        names = ", ".join(state.value for state in ProcessingState)
+        raise ValueError(f"Invalid state {value!r}: must be one of {names}") from None
+
+
+class StatusTracker:
+    """The states of many images; O(1) per update, safe between threads.
+
+    pending -> processing -> completed, failed or cancelled; pending may end directly; what has ended
+    stays so (ValueError), but for `retry`. With a ledger the tracker only shows: the coordinator
+    changes states, and `update_status`, `add_image`, `retry` and `clear` belong to it."""
+
+    def __init__(self, ledger: Ledger | None = None, job: int | None = None) -> None:
+        self._ledger, self._job = ledger, job
+        self._lock = threading.RLock()
+        self._statuses: dict[str, ProcessingStatus] = {}
+        self._by_state: dict[ProcessingState, dict[str, None]] = {state: {} for state in ProcessingState}
+        self._start: float | None = None
+        self._end: float | None = None
+
+    def add_image(self, id: str) -> None:  # noqa: A002 - the documented name
+        """Begin to track an image, as pending. ValueError if it is tracked already."""
+        with self._lock:
+            if id in self._statuses:
+                raise ValueError(f"Image {id!r} is already being tracked")
+            self._statuses[id] = ProcessingStatus(id)
+            self._by_state[ProcessingState.PENDING][id] = None
+
+    def update_status(
+        self,
+        id: str,  # noqa: A002 - the documented name
+        state: ProcessingState | str,
+        error_message: str | None = None,
+        output_path: str | None = None,
+    ) -> None:
+        """Move an image to another state. KeyError if it is not tracked, ValueError for a state that
+        does not exist or a move that is not allowed."""
+        new = _state(state)
+        with self._lock:
+            status = self._tracked(id)
+            if status.is_terminal_state() and new is not status.state:
+                raise ValueError(
+                    f"Image {id!r} is {status.state.value} and cannot become {new.value}: retry it"
+                )
+            if new is ProcessingState.PENDING and status.state is ProcessingState.PROCESSING:
+                status.start_time = None  # its lease was given back
+            self._move(status, new)
+            now = time.time()
+            if new is ProcessingState.PROCESSING:
+                status.start_time = now
+                self._start = now if self._start is None else self._start
+            if new in _TERMINAL and status.end_time is None:
+                status.end_time = self._end = now
+            if error_message is not None:
+                status.error_message = error_message
+            if output_path is not None:
+                status.output_path = output_path
+
+    def retry(self, id: str) -> None:  # noqa: A002 - the documented name
+        """The one way back from a terminal state: the image is pending again."""
+        with self._lock:
+            status = self._tracked(id)
+            self._move(status, ProcessingState.PENDING)
+            status.start_time = status.end_time = status.error_message = status.output_path = None
+
+    def get_status(self, id: str) -> ProcessingStatus:  # noqa: A002 - the documented name
+        """A copy of one image's status. KeyError if it is not tracked."""
+        if self._ledger is not None and self._job is not None:
+            item = self._ledger.item(self._job, id)
+            if item is None:
+                raise KeyError(f"Image {id!r} is not being tracked")
+            return _status(item)
+        with self._lock:
+            return replace(self._tracked(id))
+
+    def get_all_statuses(self) -> dict[str, ProcessingStatus]:
+        """Copies of all statuses, by id."""
+        if self._ledger is not None and self._job is not None:
+            return {item.key: _status(item) for item in self._ledger.items(self._job)}
+        with self._lock:
+            return {key: replace(status) for key, status in self._statuses.items()}
+
+    def get_images_by_state(self, state: ProcessingState | str) -> list[str]:
+        """The ids of the images in that state."""
+        wanted = _state(state)
+        if self._ledger is not None and self._job is not None:
+            return [item.key for item in self._ledger.items(self._job, state=wanted.value)]
+        with self._lock:
+            return list(self._by_state[wanted])
+
+    def get_summary(self) -> StatusSummary:
+        if self._ledger is not None and self._job is not None:
+            counts = self._ledger.counts(self._job)
+            job = self._ledger.job(self._job)
+            return StatusSummary(
+                sum(counts.values()), **counts, start_time=job.started_at, end_time=job.finished_at
+            )
+        with self._lock:
+            counts = {state.value: len(ids) for state, ids in self._by_state.items()}
+            summary = StatusSummary(len(self._statuses), **counts, start_time=self._start)
+            if summary.is_complete:
+                summary.end_time = self._end
+            return summary
+
+    def clear(self) -> None:
+        """Track nothing any more."""
+        with self._lock:
+            self._statuses.clear()
+            for ids in self._by_state.values():
+                ids.clear()
+            self._start = self._end = None
+
+    def __len__(self) -> int:
+        if self._ledger is not None:
+            return self.get_summary().total
+        return len(self._statuses)
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        if self._ledger is not None and self._job is not None:
+            return isinstance(id, str) and self._ledger.item(self._job, id) is not None
+        return id in self._statuses
+
+    def _tracked(self, key: str) -> ProcessingStatus:
+        try:
+            return self._statuses[key]
+        except KeyError:
+            raise KeyError(f"Image {key!r} is not being tracked") from None
+
+    def _move(self, status: ProcessingStatus, new: ProcessingState) -> None:
+        del self._by_state[status.state][status.id]
+        self._by_state[new][status.id] = None
+        status.state = new
+
+
+def _status(item: Item) -> ProcessingStatus:
+    done = item.state == "completed"
+    return ProcessingStatus(
+        item.key,
+        ProcessingState(item.state),
+        item.started_at,
+        item.finished_at,
+        item.error,
+        item.output if done else None,
+    )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A job at one moment. `rate` in images per second, `eta` in seconds; None when not yet known."""
+
+    job: Job
+    counts: dict[str, int]
+    rate: float | None
+    eta: float | None
+    progress: float = 0.0  # images' worth of work in flight, from what tasks have reported
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        return self.counts["completed"] + self.counts["failed"] + self.counts["cancelled"]
+
+
+class JobNews:
+    """Follows one job in the ledger, from whichever process."""
+
+    def __init__(self, ledger: Ledger, number: int) -> None:
+        self._ledger, self._number = ledger, number
+        self._last = ledger.last_event(number)
+        self._finished: deque[float] = deque(maxlen=RATE_WINDOW)
+
+    def events(self) -> list[Event]:
+        """What has happened since the last call."""
+        events = self._ledger.events(self._number, self._last)
+        if events:
+            self._last = events[-1].id
+        self._finished.extend(
+            event.at for event in events if event.kind == "page" and event.data["state"] != "cancelled"
+        )
+        return events
+
+    def snapshot(self, in_flight: float = 0.0) -> Snapshot:
+        job = self._ledger.job(self._number)
+        counts = self._ledger.counts(self._number)
+        rate = self._rate(job)
+        left = counts["pending"] + counts["processing"] - in_flight
+        eta = left / rate if rate and job.state == "running" else None
+        return Snapshot(job, counts, rate, eta, in_flight)
+
+    def _rate(self, job: Job) -> float | None:
+        if not self._finished:
+            return None
+        if len(self._finished) < RATE_WINDOW:
+            since, images = job.started_at or self._finished[0], len(self._finished)
+        else:
+            since, images = self._finished[0], len(self._finished) - 1
+        until = time.time() if job.state == "running" else self._finished[-1]
+        return images / (until - since) if until > since else None

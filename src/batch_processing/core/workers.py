@@ -1,0 +1,384 @@
+"""Workers: isolated child processes that do one task at a time.
+
+Promises: a task that crashes, hangs, or eats all memory costs itself only; nothing a task does
+reaches stdout; a child whose parent is gone leaves at once. Refuses tasks that are not plain data.
+Does not promise that a task runs once: whoever submits it must fence the result (the lease token).
+
+`ProcessPoolExecutor` cannot do this: one killed child breaks every future it holds. Children are
+started as `python -m`, not forked and not through multiprocessing's spawn, which would import the
+caller's `__main__` again (a notebook has none that can be imported).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
+
+from ..exceptions import BatchProcessingError, Cancelled, ResourceError
+from ..logging_config import WorkerHandler, handle_record
+
+log = logging.getLogger(__name__)
+
+# A task that was told to stop and reports no step is killed after this long. Half a second is
+# what a person who pressed "cancel" takes for "at once".
+STOP_GRACE_S = 0.5
+# Children begin anew after this many tasks: fragmentation and leaks of image libraries stay bounded.
+TASKS_PER_CHILD = 500
+# Progress is news for a person, not a log: ten lines a second are enough.
+PROGRESS_INTERVAL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Task:
+    """`function` ("module:name") is called as `function(progress, **args)` in a worker.
+
+    `args` are plain values (str, int, float, bytes, bool, None, lists and dicts of them)."""
+
+    id: str
+    function: str
+    args: dict[str, Any] = field(default_factory=dict)
+    timeout_s: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task gave no value. `fatal`: no other task of this run can do better (the disk is full)."""
+
+    type: str
+    text: str
+    retryable: bool = False
+    fatal: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of a task: `value` (a dict of plain values), or `failure`; `died` if its worker did."""
+
+    id: str
+    value: dict[str, Any] | None
+    failure: Failure | None
+    seconds: float
+    died: bool = False
+
+
+class Pool(Protocol):
+    """Where tasks run. The only seam between the coordinator and the machines that work for it.
+
+    MUST give exactly one `Result` for each submitted task, unless closed before. MUST NOT block in
+    `submit` or `stop`. A task is never retried here: that is the coordinator's decision."""
+
+    slots: int
+
+    def submit(self, task: Task) -> None:
+        """Begin `task`. Only when fewer than `slots` are in flight."""
+        ...
+
+    def completed(self, timeout: float) -> list[Result]:
+        """What ended, waiting up to `timeout` seconds for the first."""
+        ...
+
+    def progress(self) -> dict[str, tuple[int, int]]:
+        """The last (done, total) reported by each task in flight."""
+        ...
+
+    def stop(self, task_ids: Sequence[str]) -> None:
+        """Ask tasks to end soon; each still gives its result, mostly a failure of type Cancelled."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything in flight, now."""
+        ...
+
+
+class _Child:
+    """One worker process, and the task it has."""
+
+    def __init__(self, memory_limit: int) -> None:
+        ours, theirs = socket.socketpair()
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        environment = os.environ | {
+            # One task, one core: the pool has as many children as there are cores to use.
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONFAULTHANDLER": "1",
+        }
+        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(memory_limit)]
+        try:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self.stderr,
+                # Its own group: Ctrl-C in the terminal is for the coordinator, who pauses safely.
+                process_group=0,
+            )
+        finally:
+            theirs.close()
+        self.connection = Connection(ours.detach())
+        self.task: Task | None = None
+        self.started = 0.0
+        self.deadline = 0.0
+        self.tasks_done = 0
+        self.progress: tuple[int, int] | None = None
+        self.stopping = False
+
+    def last_words(self) -> str:
+        self.stderr.seek(0, os.SEEK_END)
+        self.stderr.seek(max(0, self.stderr.tell() - 2000))
+        return self.stderr.read().decode(errors="replace").strip()
+
+    def end(self, *, kill: bool = False) -> int:
+        """Close the connection, which ends an idle child; `kill` does not wait for it to notice."""
+        self.connection.close()
+        if kill:
+            self.process.kill()
+        try:
+            code = self.process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self.stderr.close()
+        return code
+
+
+class LocalPool:
+    """A `Pool` of child processes on this machine.
+
+    `memory_limit` in bytes bounds each child's address space (0: none, for CUDA, which reserves
+    far more than it uses). Children start when they are first needed."""
+
+    def __init__(self, slots: int, *, memory_limit: int = 0) -> None:
+        self.slots = slots
+        self._memory_limit = memory_limit
+        self._idle: list[_Child] = []
+        self._busy: list[_Child] = []
+
+    def submit(self, task: Task) -> None:
+        if len(self._busy) >= self.slots:
+            raise RuntimeError("submit() while every slot is busy")
+        child = None
+        while self._idle and child is None:
+            child = self._idle.pop()
+            if child.process.poll() is not None:  # killed while it had nothing to do: nobody's loss
+                child.end()
+                child = None
+        child = child or _Child(self._memory_limit)
+        child.task, child.progress, child.stopping = task, None, False
+        child.started = time.monotonic()
+        child.deadline = child.started + task.timeout_s
+        self._busy.append(child)
+        with contextlib.suppress(OSError):  # it died while idle: `completed` will see and say so
+            child.connection.send(("task", task))
+
+    def completed(self, timeout: float) -> list[Result]:
+        results: list[Result] = []
+        until = time.monotonic() + timeout
+        while self._busy and not results:
+            now = time.monotonic()
+            nearest = min([until, *(child.deadline for child in self._busy)])
+            ready = wait([child.connection for child in self._busy], max(0.0, nearest - now))
+            for child in list(self._busy):
+                if child.connection in ready and (result := self._hear(child)):
+                    results.append(result)
+                elif child in self._busy and time.monotonic() > child.deadline:
+                    results.append(self._overdue(child))
+            if time.monotonic() >= until:
+                break
+        if not self._busy and not results:
+            time.sleep(max(0.0, until - time.monotonic()))
+        return results
+
+    def progress(self) -> dict[str, tuple[int, int]]:
+        return {child.task.id: child.progress for child in self._busy if child.task and child.progress}
+
+    def stop(self, task_ids: Sequence[str]) -> None:
+        for child in self._busy:
+            if child.task and child.task.id in task_ids and not child.stopping:
+                child.stopping = True
+                child.deadline = min(child.deadline, time.monotonic() + STOP_GRACE_S)
+                with contextlib.suppress(OSError):
+                    child.connection.send(("stop", child.task.id))
+
+    def close(self) -> None:
+        for child in self._busy:
+            child.end(kill=True)
+        for child in self._idle:
+            child.end()
+        self._busy, self._idle = [], []
+
+    def _hear(self, child: _Child) -> Result | None:
+        """Take what a child has sent; the task's result if that is among it."""
+        try:
+            while True:
+                kind, *rest = child.connection.recv()
+                if kind == "log":
+                    handle_record(rest[0])
+                elif kind == "progress":
+                    child.progress = (rest[0], rest[1])
+                else:
+                    return self._ended(child, *rest)
+                if not child.connection.poll():
+                    return None
+        except (EOFError, OSError):
+            return self._died(child)
+
+    def _ended(self, child: _Child, value: dict[str, Any] | None, failure: Failure | None) -> Result:
+        assert child.task is not None  # noqa: S101 - only busy children are heard
+        result = Result(child.task.id, value, failure, time.monotonic() - child.started)
+        self._busy.remove(child)
+        child.task = None
+        child.tasks_done += 1
+        if child.tasks_done >= TASKS_PER_CHILD or (failure and failure.type == "MemoryError"):
+            child.end()
+        else:
+            self._idle.append(child)
+        return result
+
+    def _overdue(self, child: _Child) -> Result:
+        assert child.task is not None  # noqa: S101
+        seconds = time.monotonic() - child.started
+        if child.stopping:
+            failure = Failure("Cancelled", "stopped because somebody asked for it")
+        else:
+            failure = Failure(
+                "TimeoutError", f"took longer than {child.task.timeout_s:.0f} s and was stopped"
+            )
+        task_id = child.task.id
+        self._busy.remove(child)
+        child.end(kill=True)
+        return Result(task_id, None, failure, seconds)
+
+    def _died(self, child: _Child) -> Result:
+        assert child.task is not None  # noqa: S101
+        seconds = time.monotonic() - child.started
+        task_id = child.task.id
+        self._busy.remove(child)
+        words = child.last_words()
+        code = child.end()
+        if words:
+            log.warning("worker %d left with %d; its last words: %s", child.process.pid, code, words)
+        if code < 0:
+            name = signal.Signals(-code).name
+            text = f"its worker process was ended by {name}"
+            if name == "SIGKILL":
+                text += ", probably because the machine ran out of memory"
+        else:
+            text = f"its worker process ended by itself with exit code {code}"
+        return Result(task_id, None, Failure("WorkerDied", text, retryable=True), seconds, died=True)
+
+
+# -- the child's side ---------------------------------------------------------------------------------
+
+
+class _Desk:
+    """What a running task sees of its parent."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self.stopped: set[str] = set()
+        self.current = ""
+        self._lock = threading.Lock()
+        self._last = 0.0
+
+    def listen(self) -> None:
+        """Runs in a thread: takes messages until the parent is gone, then leaves at once."""
+        while True:
+            try:
+                kind, what = self.connection.recv()
+            except (EOFError, OSError):
+                os._exit(0)
+            if kind == "task":
+                self.tasks.put(what)
+            else:
+                self.stopped.add(what)
+
+    def send(self, *message: Any) -> None:
+        with self._lock:
+            self.connection.send(message)
+
+    def progress(self, done: int, total: int) -> None:
+        if self.current in self.stopped:
+            raise Cancelled("stopped because somebody asked for it")
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_INTERVAL_S or done == total:
+            self._last = now
+            self.send("progress", done, total)
+
+
+def _run(task: Task, progress: Callable[[int, int], None]) -> tuple[dict[str, Any] | None, Failure | None]:
+    try:
+        module, name = task.function.split(":")
+        return getattr(import_module(module), name)(progress, **task.args), None
+    except BatchProcessingError as error:
+        fatal = isinstance(error, ResourceError) and disk_is_full(error)
+        return None, Failure(type(error).__name__, str(error), error.retryable, fatal)
+    except MemoryError:
+        return None, Failure("MemoryError", "needs more memory than a worker may use", retryable=True)
+    except OSError as error:
+        return None, Failure("OSError", str(error), retryable=True, fatal=disk_is_full(error))
+    except Exception as error:  # the border: whatever a task does, the item fails and the run goes on
+        log.exception("unexpected error in %s", task.function)
+        return None, Failure(type(error).__name__, f"unexpected {type(error).__name__}: {error}")
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether `error`, or what caused it, is a full disk or quota."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _limit_memory(limit: int) -> None:
+    import resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses RLIMIT_AS
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+def _serve(descriptor: int, memory_limit: int) -> None:
+    """The life of a child."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if memory_limit:
+        _limit_memory(memory_limit)
+    desk = _Desk(Connection(descriptor))
+    root = logging.getLogger()
+    root.addHandler(WorkerHandler(lambda record: desk.send("log", record)))
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+    threading.Thread(target=desk.listen, daemon=True).start()
+    while True:
+        task = desk.tasks.get()
+        desk.current = task.id
+        value, failure = _run(task, desk.progress)
+        desk.stopped.discard(task.id)
+        desk.send("end", value, failure)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,184 @@
+"""What a worker does with one page: examine it, learn references, colour it, bind the archive.
+
+Each function here is a task: it is called in an isolated child as `function(progress, **args)` with
+plain values and gives back a dict of plain values. None of them knows the ledger, and each writes
+only to the `part` it is given.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import ImageProcessingError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .backends.base import Backend, Progress
+    from .io.images import Page
+
+# The backend that this worker has made ready, and for what.
+_ready: tuple[tuple[str, str | None], Backend] | None = None
+
+
+def examine(progress: Progress, *, path: str, classify: bool) -> dict[str, Any]:
+    """Hash an image, read its header, and tell line art from coloured pages.
+
+    An image that cannot be read is no failure of the task: its facts hold "error"."""
+    from .io.images import probe
+    from .io.outputs import hash_file
+
+    facts: dict[str, Any] = {}
+    try:
+        sha256 = hash_file(Path(path))
+    except OSError as error:
+        return {"sha256": None, "facts": {"error": f"cannot be read: {error.strerror}"}}
+    try:
+        info = probe(Path(path))
+        facts |= {"format": info.format, "width": info.width, "height": info.height}
+        if classify:
+            from .classification import ImageClassifier
+
+            kind = ImageClassifier().classify(path)
+            facts |= {"kind": kind.type, "confidence": kind.confidence, "metrics": kind.metrics}
+    except ImageProcessingError as error:
+        facts["error"] = error.message
+    return {"sha256": sha256, "facts": facts}
+
+
+def learn(
+    progress: Progress,
+    *,
+    backend: str,
+    references: list[tuple[str, str]],
+    settings: dict[str, Any],
+    artefact: str,
+) -> dict[str, Any]:
+    """Have the backend learn references, (path, SHA-256) each, into the new file `artefact`."""
+    from .backends import create
+    from .backends.base import PageSettings, Reference
+    from .io.outputs import fsync_dir, publish
+
+    target = Path(artefact)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        create(backend).prepare(
+            [Reference(Path(path), sha256) for path, sha256 in references],
+            part,
+            PageSettings(**settings),
+            progress,
+        )
+        publish(part, target)
+        fsync_dir(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+    return {}
+
+
+def colour(
+    progress: Progress,
+    *,
+    source: str,
+    name: str,
+    part: str,
+    backend: str,
+    artefact: str | None,
+    settings: dict[str, Any],
+    hints: str | None,
+    format: str,  # noqa: A002 - the word the command line uses
+) -> dict[str, Any]:
+    """Colour the page at `source` into the file `part`. `name` is what people call the page."""
+    from .backends.base import PageSettings
+    from .io.images import decode, encode
+    from .io.outputs import write_part
+
+    try:
+        page = decode(Path(source))
+    except ImageProcessingError as error:
+        raise ImageProcessingError(name, error.message) from error
+    painter = _backend(backend, artefact)
+    try:
+        coloured = painter.colour(page, PageSettings(**settings), Path(hints) if hints else None, progress)
+    except ImageProcessingError as error:
+        raise ImageProcessingError(name, error.message) from error
+    pixels = _like_input(coloured.rgb, page, format)
+    write = partial(encode, pixels, format=format, dpi=page.dpi, icc=page.icc)
+    sha256 = write_part(Path(part), write)
+    details = {"confidence": round(coloured.confidence, 4), **coloured.details}
+    return {"sha256": sha256, "details": details}
+
+
+def _backend(name: str, artefact: str | None) -> Backend:
+    """The backend, with what it learned loaded; kept from page to page."""
+    global _ready  # noqa: PLW0603 - a worker has one backend for its life
+    if _ready is None or _ready[0] != (name, artefact):
+        from .backends import create
+
+        backend = _ready[1] if _ready is not None and _ready[0][0] == name else create(name)
+        backend.load(Path(artefact) if artefact else None)
+        _ready = ((name, artefact), backend)
+    return _ready[1]
+
+
+def _like_input(rgb: NDArray[np.uint8], page: Page, format: str) -> NDArray[Any]:  # noqa: A002
+    """16 bit again where the page had it and the format can hold it, line pixels exact."""
+    import numpy as np
+
+    if page.bit_depth != 16 or page.native is None or format not in ("png", "tif"):
+        return rgb
+    wide = rgb.astype(np.uint16) * 257
+    native = page.native if page.native.ndim == 3 else page.native[:, :, None]
+    untouched = (rgb == page.rgb).all(axis=2)
+    wide[untouched] = np.broadcast_to(native, wide.shape)[untouched]
+    return wide
+
+
+def bind(progress: Progress, *, part: str, listing: str) -> dict[str, Any]:
+    """Write a ZIP to `part`. `listing` is a file with one JSON array a line: [name, path]."""
+    from .io.outputs import write_zip
+
+    with Path(listing).open(encoding="utf-8") as file:
+        total = sum(1 for _ in file)
+
+    def members() -> Iterator[tuple[str, Path | bytes]]:
+        with Path(listing).open(encoding="utf-8") as file:
+            for done, line in enumerate(file):
+                name, path = json.loads(line)
+                progress(done, total)
+                yield name, Path(path)
+
+    return {"sha256": write_zip(Path(part), members()), "details": {}}
+
+
+def copy(progress: Progress, *, source: str, part: str) -> dict[str, Any]:
+    """Copy a file byte for byte."""
+    from .io.outputs import write_part
+
+    def write(target: Any) -> None:
+        with Path(source).open("rb") as file:
+            while chunk := file.read(1 << 20):
+                target.write(chunk)
+                progress(0, 1)
+
+    return {"sha256": write_part(Path(part), write), "details": {}}
+
+
+def fingerprint(**parts: Any) -> str:
+    """A digest of plain values: the same values, the same digest, in every process and release."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def matches(key: str, patterns: tuple[str, ...] | list[str]) -> bool:
+    """Whether a page's relative path, or its name alone, fits one of the glob patterns."""
+    name = key.rpartition("/")[2]
+    return any(fnmatch.fnmatch(key, pattern) or fnmatch.fnmatch(name, pattern) for pattern in patterns)
