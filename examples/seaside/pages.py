@@ -75,8 +75,17 @@ def page_1(s: Sheet) -> None:
         p.land(c, [(-10, 640), (200, 618), (480, 650), (800, 720), (1130, 700)], p.GRASS)
         for x, y in ((70, 760), (250, 860), (690, 800), (1000, 800), (1040, 870), (470, 740)):
             p.grass(c, x, y, 20)
-        lift = Pose(yaw=0.55, turn=0.5, tilt=-10, arm_near=(-38, 14), arm_far=(150, 168), hand_near="fist",
-                    hand_far="fist", wind=-0.5, face="joy")
+        lift = Pose(
+            yaw=0.55,
+            turn=0.5,
+            tilt=-10,
+            arm_near=(-38, 14),
+            arm_far=(150, 168),
+            hand_near="fist",
+            hand_far="fist",
+            wind=-0.5,
+            face="joy",
+        )
         hand = figure(c, MARA, lift, (330, 850), 480).hand_far
         cross = (hand[0] + 24, hand[1] - 118)
         wait = Pose(yaw=0.6, turn=0.6, arm_near=(30, 95), arm_far=(44, 98), hand_near="fist", hand_far="fist")
@@ -86,7 +95,9 @@ def page_1(s: Sheet) -> None:
         figure(c, MARA, lift, (330, 850), 480)  # again: her hand holds the kite, not the kite her hand
         c.shape(box(spool[0] - 22, spool[1] - 30, 28, 46), p.WOOD, 2.6)
         for k in range(4):
-            c.line([(spool[0] - 22, spool[1] - 18 + 8 * k), (spool[0] + 6, spool[1] - 20 + 8 * k)], 1.5, taper=0)
+            c.line(
+                [(spool[0] - 22, spool[1] - 18 + 8 * k), (spool[0] + 6, spool[1] - 20 + 8 * k)], 1.5, taper=0
+            )
         cat(c, (560, 866), 44, yaw=0.2)
         c.caption("SATURDAY,\nAFTER THE RAIN.", 26, 24, size=27)
     y, h = _TOP + 900 + _GUTTER, _HIGH - 900 - _GUTTER
@@ -107,7 +118,7 @@ def page_1(s: Sheet) -> None:
         kite(c, (215, 260), 122, angle=-18, tail=0.5, string=[(150, 420), (40, 700)])
         p.gull(c, 300, 90, 22)
         p.gull(c, 70, 330, 16)
-        c.sound("WHOOSH", (180, 600), 70, angle=-12)
+        c.sound("WHOOSH", (180, 600), 60, angle=-12)
 
 
 def page_2(s: Sheet) -> None:
@@ -117,11 +128,29 @@ def page_2(s: Sheet) -> None:
         p.cloud(c, 470, 150, 48)
         p.sea(c, 330, waves=6)
         p.land(c, [(-10, 430), (300, 400), (700, 440)], p.GRASS)
-        pull = Pose(lean=-18, yaw=0.5, tilt=-8, turn=0.6, arm_near=(112, 128), arm_far=(120, 132), leg_near=(20, 2),
-                    leg_far=(40, 24), hand_near="fist", hand_far="fist", face="grit")
+        pull = Pose(
+            lean=-18,
+            yaw=0.5,
+            tilt=-8,
+            turn=0.6,
+            arm_near=(112, 128),
+            arm_far=(120, 132),
+            leg_near=(20, 2),
+            leg_far=(40, 24),
+            hand_near="fist",
+            hand_far="fist",
+            face="grit",
+        )
         hand = figure(c, TOMO, pull, (230, 535), 385).hand_far
         c.line(spline([hand, (480, 150), (720, 10)]), 2.2, taper=0.1)
-        figure(c, MARA, Pose(yaw=0.5, tilt=-14, wind=0.6, face="worry", arm_near=(-30, -10)), (530, 540), 370, flip=True)
+        figure(
+            c,
+            MARA,
+            Pose(yaw=0.5, tilt=-14, wind=0.6, face="worry", arm_near=(-30, -10)),
+            (530, 540),
+            370,
+            flip=True,
+        )
         for x, at in ((60, 520), (390, 540), (330, 470)):
             p.grass(c, x, at, 18)
         c.balloon("IT'S PULLING\nHARD!", (180, 78), tail=(206, 172), size=28)
@@ -130,10 +159,15 @@ def page_2(s: Sheet) -> None:
         _burst(c, 220, 270, 160)
         c.line(spline([(-10, 560), (110, 390), (196, 292)]), 8, taper=0.3)
         c.line(spline([(244, 256), (330, 180), (470, 20)]), 8, taper=0.3)
-        for a, b in (((196, 292), (174, 246)), ((196, 292), (228, 316)), ((196, 292), (216, 262)), ((244, 256), (232, 216)),
-                     ((244, 256), (276, 282))):
+        for a, b in (
+            ((196, 292), (174, 246)),
+            ((196, 292), (228, 316)),
+            ((196, 292), (216, 262)),
+            ((244, 256), (232, 216)),
+            ((244, 256), (276, 282)),
+        ):
             c.flick(spline([a, ((a[0] + b[0]) / 2 + 6, (a[1] + b[1]) / 2), b]), 5)
-        c.sound("TWANG!", (222, 440), 100, angle=-14)
+        c.sound("TWANG!", (220, 440), 82, angle=-14)
     y = _TOP + 560 + _GUTTER
     with s.panel(_LEFT, y, _WIDE, 360) as c:
         p.sky(c)
@@ -186,7 +220,12 @@ def page_3(s: Sheet) -> None:
         _speed(c, 220, -10, 160)
         close = Pose(yaw=0.85, turn=0.85, lean=18, face="grit", wind=-0.9, arm_near=(-50, 30))
         bust(c, MARA, close, (330, 200), 130)
-    cut = [(_LEFT + left + slant + _GUTTER, y), (_RIGHT, y), (_RIGHT, y + h), (_LEFT + left - slant + _GUTTER, y + h)]
+    cut = [
+        (_LEFT + left + slant + _GUTTER, y),
+        (_RIGHT, y),
+        (_RIGHT, y + h),
+        (_LEFT + left - slant + _GUTTER, y + h),
+    ]
     with s.panel(_LEFT + left - slant, y, _WIDE - left + slant, h, cut) as c:
         p.sky(c)
         p.cloud(c, 230, 150, 34)
@@ -208,7 +247,9 @@ def page_3(s: Sheet) -> None:
         p.sea(c, 130, waves=12)
         p.boat(c, 640, 240, 30)
         p.wall(c, -10, 310, 900, 240)
-        show = Pose(behind=True, yaw=0, turn=0.2, arm_near=(-24, -8), arm_far=(140, 150), hand_far="open", wind=-0.4)
+        show = Pose(
+            behind=True, yaw=0, turn=0.2, arm_near=(-24, -8), arm_far=(140, 150), hand_far="open", wind=-0.4
+        )
         figure(c, MARA, show, (180, 540), 400)
         hips = Pose(behind=True, yaw=0, turn=0.2, arm_near=(-38, 40), arm_far=(38, -40))
         figure(c, TOMO, hips, (400, 546), 410)
@@ -228,7 +269,7 @@ def page_4(s: Sheet) -> None:
         p.sky(c)
         bust(c, TOMO, Pose(yaw=0.6, face="joy"), (180, 270), 112)
         bust(c, MARA, Pose(yaw=0.3, face="worry"), (480, 300), 112, flip=True)
-        c.balloon("SHORT CUT!", (420, 80), tail=(284, 196), size=32)
+        c.balloon("SHORT CUT!", (420, 80), tail=(306, 190), size=32)
     y, h = _TOP + 480 + _GUTTER, 640
     with s.panel(_LEFT, y, _WIDE, h) as c:
         p.bakery(c, 440)
@@ -257,12 +298,12 @@ def page_4(s: Sheet) -> None:
     with s.panel(_LEFT + third + _GUTTER, y, third, h) as c:
         c.fill(box(-5, -5, 500, 600), PAPER)
         _burst(c, 178, 230, 150)
-        c.sound("SNATCH!", (178, 225), 70, angle=-16)
+        c.sound("SNATCH!", (178, 225), 56, angle=-16)
     with s.panel(_LEFT + 2 * (third + _GUTTER), y, third, h) as c:
         p.sky(c)
         p.street(c, 330)
         p.house(c, -140, 345, 280, 270, p.WALL_ROSE, gable=False, shutters=False)
-        centre = cat(c, (205, 410), 46, "run", mood="happy")
+        centre = cat(c, (205, 434), 46, "run", mood="happy")
         p.loaf(c, centre[0] + 36, centre[1] + 50, 40)
 
 
@@ -295,12 +336,12 @@ def page_5(s: Sheet) -> None:
         c.tone(box(-5, 250, w + 10, 160), pitch=12, radius=1.9)
         bust(c, MARA, Pose(yaw=0.5, tilt=6, face="sad"), (180, 282), 108, flip=True)
         bust(c, TOMO, Pose(yaw=0.2, face="worry"), (465, 282), 102, flip=True)
-        c.balloon("WE'LL NEVER\nREACH IT.", (300, 68), tail=(228, 160), size=28)
+        c.balloon("WE'LL NEVER\nREACH IT.", (300, 68), tail=(238, 152), size=28)
     y = _TOP + 900 + 2 * _GUTTER
     with s.panel(x, y, w, _BOTTOM - y) as c:
         _burst(c, 300, 360, 300)
         cat(c, (250, 800), 150, yaw=0.25, mood="cross")
-        c.balloon("MRROW.", (490, 90), tail=(420, 200), size=36)
+        c.balloon("MRROW.", (450, 90), tail=(420, 196), size=36)
 
 
 def page_6(s: Sheet) -> None:
@@ -310,25 +351,33 @@ def page_6(s: Sheet) -> None:
         p.sky(c)
         p.cloud(c, 80, 860, 44)
         p.cloud(c, 330, 200, 44)
-        c.line([(210, -10), (400, 1010)], 1.8, taper=0)
         c.shape(box(190, -10, 40, 1030), p.WOOD, 2.8)
         for k in range(9):
             c.line([(192, 60 + 110 * k), (228, 52 + 110 * k)], 1.8)
         c.hatch(box(216, -5, 13, 1020), angle=0, spacing=12, width=1.4)
         cat(c, (252, 600), 66, "cling", angle=-84, mood="cross")
-        c.sound("SCRITCH", (330, 720), 60, angle=76)
+        c.sound("SCRITCH", (318, 740), 54, angle=76)
     x, w = _LEFT + narrow + _GUTTER, _WIDE - narrow - _GUTTER
     with s.panel(x, _TOP, w, 470) as c:
         p.sky(c)
         p.cloud(c, 620, 220, 36)
         p.sea(c, 330, waves=8)
         p.pier(c, 380, -40, 760)
-        call = Pose(yaw=0.4, tilt=-16, face="shock", arm_near=(-130, -165), arm_far=(130, 165), hand_near="open",
-                    hand_far="open", wind=-0.3, turn=0.3)
+        call = Pose(
+            yaw=0.4,
+            tilt=-16,
+            face="shock",
+            arm_near=(-130, -165),
+            arm_far=(38, 152),
+            hand_near="open",
+            hand_far="open",
+            wind=-0.3,
+            turn=0.3,
+        )
         figure(c, MARA, call, (200, 460), 330)
         fright = Pose(yaw=0.4, tilt=-14, face="shock", arm_near=(-40, 150), arm_far=(40, -150), turn=0.3)
         figure(c, TOMO, fright, (510, 462), 345, flip=True)
-        c.balloon("PIP!", (360, 80), tail=(272, 166), size=40, shout=True)
+        c.balloon("PIP!", (378, 92), tail=(268, 200), size=40, shout=True)
     with s.panel(x, _TOP + 470 + _GUTTER, w, 1000 - 470 - _GUTTER) as c:
         p.sky(c)
         p.cloud(c, 590, 430, 60)
@@ -365,12 +414,25 @@ def page_7(s: Sheet) -> None:
         kite(c, (690, 250), 190, angle=14, tail=0.5)
         cat(c, (438, 582), 86, "run", mood="happy", angle=-4)
         for k in range(8):
-            c.flick([(120 + 40 * k, 640 + 14 * (k % 3)), (60 + 44 * k, 760 + 20 * (k % 2))], 2.6)
-        reach = Pose(yaw=0.5, tilt=-20, turn=0.35, face="joy", arm_near=(-128, -170), arm_far=(128, 170),
-                     hand_near="open", hand_far="open", leg_near=(-16, -8), leg_far=(18, 10), wind=-0.5)
+            c.flick([(270 + 40 * k, 640 + 14 * (k % 3)), (215 + 44 * k, 745 + 20 * (k % 2))], 2.6)
+        reach = Pose(
+            yaw=0.5,
+            tilt=-20,
+            turn=0.35,
+            face="joy",
+            arm_near=(-128, -170),
+            arm_far=(128, 170),
+            hand_near="open",
+            hand_far="open",
+            leg_near=(-16, -8),
+            leg_far=(18, 10),
+            wind=-0.5,
+        )
         figure(c, MARA, reach, (300, 1560), 580)
-        figure(c, TOMO, replace(reach, arm_near=(-140, -160), arm_far=(110, 160)), (660, 1570), 600, flip=True)
-        c.sound("FWOOOSH", (770, 790), 120, angle=-8)
+        figure(
+            c, TOMO, replace(reach, arm_near=(-140, -160), arm_far=(110, 160)), (660, 1570), 600, flip=True
+        )
+        c.sound("FWOOOSH", (760, 760), 96, angle=-8)
         c.balloon("JUMP, PIP!", (190, 870), tail=(270, 985), size=34, shout=True)
     with s.panel(_RIGHT - 340, _BOTTOM - 380, 312, 352, frame=5) as c:
         c.fill(box(-5, -5, 400, 400), PAPER)
@@ -388,17 +450,19 @@ def page_8(s: Sheet) -> None:
         p.boat(c, 470, 380, 34)
 
         hug = Pose(yaw=0.4, face="joy", arm_near=(8, 88), arm_far=(-6, 20), hand_near="open", turn=0.3)
-        figure(c, MARA, hug, (200, 740), 620, held=lambda m: _lap(c, m.mouth[0] + 66, m.mouth[1] + 284))
-        c.balloon("WHO'S A BRAVE\nPIRATE?", (390, 84), tail=(300, 178), size=27)
+        figure(c, MARA, hug, (200, 740), 620, held=lambda m: _lap(c, m.mouth[0] + 84, m.mouth[1] + 222))
+        c.balloon("WHO'S A BRAVE\nPIRATE?", (376, 84), tail=(306, 190), size=26)
     with s.panel(_LEFT + half + _GUTTER, _TOP, half, 500) as c:
         p.sky(c)
         p.cloud(c, 110, 260, 40)
         p.land(c, [(-10, 420), (300, 400), (600, 430)], p.GRASS)
         kite(c, (120, 380), 96, angle=-24, tail=0.5)
-        tie = Pose(yaw=0.45, face="calm", arm_near=(24, 110), arm_far=(30, 118), hand_near="fist", hand_far="fist")
+        tie = Pose(
+            yaw=0.45, face="calm", arm_near=(24, 110), arm_far=(30, 118), hand_near="fist", hand_far="fist"
+        )
         marks = figure(c, TOMO, tie, (380, 740), 620, flip=True)
         c.line(spline([marks.hand_near, marks.hand_far, (150, 350), (120, 380)]), 2.6, taper=0.2)
-        c.balloon("DOUBLE KNOT,\nTHIS TIME.", (140, 84), tail=(286, 180), size=27)
+        c.balloon("DOUBLE KNOT,\nTHIS TIME.", (158, 80), tail=(276, 168), size=26)
     y = _TOP + 500 + _GUTTER
     h = _BOTTOM - y
     with s.panel(_LEFT, y, _WIDE, h) as c:
@@ -446,8 +510,8 @@ def cover(s: Sheet) -> None:
         figure(c, MARA, replace(RUN, face="joy", arm_far=(120, 150), hand_far="open"), (660, 1590), 720)
         figure(c, TOMO, replace(RUN_2, face="joy"), (270, 1600), 700)
         cat(c, (1010, 1650), 62, "run", mood="happy")
-        c.sound("THE RUNAWAY", (480, 120), 104, angle=-3, wave=0.06)
-        c.sound("KITE", (400, 290), 190, angle=-3, wave=0.06)
+        c.sound("THE RUNAWAY", (520, 124), 104, angle=-3, wave=0.06)
+        c.sound("KITE", (440, 300), 190, angle=-3, wave=0.06)
 
 
 def cast_sheet(s: Sheet) -> None:
@@ -458,9 +522,9 @@ def cast_sheet(s: Sheet) -> None:
     figure(c, TOMO, Pose(yaw=0, turn=0, behind=True), (740, 730), 430)
     figure(c, TOMO, Pose(yaw=0, turn=0), (1010, 730), 680)
     head(c, Frame((210, 960), 120), MARA, Pose(yaw=0.5, face="joy"))
-    head(c, Frame((1010, 970), 115), TOMO, Pose(yaw=0.5, face="joy"))
-    figure(c, MARA, RUN, (490, 1130), 340)
-    figure(c, TOMO, RUN_2, (770, 1130), 350)
+    head(c, Frame((1030, 990), 112), TOMO, Pose(yaw=0.5, face="joy"))
+    figure(c, MARA, RUN, (470, 1130), 320)
+    figure(c, TOMO, RUN_2, (730, 1130), 330)
     cat(c, (240, 1620), 92, "sit")
     cat(c, (690, 1600), 66, "walk")
     kite(c, (1010, 1310), 130, angle=12, tail=0.8)

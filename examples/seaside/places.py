@@ -190,8 +190,8 @@ def house(
                 cx = x + w * (0.1 + 0.155 * k + 0.05 * row)
                 cy = y - h - rise * (1 - row)
                 c.line(spline([(cx, cy), (cx + w * 0.03, cy + rise * 0.1), (cx + w * 0.06, cy)]), 1.4)
-    if w > 120:  # the shadow of the eaves
-        c.hatch(box(x + 4, y - h + (w * 0.05 if gable else 1), w - 8, w * 0.06), angle=75, spacing=max(7, w * 0.03), width=1.4)
+    if w > 120 and not gable:  # the shadow of the eaves
+        c.hatch(box(x + 4, y - h + 1, w - 8, w * 0.06), angle=75, spacing=max(7, w * 0.03), width=1.4)
     storeys = max(1, round(h / (w * 0.75)))
     floor = h / storeys
     for level in range(storeys):
@@ -318,9 +318,10 @@ def street(c: Canvas, top: float) -> None:
     c.fill(box(-10, top, c.width + 20, c.height), ROAD)
     c.line([(-10, top), (c.width + 10, top)], 2.2, taper=0)
     c.line([(-10, top + 16), (c.width + 10, top + 16)], 1.8, taper=0)
-    for i in range(18):
+    room = c.height - top - 50
+    for i in range(int(min(18, room / 9))):
         depth = (i * 0.618034) % 1
-        y = top + 34 + depth * max(10, c.height - top - 50)
+        y = top + 34 + depth * room
         x = c.width * ((i * 0.754878 + 0.1) % 1)
         r = 9 + 15 * depth
         c.line(ellipse((x, y), r, r * 0.42, start=10, end=300), 1.5)
