@@ -108,7 +108,7 @@ class Page:
 
     `rgb` is (height, width, 3), 8 bit, upright and opaque. `gray`: the file holds no colour (its layout is
     gray or bilevel, or every colour of its palette is gray), so the three channels are equal.
-    `bit_depth` is 1, 8 or 16, the file's own. `native`, for 16-bit files only, holds the samples unrounded:
+    `bit_depth` is 1, 8 or 16, the file's own. `native`, for 16-bit files at full size only, holds the samples unrounded:
     uint16, (height, width) for gray and (height, width, 3) for RGB. `icc` is the profile that `rgb` and
     `native` are in: the file's own for RGB, sRGB for gray and CMYK, None for untagged RGB."""
 
@@ -138,7 +138,8 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
 
     With `max_side` (pixels) a picture that is larger comes back shrunk to that longest side, at 8 bit:
     for looking at it, not for colouring it. JPEG files are then decoded at 1/2, 1/4 or 1/8."""
-    with _opened(path) as (im, kind):
+    with _opened(path) as (opened, kind):
+        im = opened
         orientation, dpi = _orientation_and_dpi(im, kind)
         if orientation >= 5:
             dpi = dpi and (dpi[1], dpi[0])
@@ -152,8 +153,10 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
                 im.draft(None, target)
             with _size_already_checked(im.size):
                 im.load()
+            if target and im.mode in {"L", "RGB", "CMYK"} and "transparency" not in im.info:
+                im = im.resize(target, Image.Resampling.BOX)  # early: all that follows is then cheap
             native = None
-            if depth == 16:
+            if depth == 16 and (not target or im.mode.startswith("I")):
                 native = _native(im, path)
                 if native is None:
                     depth = 8  # 16-bit layouts that only Pillow reads, and only at 8 bit
@@ -163,7 +166,7 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
             raise
         except _FAULTS as fault:
             raise ImageProcessingError(path, _damaged(fault)) from fault
-    if target:
+    if target and rgb.shape[1::-1] != target:
         native = None
         rgb = np.asarray(Image.fromarray(rgb).resize(target, Image.Resampling.BOX))
     if orientation != 1 and kind != "TIFF":  # Pillow turns TIFF pages itself while loading
@@ -535,7 +538,9 @@ def _gray_curve(icc: bytes, path: Path) -> NDArray[np.float64] | None:
     """sRGB values (0 to 255) of the 256 gray samples under a gray profile; None when it changes nothing."""
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
     try:
-        converted = np.asarray(_convert(ramp, io.BytesIO(icc)))[0, :, 1].astype(np.float64)
+        # Not optimised: that puts dark grays of a linear profile up to 10 steps off.
+        exact = _convert(ramp, io.BytesIO(icc), ImageCms.Flags.NOOPTIMIZE)
+        converted = np.asarray(exact)[0, :, 1].astype(np.float64)
     except ImageCms.PyCMSError as fault:
         _log.warning("%s: its gray profile is damaged and was ignored (%s)", path, fault)
         return None
@@ -543,14 +548,14 @@ def _gray_curve(icc: bytes, path: Path) -> NDArray[np.float64] | None:
     return None if np.abs(converted - np.arange(256)).max() <= 1 else converted
 
 
-def _convert(im: Image.Image, source: Any) -> Image.Image:
+def _convert(im: Image.Image, source: Any, flags: int = 0) -> Image.Image:
     transform = ImageCms.buildTransform(
         source,
         ImageCms.createProfile("sRGB"),
         im.mode,
         "RGB",
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | flags,
     )
     return transform.apply(im)
 

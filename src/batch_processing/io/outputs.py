@@ -377,43 +377,37 @@ def comic_info(xml: bytes) -> bytes:
 
 def _without_black_and_white(text: bytes) -> bytes:
     parser = expat.ParserCreate("utf-8")  # whatever the declaration says: it has been decoded
-    replaced: list[tuple[int, int, bytes]] = []
-    state: dict[str, Any] = {"depth": 0, "before": None, "found": None}
     element = b"<BlackAndWhite>No</BlackAndWhite>"
+    edits: list[tuple[int, int, bytes]] = []
+    opened: list[int] = []  # where the tags of the open elements begin
+    before: list[int] = []  # where elements begin that the schema puts after BlackAndWhite
 
     def tag_end(at: int) -> int:
         tag = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>").match(text, at)
         return tag.end() if tag else at  # always a match: expat has accepted it
 
     def start(name: str, _attributes: object) -> None:
-        at = parser.CurrentByteIndex
-        if state["depth"] == 0:
-            if name != "ComicInfo":
-                raise ValidationError(f"ComicInfo.xml is no ComicInfo: its root is {name[:60]!r}.")
-            state["root"] = at
-        elif state["depth"] == 1:
-            if name == "BlackAndWhite":
-                state["found"] = at
-            elif name in _AFTER_BLACK_AND_WHITE and state["before"] is None:
-                state["before"] = at
-        state["depth"] += 1
+        if not opened and name != "ComicInfo":
+            raise ValidationError(f"ComicInfo.xml is no ComicInfo: its root is {name[:60]!r}.")
+        opened.append(parser.CurrentByteIndex)
+        if len(opened) == 2 and name in _AFTER_BLACK_AND_WHITE:
+            before.append(opened[-1])
 
     def end(name: str) -> None:
-        state["depth"] -= 1
-        at = parser.CurrentByteIndex
-        if state["depth"] == 1 and name == "BlackAndWhite":
-            replaced.append((state["found"], tag_end(at), element))
-        elif state["depth"] == 0 and not replaced:
-            if state["before"] is not None:
-                at = state["before"]
-            elif at == state["root"]:  # <ComicInfo/>
-                close = tag_end(at)
-                opened = text[at:close].removesuffix(b">").rstrip().removesuffix(b"/")
-                replaced.append((at, close, opened + b">" + element + b"</ComicInfo>"))
-                return
-            indent = re.search(rb"\s*\Z", text[:at])
-            between = indent[0] if indent and state["before"] is not None else b""
-            replaced.append((at, at, element + between))
+        first = opened.pop()
+        head = tag_end(first)
+        is_empty = text[:head].endswith(b"/>")
+        at = parser.CurrentByteIndex  # of the end tag; expat gives none for an empty element
+        if len(opened) == 1 and name == "BlackAndWhite":
+            edits.append((first, head if is_empty else tag_end(at), element))
+        elif not opened and not edits:
+            if is_empty:
+                edits.append((head - 2, head, b">" + element + b"</ComicInfo>"))
+            elif before:
+                indent = text[len(text[: before[0]].rstrip()) : before[0]]
+                edits.append((before[0], before[0], element + indent))
+            else:
+                edits.append((at, at, element))
 
     def refuse(*_: object) -> None:
         raise ValidationError("ComicInfo.xml has a document type, which is not read.")
@@ -422,6 +416,6 @@ def _without_black_and_white(text: bytes) -> bytes:
     parser.EndElementHandler = end
     parser.StartDoctypeDeclHandler = refuse
     parser.Parse(text, True)
-    for first, last, new in reversed(replaced):
+    for first, last, new in reversed(edits):
         text = text[:first] + new + text[last:]
     return text
