@@ -44,6 +44,7 @@ from .io.outputs import (
     part_path,
     publish,
 )
+from .io.scan import SUPPORTED_IMAGE_FORMATS
 from .logging_config import get_logger
 
 if TYPE_CHECKING:
@@ -188,6 +189,46 @@ def result_of(workspace: Workspace, number: int) -> JobResult:
     )
 
 
+def classify_inputs(
+    inputs: Sequence[str | Path], *, recursive: bool = False, workers: int = 1
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(page, facts) of each image, in page order. `facts`: kind, confidence and metrics, or error."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="lote-") as folder:
+        sources = list(
+            book.find(
+                [_absolute(path) for path in inputs],
+                (),
+                recursive=recursive,
+                output=folder,
+                unpack_to=Path(folder),
+                found=book.Found(),
+            )
+        )
+        pool = LocalPool(workers, memory_limit=WORKER_MEMORY)
+        try:
+            yield from _examined(pool, sorted(sources, key=lambda source: source.sort))
+        finally:
+            pool.close()
+
+
+def _examined(pool: Pool, sources: list[Source]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each source as soon as it and all before it are examined."""
+    done: dict[str, dict[str, Any]] = {}
+    submitted = given = 0
+    while given < len(sources):
+        while submitted < len(sources) and submitted - given - len(done) < pool.slots:
+            args = {"path": sources[submitted].path, "classify": True}
+            pool.submit(Task(str(submitted), "batch_processing.pages:examine", args, timeout_s=60.0))
+            submitted += 1
+        for result in pool.completed(1.0):
+            done[result.id] = _facts(result, 0)[2]
+        while str(given) in done:
+            yield sources[given].key, done.pop(str(given))
+            given += 1
+
+
 def _absolute(path: str | Path) -> str:
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - links in a path are the user's own
 
@@ -208,7 +249,13 @@ def _settings(
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
-    if target.suffix.lower() in ARCHIVES:
+    suffix = target.suffix.lower()
+    if suffix in SUPPORTED_IMAGE_FORMATS or suffix in (".cbr", ".rar", ".cb7", ".7z", ".pdf", ".tar"):
+        if not target.is_dir():
+            raise ValidationError(
+                f"The output {target} must be a folder, a .zip or a .cbz: name one with -o."
+            )
+    elif suffix in ARCHIVES:
         if target.is_dir():
             raise ValidationError(
                 f"The output {target} is a folder although its name ends in {target.suffix}."

@@ -1,0 +1,509 @@
+"""The command `lote`.
+
+Thin: each command reads its arguments, calls the application, and prints. Results go to stdout,
+everything else to stderr; the exit code says what happened (docs/cli.md). This is the one place where
+an unforeseen error ends: it becomes a sentence and a log file, never a traceback on the screen.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import __version__
+from ..exceptions import BatchProcessingError, QueueError
+
+if TYPE_CHECKING:
+    from ..core.ledger import Job
+    from ..core.workspace import Workspace
+
+app = typer.Typer(
+    name="lote",
+    help="Process large sets of images in batches: colour whole comics, keep whole photo libraries.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+WorkspaceOption = Annotated[
+    str | None,
+    typer.Option("--workspace", metavar="DIR", help="Folder that remembers the work (LOTE_WORKSPACE)."),
+]
+JobArgument = Annotated[
+    int | None, typer.Argument(metavar="[JOB]", help="Number of the job; the current one if left out.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print errors and warnings only.")]
+InputsArgument = Annotated[
+    list[str], typer.Argument(metavar="INPUT...", help="Folders, .zip or .cbz files, images.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"lote {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# -- colouring ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def colorize(
+    inputs: InputsArgument,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="PATH", help="Folder, .zip or .cbz; <input>_colorized if left out."
+        ),
+    ] = None,
+    references: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--references", metavar="PATH", help="Coloured references: image, folder or archive. Repeatable."
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", metavar="NAME", help="auto, flats, cobra or noop.")
+    ] = None,
+    style: Annotated[str | None, typer.Option("--style", help='"line" or "line + shadow".')] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="N", help="Start of the random numbers.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="N", help="Denoising steps (cobra).")
+    ] = None,
+    top_k: Annotated[
+        str | None,
+        typer.Option("--top-k", metavar="N", help="Reference patches for each quarter of a page (cobra)."),
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="png, jpg, webp or tif.")
+    ] = None,
+    recursive: Annotated[
+        bool | None, typer.Option("--recursive", help="Take images from subfolders too.")
+    ] = None,
+    overwrite: Annotated[
+        bool | None,
+        typer.Option("--overwrite", help="Replace files in the output that this job did not write."),
+    ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option("--workers", metavar="N", help="Pages at the same time; one a core if left out."),
+    ] = None,
+    pages: Annotated[
+        str | None, typer.Option("--pages", metavar="LIST", help="Only these pages: 3-7,12.")
+    ] = None,
+    drop_references: Annotated[
+        bool | None, typer.Option("--drop-references", help="Leave coloured pages out of the output.")
+    ] = None,
+    as_lineart: Annotated[
+        list[str] | None,
+        typer.Option("--as-lineart", metavar="GLOB", help="Pages that are line art. Repeatable."),
+    ] = None,
+    as_reference: Annotated[
+        list[str] | None,
+        typer.Option("--as-reference", metavar="GLOB", help="Pages that are references. Repeatable."),
+    ] = None,
+    hints: Annotated[str | None, typer.Option("--hints", metavar="DIR", help="Folder of hint files.")] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE", help="JSON or TOML with defaults and settings of images."),
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="SECONDS", help="Give a page up after so long.")
+    ] = None,
+    worker_memory: Annotated[
+        str | None, typer.Option("--worker-memory", metavar="SIZE", help="Memory one worker may use: 4G.")
+    ] = None,
+    priority: Annotated[
+        int, typer.Option("--priority", metavar="N", help="Larger goes before other jobs.")
+    ] = 0,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the job runs in the background.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Colour the line-art pages of a comic from its coloured pages and references."""
+    from ..colorize import submit
+    from ..config.effective import Settings
+    from ..core.workspace import Workspace
+
+    flags: dict[str, Any] = {
+        "output_dir": output, "reference_images": references, "backend": backend, "style": style, "seed": seed,
+        "num_inference_steps": steps, "top_k": top_k, "format": format_, "recursive": recursive,
+        "overwrite": overwrite, "max_concurrent": workers, "pages": pages, "drop_references": drop_references,
+        "as_lineart": as_lineart, "as_reference": as_reference, "hints": hints, "config_file": config,
+        "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0],
+    }  # fmt: skip
+    settings = Settings(flags)
+    force = settings.effective()
+    values = {name: effective.value for name, effective in force.items() if effective.value is not None}
+    if force["max_concurrent"].origin == "built-in":
+        values["max_concurrent"] = _cores()
+    target = values.get("output_dir") or default_output(inputs)
+    place = Workspace(workspace)
+    job = submit(place, inputs, target, config=values, priority=priority)
+    if detach:
+        _detach(place, job.id, as_json=as_json)
+        return
+    _follow(place, job, as_json=as_json, quiet=quiet)
+
+
+def default_output(inputs: list[str]) -> str:
+    """`<input>_colorized` of the same kind as the first input, beside it."""
+    first = Path(os.path.abspath(Path(inputs[0]).expanduser()))  # noqa: PTH100 - no resolving
+    if first.suffix.lower() in (".zip", ".cbz") and not first.is_dir():
+        return str(first.with_name(f"{first.stem}_colorized{first.suffix}"))
+    return str(first.with_name(f"{first.name if first.is_dir() else first.stem}_colorized"))
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+def _follow(place: Workspace, job: Job, *, as_json: bool, quiet: bool) -> None:
+    """Run or follow a job to its end, print what became of it, and exit."""
+    from dataclasses import asdict
+
+    from ..colorize import run
+    from ..core.coordinator import Interrupt
+    from .console import err_console, put_json, summary, view
+
+    console = err_console()
+    ahead = [other for other in place.ledger.jobs(job.kind) if other.id != job.id and other.alive]
+    if ahead and not as_json:
+        console.print(f"waiting behind job {ahead[0].id}")
+    interrupt = Interrupt()
+    printer = view(console, as_json=as_json, quiet=quiet)
+    try:
+        with interrupt.signals():
+            result = run(place, job.id, on_news=printer.news, interrupt=interrupt)
+    except BatchProcessingError as error:
+        if as_json:
+            put_json("summary", job=job.id, state=place.ledger.job(job.id).state, error=str(error))
+        raise
+    finally:
+        printer.end()
+    if as_json:
+        put_json("summary", **asdict(result), exit_code=result.exit_code)
+    else:
+        if not quiet or result.failed:
+            summary(console, result)
+        if result.state == "done":
+            typer.echo(result.output)
+    raise typer.Exit(result.exit_code)
+
+
+def _detach(place: Workspace, number: int, *, as_json: bool) -> None:
+    """Have another process run the job, in a session of its own, and return."""
+    from .console import put_json
+
+    log = place.folder("logs") / f"job-{number}.log"
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "batch_processing",
+        "resume",
+        str(number),
+        "--workspace",
+        str(place.root),
+    ]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with log.open("ab") as file:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            env=environment,
+        )
+    if as_json:
+        put_json("job", job=number, state="queued", log=str(log))
+    else:
+        typer.echo(f"job {number} runs in the background: lote status {number} shows it, its log is {log}")
+
+
+@app.command()
+def classify(
+    inputs: InputsArgument,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Take images from subfolders too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell line art from coloured pages: kind, confidence and metrics of each image."""
+    from ..colorize import classify_inputs
+    from .console import put_json, safe
+
+    unreadable = 0
+    for key, facts in classify_inputs(inputs, recursive=recursive, workers=_cores()):
+        unreadable += "error" in facts
+        if as_json:
+            put_json("image", image=key, **facts)
+        elif "error" in facts:
+            typer.echo(f"{'unreadable':10}  {'':>4}  {safe(key)}  ({safe(facts['error'])})")
+        else:
+            metrics = facts["metrics"]
+            sure = "" if facts["confidence"] >= 0.7 else "  (not sure: see --as-lineart and --as-reference)"
+            typer.echo(
+                f"{facts['kind']:10}  {facts['confidence']:>4.0%}  {safe(key)}  saturation "
+                f"{metrics['saturation']:.2f}, colours {metrics['color_count']}, edges {metrics['edge_density']:.2f}{sure}"
+            )
+    raise typer.Exit(3 if unreadable else 0)
+
+
+# -- jobs ---------------------------------------------------------------------------------------------
+
+
+def _job(place: Workspace, number: int | None) -> Job:
+    if not place.database.exists():
+        raise QueueError(
+            f"There is no job in the workspace {place.root} yet: `lote colorize INPUT` makes one."
+        )
+    return place.ledger.current_job("comics") if number is None else place.ledger.job(number)
+
+
+@app.command("list")
+def list_jobs(as_json: JsonOption = False, workspace: WorkspaceOption = None) -> None:
+    """List the jobs of this workspace."""
+    from ..core.workspace import Workspace
+    from .console import put_json, safe
+
+    place = Workspace(workspace)
+    jobs = place.ledger.jobs() if place.database.exists() else []
+    for job in jobs:
+        counts = place.ledger.counts(job.id)
+        if as_json:
+            put_json(
+                "job",
+                job=job.id,
+                kind=job.kind,
+                state=job.state,
+                inputs=job.inputs,
+                output=job.output,
+                **counts,
+            )
+        else:
+            done = f"{counts['completed']}/{sum(counts.values())}"
+            failed = f"  {counts['failed']} failed" if counts["failed"] else ""
+            typer.echo(
+                f"{job.id:>4}  {job.state:<11}  {done:>9}  {safe(job.inputs[0])} -> {safe(job.output)}{failed}"
+            )
+    if not jobs and not as_json:
+        typer.echo("no jobs yet: lote colorize INPUT makes one", err=True)
+
+
+@app.command()
+def status(
+    job: JobArgument = None,
+    pages: Annotated[
+        bool, typer.Option("--pages", help="List every page, not only what failed or is at work.")
+    ] = False,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Show how far a job is, and what failed."""
+    from ..core.status import JobNews
+    from ..core.workspace import Workspace
+    from .console import STATE_WORDS, put_json, safe, seconds
+
+    place = Workspace(workspace)
+    row = _job(place, job)
+    snapshot = JobNews(place.ledger, row.id).snapshot()
+    if as_json:
+        for item in place.ledger.items(row.id):
+            if pages or item.state in ("failed", "processing"):
+                put_json(
+                    "page",
+                    job=row.id,
+                    page=item.key,
+                    state=item.state,
+                    seconds=item.seconds,
+                    error=item.error,
+                )
+        put_json(
+            "summary", job=row.id, state=row.state, wanted=row.wanted, phase=row.phase, error=row.error,
+            inputs=row.inputs, output=row.output, total=snapshot.total, **snapshot.counts,
+        )  # fmt: skip
+        return
+    typer.echo(f"job {row.id} {STATE_WORDS[row.state]}" + (f": {row.phase}" if row.phase else ""))
+    for path in row.inputs[:5]:
+        typer.echo(f"  from  {safe(path)}")
+    typer.echo(f"  to    {safe(row.output)}")
+    counts = ", ".join(f"{count} {name}" for name, count in snapshot.counts.items() if count)
+    typer.echo(f"  pages {snapshot.total}" + (f": {counts}" if counts else ""))
+    if row.error:
+        typer.echo(f"  error {safe(row.error)}")
+    if row.state in ("interrupted", "paused") and not row.alive:
+        typer.echo(f"  lote resume {row.id} goes on")
+    for item in place.ledger.items(row.id):
+        if pages or item.state in ("failed", "processing"):
+            took = f" in {seconds(item.seconds)}" if item.seconds else ""
+            typer.echo(
+                f"  {item.state:<10}  {safe(item.key)}{took}"
+                + (f"  {safe(item.error)}" if item.error else "")
+            )
+
+
+def _wish(place: Workspace, job: int | None, wish: str) -> Job:
+    row = _job(place, job)
+    if row.ended:
+        raise QueueError(f"Job {row.id} is {row.state}: there is nothing to {wish}.")
+    if row.alive:
+        place.ledger.want(row.id, wish)
+    return row
+
+
+@app.command()
+def pause(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
+    """Pause a job: pages in flight are finished, its process waits."""
+    from ..core.workspace import Workspace
+
+    row = _wish(Workspace(workspace), job, "pause")
+    if row.alive:
+        typer.echo(f"job {row.id} pauses after the pages in flight: lote resume {row.id} goes on")
+    else:
+        typer.echo(f"job {row.id} is not running: lote resume {row.id} goes on")
+
+
+@app.command()
+def cancel(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
+    """Cancel a job: pages in flight are stopped, finished pages stay."""
+    from ..core.workspace import Workspace
+
+    place = Workspace(workspace)
+    row = _wish(place, job, "cancel")
+    if not row.alive:
+        with place.lock("comics") as lock:
+            if not lock.acquire():
+                raise QueueError(f"Job {row.id} waits behind another one: cancel it when that has ended.")
+            place.ledger.cancel_pending(row.id)
+            place.ledger.set_job(row.id, state="cancelled", wanted="cancel")
+    typer.echo(f"job {row.id} is cancelled: finished pages stay in {row.output}")
+
+
+@app.command()
+def resume(
+    job: JobArgument = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the job runs in the background.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Go on with a paused or interrupted job."""
+    from ..core.workspace import Workspace, process_identity
+
+    place = Workspace(workspace)
+    row = _job(place, job)
+    if row.ended:
+        raise QueueError(f"Job {row.id} is {row.state}: `lote retry {row.id}` does its failed pages again.")
+    if row.alive:
+        place.ledger.want(row.id, "run")
+        if row.owner == process_identity() or row.state != "queued":
+            typer.echo(f"job {row.id} goes on")
+            return
+    else:
+        if detach:
+            _detach(place, row.id, as_json=as_json)
+            return
+        place.ledger.adopt(row.id, process_identity())
+    _follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def retry(
+    job: JobArgument = None,
+    page: Annotated[
+        list[str] | None, typer.Option("--page", metavar="NAME", help="Only this page. Repeatable.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Completed pages too, but not approved ones.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Do failed and cancelled pages again."""
+    from ..core.workspace import Workspace, process_identity
+
+    place = Workspace(workspace)
+    row = _job(place, job)
+    keys = place.ledger.retry(row.id, keys=page, everything=all_)
+    if page and (missing := set(page) - set(keys)):
+        raise QueueError(
+            f"Job {row.id} has no finished page {min(missing)}: `lote status {row.id} --pages` lists them."
+        )
+    if not keys:
+        typer.echo(f"job {row.id}: there is nothing to do again", err=True)
+        return
+    if row.alive:
+        typer.echo(f"job {row.id}: {len(keys)} pages will be done again", err=True)
+        return
+    place.ledger.adopt(row.id, process_identity())
+    _follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet)
+
+
+def _mount(name: str, module: str, attribute: str) -> None:
+    """Add a sub-command that lives in a module of its own."""
+    app.add_typer(getattr(import_module(f".{module}", __package__), attribute), name=name)
+
+
+def main() -> None:
+    """Entry point of the command: runs it and exits with the documented code."""
+    try:
+        app()
+    except BatchProcessingError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the border: see the text of this module
+        sys.exit(_unforeseen(error))
+
+
+def _say(sentence: str) -> None:
+    from .console import safe
+
+    typer.echo(f"lote: {safe(sentence)}", err=True)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Keep the traceback for whoever mends it, and tell the person where."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="lote-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.write("".join(traceback.format_exception(error)))
+    _say(f"unexpected {type(error).__name__}: {error} (a fault of Lote; the details are in {file.name})")
+    return 1
+
+
+if __name__ == "__main__":
+    main()
