@@ -1,0 +1,202 @@
+"""MemoryManager: limits of containers, estimates, and that torch is left alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_processing import MemoryManager
+from batch_processing.exceptions import ConfigurationError
+from batch_processing.memory import manager as module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5", None])
+def test_a_threshold_out_of_range(threshold: float) -> None:
+    with pytest.raises(ValueError, match="memory_threshold must be between 0 and 1"):
+        MemoryManager(memory_threshold=threshold)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:-1", ""])
+def test_an_unknown_device(device: str) -> None:
+    with pytest.raises(ValueError, match="Unknown device"):
+        MemoryManager(device)
+
+
+def test_the_cpu_device() -> None:
+    manager = MemoryManager("cpu")
+    assert manager.check_memory_usage() == 0.0
+    assert 0 < manager.host_usage() < 1
+    assert 0 < manager.available_bytes() < psutil.virtual_memory().total
+    assert manager.rss() == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
+
+
+def test_automatic_choice_loads_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from batch_processing.memory import MemoryManager\n"
+        "for device in (None, 'cuda:1'):\n"
+        "    manager = MemoryManager(device)\n"
+        "    print(manager.device)\n"
+        "    manager.clear_cache(); manager.check_memory_usage(); manager.trigger_gc_if_needed()\n"
+        "print([name for name in ('torch', 'cv2') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split("\n")[:3] == ["cpu", "cuda:1", "[]"]
+
+
+def test_a_torch_device_is_understood() -> None:
+    class Device:  # as torch.device writes itself
+        def __str__(self) -> str:
+            return "cuda:1"
+
+    assert MemoryManager(Device()).device == "cuda:1"  # type: ignore[arg-type]
+
+
+def test_a_gpu_that_cannot_be_read_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert MemoryManager("cuda:4000").check_memory_usage() == 0.0
+    assert "The memory of cuda:4000 cannot be read" in caplog.text
+
+
+def test_caches_are_cleared_above_the_threshold_only() -> None:
+    class Circle:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            gone.append(1)
+
+    gone: list[int] = []
+    Circle()
+    assert not MemoryManager(memory_threshold=1.0).trigger_gc_if_needed()
+    assert MemoryManager(memory_threshold=0.0).trigger_gc_if_needed()
+    assert gone == [1]
+
+
+@given(
+    st.integers(1, 30_000),
+    st.integers(1, 30_000),
+    st.integers(0, 50),
+    st.sampled_from(["noop", "flats", "cobra", None]),
+)
+def test_estimates_grow_with_the_page_and_its_references(
+    width: int, height: int, references: int, backend: str | None
+) -> None:
+    manager = MemoryManager()
+
+    def estimate(width: int, height: int, references: int) -> int:
+        return manager.estimate_memory_required((width, height), references=references, backend=backend)
+
+    here = estimate(width, height, references)
+    assert isinstance(here, int)
+    assert here > width * height * 6  # the page and its result, three bytes a pixel each
+    assert estimate(width, height + 1, references) > here
+    assert estimate(width, height, references + 1) >= here
+    assert estimate(height, width, references) == here
+
+
+def test_a_large_page_of_flats_stays_within_what_the_backend_may_use() -> None:
+    estimate = MemoryManager().estimate_memory_required((8000, 8750), references=4, backend="flats")
+    assert 1e9 < estimate < 1.5e9
+
+
+def test_the_backend_follows_the_device() -> None:
+    size = (1000, 1500)
+    for device, backend in (("cpu", "flats"), ("cuda", "cobra")):
+        manager = MemoryManager(device)
+        assert manager.estimate_memory_required(size) == manager.estimate_memory_required(
+            size, backend=backend
+        )
+
+
+def test_impossible_estimates() -> None:
+    for size, references in (((0, 5), 1), ((5, -1), 1), ((5, 5), -1)):
+        with pytest.raises(ValueError, match="No image has"):
+            MemoryManager().estimate_memory_required(size, references=references)
+    with pytest.raises(ConfigurationError, match="Unknown backend 'magic'"):
+        MemoryManager().estimate_memory_required((5, 5), backend="magic")
+
+
+def group(root: Path, version: int, path: str, limit: str, used: int, cache: int) -> None:
+    """Write one memory control group below `root`, as Linux shows it."""
+    v2 = version == 2
+    folder = root / "sys/fs/cgroup" / ("" if v2 else "memory") / path
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ("memory.max" if v2 else "memory.limit_in_bytes")).write_text(f"{limit}\n")
+    (folder / ("memory.current" if v2 else "memory.usage_in_bytes")).write_text(f"{used}\n")
+    name = "inactive_file" if v2 else "total_inactive_file"
+    (folder / "memory.stat").write_text(f"anon 1\n{name} {cache}\nfile 3\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pretended Linux with 64 GiB, 60 of them free; its control groups are still to be written."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    monkeypatch.setattr(module, "_ROOT", tmp_path)
+    memory = psutil.virtual_memory()._replace(total=64 * GIB, available=60 * GIB)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("version", "line", "unlimited"),
+    [(2, "0::/a/b\n", "max"), (1, "5:cpu,cpuacct:/a\n4:memory:/a/b\n0::/a/b\n", "9223372036854771712")],
+)
+class TestControlGroups:
+    def test_the_tightest_group_counts(self, machine: Path, version: int, line: str, unlimited: str) -> None:
+        (machine / "proc/self/cgroup").write_text(line)
+        group(machine, version, "a/b", str(8 * GIB), 3 * GIB, GIB)
+        group(machine, version, "a", str(16 * GIB), 15 * GIB, 0)
+        group(machine, version, "", unlimited, 40 * GIB, 0)
+        assert MemoryManager().available_bytes() == GIB  # of the group around ours
+        assert MemoryManager().host_usage() == pytest.approx(15 / 16)
+
+    def test_page_cache_counts_as_free(self, machine: Path, version: int, line: str, unlimited: str) -> None:
+        (machine / "proc/self/cgroup").write_text(line)
+        group(machine, version, "a/b", str(8 * GIB), 7 * GIB, 5 * GIB)
+        group(machine, version, "a", unlimited, 7 * GIB, 0)
+        assert MemoryManager().available_bytes() == 6 * GIB
+        assert MemoryManager().host_usage() == pytest.approx(0.25)
+
+    def test_a_container_sees_its_own_group_at_the_mount(
+        self, machine: Path, version: int, line: str, unlimited: str
+    ) -> None:
+        (machine / "proc/self/cgroup").write_text(line)
+        group(machine, version, "", str(2 * GIB), GIB, 0)
+        assert unlimited
+        assert MemoryManager().available_bytes() == GIB
+
+    def test_without_a_limit_the_machine_counts(
+        self, machine: Path, version: int, line: str, unlimited: str
+    ) -> None:
+        (machine / "proc/self/cgroup").write_text(line)
+        group(machine, version, "a/b", unlimited, GIB, 0)
+        assert MemoryManager().available_bytes() == 60 * GIB
+        assert MemoryManager().host_usage() == pytest.approx(4 / 64)
+
+    def test_a_limit_above_what_is_free_does_not_help(
+        self, machine: Path, version: int, line: str, unlimited: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (machine / "proc/self/cgroup").write_text(line)
+        group(machine, version, "a/b", str(32 * GIB), 0, 0)
+        assert unlimited
+        memory = psutil.virtual_memory()._replace(available=4 * GIB)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+        assert MemoryManager().available_bytes() == 4 * GIB
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_system_without_control_groups() -> None:
+    assert MemoryManager().available_bytes() == 60 * GIB
