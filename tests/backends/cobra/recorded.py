@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from shared_data import require_shared
 from torch import Tensor
+
+from shared_data import require_shared
 
 
 def vectors(name: str) -> dict[str, Tensor]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from backends.cobra.recorded import facts, largest_difference, random_state, random_tensor, vectors
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from backends.cobra.recorded import facts, largest_difference, random_state, random_tensor, vectors
 from batch_processing.backends.cobra import vae as walks
 from batch_processing.backends.cobra.assembly import assemble_guider, assemble_transformer
 from batch_processing.backends.cobra.gsrp import GSRP
@@ -51,7 +51,9 @@ def size_of(io: dict[str, Tensor], prefix: str = "", page: int = 0) -> dict[str,
     }
 
 
-def recorded_entries(network: CobraTransformer, patches: Tensor, counts: list[int], size: dict[str, Tensor]) -> Tensor:
+def recorded_entries(
+    network: CobraTransformer, patches: Tensor, counts: list[int], size: dict[str, Tensor]
+) -> Tensor:
     """Entries of the patches (N, 4, h, w) of one page, group after group."""
     parts = [
         network.record(part, group, size) for group, part in enumerate(patches.split(counts)) if len(part)
@@ -75,7 +77,11 @@ def memory_of(network: CobraTransformer, pages: list[Tensor], latents: Tensor) -
 
 @pytest.mark.parametrize("case", ["even", "uneven", "noctl", "batch2", "mask3"])
 def test_transformer(case: str) -> None:
-    io = {key.removeprefix(f"{case}."): value for key, value in vectors("dit_tiny_io").items() if key.startswith(f"{case}.")}
+    io = {
+        key.removeprefix(f"{case}."): value
+        for key, value in vectors("dit_tiny_io").items()
+        if key.startswith(f"{case}.")
+    }
     kept = io["text_mask"][0].bool()
     network = tiny_transformer(io["text"][0][kept])
     assert len(io["text"][0][kept]) == (3 if case == "mask3" else 1)
@@ -176,7 +182,10 @@ def test_vae_and_super_resolution() -> None:
         ]
         for level, value in enumerate(fused):
             assert largest_difference(value, io[f"gsrp_{mode}.{level}"]) < CLOSE
-        assert largest_difference(walks.decode(vae, io["z"], fused.__getitem__), io[f"decode_gsrp_{mode}"]) < CLOSE
+        assert (
+            largest_difference(walks.decode(vae, io["z"], fused.__getitem__), io[f"decode_gsrp_{mode}"])
+            < CLOSE
+        )
 
 
 @pytest.mark.parametrize("rows", [1, 5, 72, 100])
@@ -198,7 +207,9 @@ def test_pages_of_a_batch_are_normalised_each_for_itself() -> None:
     io = vectors("vae_gsrp_tiny_io")
     gsrp = GSRP(facts("manifest")["params"]["vae"])
     built(gsrp, vectors("gsrp_tiny_weights"))
-    colour, lines = (torch.cat([io[f"hidden_{name}.2"], torch.rand(1, 8, 18, 24) * 3]) for name in ("color", "bw"))
+    colour, lines = (
+        torch.cat([io[f"hidden_{name}.2"], torch.rand(1, 8, 18, 24) * 3]) for name in ("color", "bw")
+    )
     assert largest_difference(gsrp.fuse(2, colour, lines)[:1], io["gsrp_train.2"]) < CLOSE
 
 
@@ -276,10 +287,14 @@ def test_full_size_transformer() -> None:
         else torch.zeros(1).expand(*size)
         for key, size in full_size("transformer").items()
     }
-    check_probes(io, {key: value for key, value in drawn.items() if ".attn2.to_k" not in key and ".attn2.to_q" not in key} | {
-        key: random_tensor(key, full_size("transformer")[key], 50005)
-        for key in ("transformer_blocks.16.attn2.to_k.weight", "transformer_blocks.22.attn2.to_q.bias")
-    })
+    check_probes(
+        io,
+        {key: value for key, value in drawn.items() if ".attn2.to_k" not in key and ".attn2.to_q" not in key}
+        | {
+            key: random_tensor(key, full_size("transformer")[key], 50005)
+            for key in ("transformer_blocks.16.attn2.to_k.weight", "transformer_blocks.22.attn2.to_q.bias")
+        },
+    )
     with torch.device("meta"):
         network = CobraTransformer(shape)
     built(network, assemble_transformer(drawn, {}, io["text_row0"][0], shape))

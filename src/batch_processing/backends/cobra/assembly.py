@@ -76,12 +76,17 @@ def adapter_differences(found: Shapes, base: Shapes, file: str) -> tuple[list[st
         else:
             replaced.append(key)
     if not sides:
-        return [*problems, f"{file} holds no adapter (lora_A, lora_B) at all: it is another kind of file."], []
+        return [
+            *problems,
+            f"{file} holds no adapter (lora_A, lora_B) at all: it is another kind of file.",
+        ], []
     for module, pair in sides.items():
         weight = tuple(base[f"{module}.weight"])
         if set(pair) != {"A", "B"}:
             absent = "B" if "A" in pair else "A"
-            problems.append(f"{file} lacks {module}.lora_{absent}.default.weight, the other half of an adapter.")
+            problems.append(
+                f"{file} lacks {module}.lora_{absent}.default.weight, the other half of an adapter."
+            )
             continue
         rank = pair["A"][0] if pair["A"] else 0
         wanted = {"A": (rank, *weight[1:]), "B": (weight[0], rank, *(1 for _ in weight[2:]))}

@@ -92,11 +92,13 @@ class GSRP(nn.Module):
 
         height = colour.shape[2]
         store = colour.device
-        read = source
+        read: Read = source
         for unit in self._units(level):
             y, first = _convolve(unit.conv1, unit.bn1, read, height, rows, store, running=running_statistics)
             hidden = _activated(y, first, device)
-            z, second = _convolve(unit.conv2, unit.bn2, hidden, height, rows, store, running=running_statistics)
+            z, second = _convolve(
+                unit.conv2, unit.bn2, hidden, height, rows, store, running=running_statistics
+            )
             skip: Callable[[Tensor], Tensor] = nn.Identity()
             if len(unit.shortcut):
                 convolution, norm = unit.shortcut
@@ -182,7 +184,14 @@ def _stored_affine(norm: nn.BatchNorm2d) -> _Affine:
 
 
 def _convolve(
-    convolution: nn.Conv2d, norm: nn.BatchNorm2d, read: Read, height: int, rows: int, store: torch.device, *, running: bool
+    convolution: nn.Conv2d,
+    norm: nn.BatchNorm2d,
+    read: Read,
+    height: int,
+    rows: int,
+    store: torch.device,
+    *,
+    running: bool,
 ) -> tuple[Tensor, _Affine]:
     """The 3 x 3 convolution of what `read` gives, on `store`, and the normalisation that follows it."""
     moments = _Moments()

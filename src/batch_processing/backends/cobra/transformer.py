@@ -58,7 +58,7 @@ def canvas(h: int, w: int, width: int, device: torch.device) -> Tensor:
     """Positions (h, 2w, width) of a page of `h` x `w` tokens and its side areas, float32.
 
     Both axes span [0, 32) whatever the size: the grid is normalised to 64 and halved, as in PixArt."""
-    table = get_2d_sincos_pos_embed(width, (h, 2 * w), base_size=64, interpolation_scale=2)
+    table: Tensor = get_2d_sincos_pos_embed(width, (h, 2 * w), base_size=64, interpolation_scale=2)
     return table.to(device=device, dtype=torch.float32).reshape(h, 2 * w, width)
 
 
@@ -170,7 +170,9 @@ class PageMemory:
         self.patch_tokens = page_tokens // 4
         length = page_tokens + patches * self.patch_tokens
         self.buffer = torch.empty(
-            (shape.layers, 2, pages, shape.heads, length, shape.head_dim), dtype=like.dtype, device=like.device
+            (shape.layers, 2, pages, shape.heads, length, shape.head_dim),
+            dtype=like.dtype,
+            device=like.device,
         )
 
     def put(self, page: int, slot: int, entry: Tensor) -> None:
@@ -194,9 +196,10 @@ def _block(shape: TransformerShape, text_width: int | None) -> BasicTransformerB
         norm_elementwise_affine=False,
         norm_eps=NORM_EPS,
     )
+    processor: Any = SparseAttention()
     for attention in (block.attn1, block.attn2):
         if attention is not None:
-            attention.set_processor(SparseAttention())
+            attention.set_processor(processor)
     return block
 
 
@@ -212,7 +215,9 @@ class _Modulated(nn.Module):
         self.adaln_single = AdaLayerNormSingle(shape.width, use_additional_conditions=True)
         self.transformer_blocks = nn.ModuleList(blocks)
 
-    def modulation(self, timestep: float, h: int, w: int, size: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
+    def modulation(
+        self, timestep: float, h: int, w: int, size: dict[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
         """(1, 6 * width) for the blocks and (1, width) for the head, of a page of h x w tokens."""
         weight = self.pos_embed.proj.weight
         size = size or size_conditions(h, w, weight.device)
@@ -236,7 +241,9 @@ class CobraTransformer(_Modulated):
         self.scale_shift_table = nn.Parameter(torch.zeros(2, width))
         self.proj_out = nn.Linear(width, PATCH * PATCH * 2 * shape.latent_channels)
 
-    def _run(self, index: int, tokens: Tensor, modulation: Tensor, memory: RecordedLayer | JoinedLayer | None) -> Tensor:
+    def _run(
+        self, index: int, tokens: Tensor, modulation: Tensor, memory: RecordedLayer | JoinedLayer | None
+    ) -> Tensor:
         text: Tensor | None = getattr(self, "text", None)
         count = len(tokens)
         out: Tensor = self.transformer_blocks[index](
@@ -264,7 +271,8 @@ class CobraTransformer(_Modulated):
             entries[:, index, 0], entries[:, index, 1] = layer.key, layer.value
         # Of the last block only the keys and values are wanted: the rest of it would be thrown away.
         block: Any = self.transformer_blocks[-1]
-        shift, scale = (block.scale_shift_table[None] + modulation.unflatten(1, (6, -1)))[:, :2].chunk(2, dim=1)
+        table = block.scale_shift_table[None] + modulation.reshape(1, 6, -1)
+        shift, scale = table[:, :2].chunk(2, dim=1)
         last = block.norm1(tokens) * (1 + scale) + shift
         for part, project in enumerate((block.attn1.to_k, block.attn1.to_v)):
             entries[:, -1, part] = project(last).unflatten(-1, (shape.heads, -1)).transpose(1, 2)
@@ -291,7 +299,7 @@ class CobraTransformer(_Modulated):
                 tokens = tokens + guidance[index]
         shift, scale = (self.scale_shift_table[None] + head[:, None]).chunk(2, dim=1)
         tokens = F.layer_norm(tokens, tokens.shape[-1:], eps=NORM_EPS) * (1 + scale) + shift
-        squares = self.proj_out(tokens).unflatten(-1, (PATCH, PATCH, -1)).unflatten(1, (h, w))
+        squares: Tensor = self.proj_out(tokens).reshape(len(latents), h, w, PATCH, PATCH, -1)
         return squares.permute(0, 5, 1, 3, 2, 4).reshape(len(latents), -1, h * PATCH, w * PATCH)
 
 
@@ -302,7 +310,9 @@ class LineArtGuider(_Modulated):
         # Noise, line-art and hint latents, and the hint mask.
         channels = 3 * shape.latent_channels + 1
         super().__init__(shape, channels, [_block(shape, None) for _ in range(shape.guided_layers)])
-        self.adapter_linear = nn.ModuleList(nn.Linear(shape.width, shape.width) for _ in range(shape.guided_layers))
+        self.adapter_linear = nn.ModuleList(
+            nn.Linear(shape.width, shape.width) for _ in range(shape.guided_layers)
+        )
 
     def forward(self, inputs: Tensor, timestep: float, size: dict[str, Tensor] | None = None) -> list[Tensor]:
         """Residuals (B, h*w, width) for `inputs` (B, 13, 2h, 2w): noise, lines, hints, hint mask."""

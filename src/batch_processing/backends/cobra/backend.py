@@ -1,0 +1,432 @@
+"""The Cobra backend: the contract of `backends.base`, and two calls more for a whole book.
+
+Promises: importing it, making one, and asking whether it can run loads no torch. The page comes back at its
+own size. Out of memory it takes less at a time, then computes in bands, then keeps the networks on the host
+(and goes on so, because the next page would fail too), before it gives up with ResourceError.
+
+Does not guarantee the same bytes on another device, another torch, or in another batch: there single pixels
+differ by a grey level.
+
+Which weights and which device are used is a fact of the machine, not a setting of a job: the environment
+variables `LOTE_COBRA_MODEL` (a folder) and `LOTE_COBRA_DEVICE` ("cpu" for trying without a GPU) name them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import io
+import math
+import os
+import platform
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...exceptions import ImageProcessingError, ResourceError, ValidationError
+from ...logging_config import get_logger
+from ..base import Coloured, PageSettings, Progress, Reference
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ...io.images import Page
+    from .book import Book, Picture
+
+DEVICE = "LOTE_COBRA_DEVICE"
+CODE_VERSION = "1"  # change it whenever pixels change
+PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
+
+PAGES_TOGETHER = 4  # more fill the GPU no better
+ENTRY_SHARE = 0.5  # of the device memory that is free after loading, for kept keys and values
+BATCH_SHARE = 0.5  # of what is free beside them, for the keys and values of a batch
+CPU_ENTRIES = 2 << 30  # bytes of kept keys and values without a GPU
+HALO = 2  # pixels of the model's picture within which its own drawing of a line is soft
+
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold: the artefact depends on no clock
+
+log = get_logger(__name__)
+
+
+@dataclass
+class PageJob:
+    """One page for `colour_many`: as the arguments of `colour`."""
+
+    page: Page
+    settings: PageSettings
+    hints: Path | None = None
+
+
+class CobraBackend:
+    """Colours line art from many references with the diffusion transformer Cobra."""
+
+    name = "cobra"
+    needs_references = True
+
+    def __init__(self) -> None:
+        self._book: Book | None = None
+
+    @cached_property
+    def version(self) -> str:
+        """Version of the code and identity of the weights: "1+3f0c...", without weights "1"."""
+        from . import folder
+
+        try:
+            return f"{CODE_VERSION}+{folder.identity(folder.find())}"
+        except ValidationError:
+            return CODE_VERSION
+
+    def unavailable(self) -> str | None:
+        """See the contract. Without a GPU the answer names the variable that allows the CPU."""
+        from . import folder
+
+        absent = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+        if absent:
+            return f"{', '.join(absent)} not installed: pip install 'lote[cobra]'."
+        if not os.environ.get(DEVICE) and (reason := _no_gpu()):
+            return f"{reason} (to try Cobra without one, at many minutes a page, set {DEVICE}=cpu)."
+        try:
+            missing = folder.missing_files(folder.find())
+        except ValidationError as error:
+            return str(error)
+        styles = [part for part in folder.STYLE_FOLDERS.values() if not missing[part]]
+        if missing["shared"] or not styles:
+            first = [*missing["shared"], *missing["shadow"], *missing["line"]]
+            more = f" (and {len(first) - 1} files more)" if len(first) > 1 else ""
+            return (
+                f"Cobra's weights are incomplete: {first[0]}{more} `lote models path` says how to get them."
+            )
+        return None
+
+    def prepare(
+        self, references: Sequence[Reference], artefact: Path, settings: PageSettings, progress: Progress
+    ) -> None:
+        """Keep the references as they are, in sRGB: what is learned from one depends on the page's shape."""
+        from PIL import Image
+
+        from ...io.images import decode
+
+        unique = {reference.sha256: reference for reference in references}
+        with zipfile.ZipFile(artefact, "w", zipfile.ZIP_STORED) as archive:
+            for done, (sha256, reference) in enumerate(unique.items()):
+                progress(done, len(unique))
+                page = decode(reference.path)
+                written = io.BytesIO()
+                Image.fromarray(_srgb(page.rgb, page.icc)).save(written, "PNG", compress_level=1)
+                archive.writestr(zipfile.ZipInfo(sha256, _ZIP_TIME), written.getvalue())
+
+    def load(self, artefact: Path | None) -> None:
+        """Load the networks, once per process, and open the references. Keeps what pages before have left."""
+        from .book import References
+
+        book = self._opened()
+        book.references.close()
+        book.references = References(artefact)
+
+    def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
+        """See the contract. ImageProcessingError for hints that do not fit; ResourceError out of memory."""
+        (result,) = self.colour_many([PageJob(page, settings, hints)], progress)
+        if isinstance(result, ImageProcessingError):
+            raise result
+        return result
+
+    def plan(self, jobs: Sequence[PageJob], progress: Progress) -> list[list[int]]:
+        """Numbers of the pages in the order to colour them, in groups for `colour_many`.
+
+        Looks up references for all pages, which is kept. Groups share a size and as many patches as can be."""
+        from .book import batches
+
+        book = self._opened()
+        first = []
+        for done, job in enumerate(jobs):
+            alive = _beat(progress, done, len(jobs))
+            # Of a page in several pieces the first speaks for all: they follow each other anyway.
+            first.append(self._pictures(book, job.page, job.settings, None, alive)[0][0])
+        return batches(
+            [picture.likeness for picture in first],
+            [picture.choice for picture in first],
+            lambda likeness: self._together(book, likeness.bucket, likeness.patches),
+        )
+
+    def colour_many(
+        self, jobs: Sequence[PageJob], progress: Progress
+    ) -> list[Coloured | ImageProcessingError]:
+        """Colour several pages, like ones together; in the place of a page that cannot be, its error.
+
+        `progress` counts steps of all pages together. ResourceError when memory runs out for good."""
+        from .book import batches
+        from .hints import read_hints
+
+        book = self._opened()
+        results: list[Coloured | ImageProcessingError | None] = [None] * len(jobs)
+        pieces: list[tuple[int, tuple[slice, slice], Picture]] = []
+        for number, job in enumerate(jobs):
+            height, width = job.page.rgb.shape[:2]
+            try:
+                hints = read_hints(job.hints, (width, height)) if job.hints else None
+            except ImageProcessingError as error:
+                results[number] = error
+                continue
+            alive = _beat(progress, 0, 1)
+            pieces += [
+                (number, place, picture)
+                for picture, place in self._pictures(book, job.page, job.settings, hints, alive)
+            ]
+        pictures = [picture for _, _, picture in pieces]
+        # Before the steps, three stages of each picture: see Book.colour.
+        total = sum(picture.steps + 4 for picture in pictures)
+        done = 0
+        coloured: dict[int, NDArray[np.uint8]] = {}
+        groups = batches(
+            [picture.likeness for picture in pictures],
+            [picture.choice for picture in pictures],
+            lambda likeness: self._together(book, likeness.bucket, likeness.patches),
+        )
+        while groups:
+            group = groups.pop(0)
+            end = done + sum(pictures[number].steps + 4 for number in group)
+            counter = _Counter(progress, done, end, total, len(group))
+            try:
+                found = book.colour([pictures[number] for number in group], counter)
+            except (RuntimeError, MemoryError) as error:
+                groups = self._with_less(book, group, error) + groups
+                continue
+            coloured.update(zip(group, found, strict=True))
+            done = end
+        for number, job in enumerate(jobs):
+            if results[number] is None:
+                parts = [
+                    (coloured[index], place, picture)
+                    for index, (owner, place, picture) in enumerate(pieces)
+                    if owner == number
+                ]
+                results[number] = _finished(job, parts)
+        progress(total, total)
+        return [result for result in results if result is not None]
+
+    def _opened(self) -> Book:
+        """The book with the networks loaded. ValidationError for wrong weights, ResourceError for memory."""
+        if self._book is None:
+            import torch
+
+            from . import folder
+            from .book import Book
+            from .pipeline import Pipeline, device_and_type, is_out_of_memory
+            from .weights import open_model
+
+            device, dtype = device_and_type()
+            if os.environ.get(DEVICE):
+                device, dtype = torch.device(os.environ[DEVICE]), torch.float32
+            place = folder.find()
+            try:
+                pipeline = Pipeline(open_model(place), device, dtype)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ResourceError(
+                    f"There is not enough memory on {device} to load Cobra from {place}: close other programs."
+                ) from error
+            free = _free_bytes(device)
+            budget = CPU_ENTRIES if free is None else int(free * ENTRY_SHARE)
+            log.info("Cobra from %s on %s, %d MB for keys and values", place, device, budget >> 20)
+            self._book = Book(pipeline, budget)
+        return self._book
+
+    def _pictures(
+        self,
+        book: Book,
+        page: Page,
+        settings: PageSettings,
+        hints: Any,
+        alive: Callable[[], None],
+    ) -> list[tuple[Picture, tuple[slice, slice]]]:
+        """The pieces of a page with their references, and where they lie in it."""
+        import numpy as np
+        from PIL import Image
+
+        from . import preprocess
+        from .book import Picture
+
+        rgb = _srgb(page.rgb, page.icc)
+        grey = np.asarray(Image.fromarray(rgb).convert("L"))
+        found = []
+        for place in preprocess.pieces(grey):
+            part = np.ascontiguousarray(rgb[place])
+            digest = hashlib.sha256(part.data).hexdigest() + "x".join(map(str, part.shape))
+            choice = book.choose(part, digest, settings.top_k, alive)
+            rows, columns = place
+            box = (columns.start, rows.start, columns.stop, rows.stop)
+            found.append(
+                (
+                    Picture(
+                        part,
+                        settings.style,
+                        settings.seed,
+                        settings.num_inference_steps,
+                        choice,
+                        None if hints is None else hints.crop(box),
+                    ),
+                    place,
+                )
+            )
+        return found
+
+    def _together(self, book: Book, bucket: tuple[int, int], patches: int) -> int:
+        """How many pages of this kind fit into one batch."""
+        free = _free_bytes(book.pipeline.device)
+        if free is None:
+            return 1  # a CPU is busy with one
+        shape = book.pipeline.model.architecture.transformer
+        tokens = bucket[0] * bucket[1] // 256
+        one = 2 * shape.layers * shape.width * (tokens + patches * tokens // 4) * book.pipeline.dtype.itemsize
+        return max(1, min(PAGES_TOGETHER, int(free * BATCH_SHARE) // one))
+
+    def _with_less(self, book: Book, group: list[int], error: BaseException) -> list[list[int]]:
+        """After running out of memory: free what is kept, then the same pages in a way that needs less."""
+        import torch
+
+        from .pipeline import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise error
+        pipeline = book.pipeline
+        book.entries.clear()
+        if pipeline.device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif pipeline.device.type == "mps":
+            torch.mps.empty_cache()
+        if len(group) > 1:
+            half = len(group) // 2
+            step, groups = f"{half} pages at a time", [group[:half], group[half:]]
+        elif book.entries.budget:
+            book.entries.budget = 0
+            step, groups = "nothing kept between pages", [group]
+        elif not pipeline.tiled:
+            pipeline.tiled = True
+            step, groups = "super-resolution in bands", [group]
+        elif not pipeline.offload:
+            pipeline.offload = True
+            step, groups = "networks on the host", [group]
+        else:
+            raise ResourceError(
+                f"Memory of {pipeline.device} is too small for this page even piece by piece: "
+                "lower top_k, close other programs, or use --backend flats."
+            ) from error
+        log.warning("Cobra ran out of memory on %s: going on with %s", pipeline.device, step)
+        return groups
+
+
+class _Counter:
+    """Reports the stages and steps of a batch as work done; each call is one stage of one or all pictures."""
+
+    def __init__(self, progress: Progress, start: int, end: int, total: int, pictures: int) -> None:
+        self._progress, self._end, self._total, self._pictures = progress, end, total, pictures
+        self._done = start
+
+    def __call__(self) -> None:
+        self._progress(min(self._done, self._end), self._total)
+        self._done += self._pictures
+
+
+def _beat(progress: Progress, done: int, total: int) -> Callable[[], None]:
+    """A call that says the work goes on, and lets it be cancelled."""
+    return lambda: progress(done, total)
+
+
+def _finished(
+    job: PageJob, parts: Sequence[tuple[NDArray[np.uint8], tuple[slice, slice], Picture]]
+) -> Coloured:
+    """The page at its own size from its coloured pieces."""
+    import numpy as np
+    from PIL import Image
+
+    from . import preprocess
+
+    resized, reach = [], 1
+    for pixels, (rows, columns), _ in parts:
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        resized.append(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)))
+        scale = max(size[0] / pixels.shape[1], size[1] / pixels.shape[0])
+        reach = max(reach, math.ceil(HALO * scale))
+    rgb = preprocess.join(resized, [place for _, place, _ in parts])
+    rgb = _from_srgb(rgb, job.page.icc)
+    if getattr(job.settings, "keep_ink", False):
+        grey = np.asarray(Image.fromarray(job.page.rgb).convert("L"))
+        rgb = preprocess.keep_ink(rgb, job.page.rgb, grey, reach)
+    used: dict[str, int] = {}
+    for _, _, picture in parts:
+        for _, (name, _) in picture.choice.placed():
+            used[name] = used.get(name, 0) + 1
+    details = {
+        "sizes": [list(picture.choice.bucket) for _, _, picture in parts],
+        "references": dict(sorted(used.items(), key=lambda item: (-item[1], item[0]))),
+    }
+    return Coloured(rgb, details=details)
+
+
+def _srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
+    return _converted(rgb, icc, None)
+
+
+def _from_srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
+    return _converted(rgb, None, icc)
+
+
+def _converted(rgb: NDArray[np.uint8], source: bytes | None, target: bytes | None) -> NDArray[np.uint8]:
+    """Pixels from one colour profile to another; None is sRGB. A profile that cannot be used counts as sRGB."""
+    import numpy as np
+    from PIL import Image, ImageCms
+
+    from ...io.images import srgb_profile
+
+    standard = srgb_profile()
+    source, target = source or standard, target or standard
+    if source == target:
+        return rgb
+    try:
+        converted = ImageCms.profileToProfile(
+            Image.fromarray(rgb),
+            ImageCms.ImageCmsProfile(io.BytesIO(source)),
+            ImageCms.ImageCmsProfile(io.BytesIO(target)),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        )
+    except (ImageCms.PyCMSError, OSError) as error:
+        log.warning("A page's colour profile cannot be used (%s): taken for sRGB", error)
+        return rgb
+    return rgb if converted is None else np.asarray(converted)
+
+
+def _free_bytes(device: Any) -> int | None:
+    """Free memory of a GPU; None where that is no separate thing."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free)
+
+
+def _no_gpu() -> str | None:
+    """Why there is no GPU that torch can use, as far as that can be told without importing torch."""
+    if platform.system() == "Darwin":
+        return None if platform.machine() == "arm64" else "Cobra needs a Mac with Apple silicon"
+    if importlib.metadata.version("torch").endswith("+cpu"):
+        return "Cobra needs a GPU, and the torch installed here is built without GPU support"
+    if Path("/dev/kfd").exists():  # AMD
+        return None
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        pynvml.nvmlShutdown()
+    except ImportError:
+        return None if Path("/dev/nvidia0").exists() else "Cobra needs a GPU, and none was found"
+    except pynvml.NVMLError:
+        count = 0
+    return None if count else "Cobra needs a GPU, and none was found"

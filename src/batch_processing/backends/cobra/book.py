@@ -1,0 +1,301 @@
+"""What pages of one book share: chosen references, latents, keys and values; and in which order to go.
+
+* CLIP vectors and VAE latents are kept on the host under the content they were made from, keys and values of
+  a patch in a group on the device. Each store has a budget of bytes and lets go of what was used longest ago.
+* `Book.choose` looks up references for a page; `batches` then groups pages that can be denoised together and
+  orders them so that neighbours share patches; `Book.colour` colours one such group.
+
+Keys and values are worth keeping only where they are used: computing them takes about 1 ms on an H100, fetching
+80 MB from the host 1.6 ms. A latent is 20 KB and stands for four of them.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import preprocess
+from .preprocess import Size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .pipeline import Pipeline
+    from .transformer import PageMemory
+
+Patch = tuple[str, int]  # SHA-256 of the reference, number of the patch 0..4
+
+HOST_BUDGET = 2 << 30  # bytes: fitted references (2 MB each), latents and vectors of some 800 references
+RECORD_BATCH = 8  # patches in one reference pass: two pages' worth of tokens
+
+
+class Store:
+    """Tensors under keys, at most `budget` bytes of them; the one used longest ago goes first."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.held = 0
+        self.hits = 0
+        self.misses = 0
+        self._items: OrderedDict[Hashable, Tensor] = OrderedDict()
+
+    def get(self, key: Hashable) -> Tensor | None:
+        found = self._items.get(key)
+        if found is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        self._items.move_to_end(key)
+        return found
+
+    def put(self, key: Hashable, value: Tensor) -> None:
+        """Keep `value`, unless it alone is larger than the budget."""
+        size = value.nbytes
+        if size > self.budget:
+            return
+        before = self._items.pop(key, None)
+        self.held += size - (0 if before is None else before.nbytes)
+        self._items[key] = value
+        while self.held > self.budget:
+            _, gone = self._items.popitem(last=False)
+            self.held -= gone.nbytes
+
+    def clear(self) -> None:
+        self._items.clear()
+        self.held = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The patches chosen for one picture: for each of the 4 groups the best first."""
+
+    bucket: Size
+    groups: tuple[tuple[Patch, ...], ...]
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.groups))
+
+    def placed(self) -> Iterator[tuple[int, Patch]]:
+        """(group, patch) in the order of the slots."""
+        for group, patches in enumerate(self.groups):
+            for patch in patches:
+                yield group, patch
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What pictures must have in common to be denoised together."""
+
+    style: str
+    steps: int
+    bucket: Size
+    patches: int
+
+
+@dataclass
+class Picture:
+    """One picture to colour: a page, or a piece of a long one. `hints` is RGBA of the same size, or None."""
+
+    rgb: NDArray[np.uint8]
+    style: str
+    seed: int
+    steps: int
+    choice: Choice
+    hints: Image.Image | None = None
+
+    @property
+    def likeness(self) -> Likeness:
+        return Likeness(self.style, self.steps, self.choice.bucket, self.choice.count)
+
+
+def batches(
+    likenesses: Sequence[Likeness], choices: Sequence[Choice], size: Callable[[Likeness], int]
+) -> list[list[int]]:
+    """Numbers of the pictures in the order to colour them, in groups to colour together.
+
+    Groups hold like pictures, at most `size(likeness)` of them. Among like ones the next is always the one
+    that shares most placed patches with the one before it (the earlier page if several do)."""
+    alike: dict[Likeness, list[int]] = {}
+    for number, likeness in enumerate(likenesses):
+        alike.setdefault(likeness, []).append(number)
+    numbers: dict[tuple[int, Patch], int] = {}
+    uses = [
+        sum(1 << numbers.setdefault(place, len(numbers)) for place in choice.placed()) for choice in choices
+    ]
+    result = []
+    for likeness, rest in alike.items():
+        order = [rest.pop(0)]
+        while rest:
+            best = max(rest, key=lambda number: (uses[number] & uses[order[-1]]).bit_count())
+            rest.remove(best)
+            order.append(best)
+        together = max(1, size(likeness))
+        result += [order[start : start + together] for start in range(0, len(order), together)]
+    return result
+
+
+class References:
+    """The references that `CobraBackend.prepare` put into an artefact, read when they are wanted."""
+
+    def __init__(self, artefact: Path | None) -> None:
+        self._archive = None if artefact is None else zipfile.ZipFile(artefact)
+        self.names = () if self._archive is None else tuple(self._archive.namelist())
+
+    def image(self, sha256: str) -> Image.Image:
+        assert self._archive is not None  # noqa: S101 - names are empty without an archive
+        with self._archive.open(sha256) as file, Image.open(file, formats=["PNG"]) as image:
+            return image.convert("RGB")
+
+    def close(self) -> None:
+        if self._archive is not None:
+            self._archive.close()
+
+
+class Book:
+    """Colours pictures with one pipeline and one set of references, keeping what can be used again."""
+
+    def __init__(self, pipeline: Pipeline, entry_budget: int) -> None:
+        self.pipeline = pipeline
+        self.references = References(None)
+        self.host = Store(HOST_BUDGET)
+        self.entries = Store(entry_budget)
+
+    def choose(self, rgb: NDArray[np.uint8], digest: str, top_k: int, alive: Callable[[], None]) -> Choice:
+        """Look up the `top_k` patches nearest to each crop of a picture, fewer if there are fewer.
+
+        `digest` stands for the pixels of `rgb` (H, W, 3). `alive` is called between references."""
+        height, width = rgb.shape[:2]
+        bucket = preprocess.choose_bucket((width, height), self.pipeline.model.architecture.buckets)
+        names = self.references.names
+        if not names:
+            return Choice(bucket, ((), (), (), ()))
+        known = []
+        for name in names:
+            alive()
+            known.append(self._vectors(name, bucket))
+        key = ("page", digest, bucket)
+        queries = self.host.get(key)
+        if queries is None:
+            queries = self.pipeline.embed(preprocess.query_crops(Image.fromarray(rgb), bucket))
+            self.host.put(key, queries)
+        order = (queries @ torch.cat(known).T).argsort(dim=1, descending=True, stable=True)[:, :top_k]
+        return Choice(
+            bucket,
+            tuple(
+                tuple((names[index // preprocess.PATCHES], index % preprocess.PATCHES) for index in row)
+                for row in order.tolist()
+            ),
+        )
+
+    def colour(self, pictures: Sequence[Picture], each_step: Callable[[], None]) -> list[NDArray[np.uint8]]:
+        """The pictures (1.5 H, 1.5 W, 3) of their bucket's H and W; all of one `Likeness`.
+
+        `each_step` is called before and after each step, and between pictures; it may raise."""
+        first = pictures[0].likeness
+        conditions, lines, hints, masks = [], [], [], []
+        for picture in pictures:
+            each_step()
+            grey = np.asarray(preprocess.resized(Image.fromarray(picture.rgb), first.bucket).convert("L"))
+            condition = preprocess.condition(grey, self.pipeline.line_art(grey), first.style)
+            painted, mask = preprocess.paint_hints(condition, picture.hints)
+            latents = self.pipeline.encode([np.repeat(condition[:, :, None], 3, axis=2)])
+            conditions.append(condition)
+            lines.append(latents)
+            # Without strokes the hint picture is the line art: the same latents serve.
+            hints.append(self.pipeline.encode([painted]) if mask.any() else latents)
+            masks.append(torch.from_numpy(mask)[None, None])
+        memory = self.pipeline.memory(first.style, len(pictures), first.patches, first.bucket)
+        if memory is not None:
+            self._fill(memory, pictures, each_step)
+        latents = self.pipeline.denoise(
+            first.style,
+            [picture.seed for picture in pictures],
+            first.steps,
+            torch.cat(lines),
+            torch.cat(hints),
+            torch.cat(masks),
+            memory,
+            lambda _: each_step(),
+        )
+        del memory  # gigabytes that the large pictures need now
+        results = []
+        for number, condition in enumerate(conditions):
+            colours = self.pipeline.picture(latents[number : number + 1])
+            each_step()
+            results.append(self.pipeline.enlarge(first.style, colours, condition))
+            each_step()
+        return results
+
+    def _fill(self, memory: PageMemory, pictures: Sequence[Picture], each_step: Callable[[], None]) -> None:
+        """Put the keys and values of all chosen patches in place, recording those that are not kept.
+
+        Each is copied as soon as it is at hand, so that no more of them exist than the store holds."""
+        likeness = pictures[0].likeness
+        wanted: dict[tuple[int, Patch], list[tuple[int, int]]] = {}
+        for page, picture in enumerate(pictures):
+            for slot, place in enumerate(picture.choice.placed()):
+                wanted.setdefault(place, []).append((page, slot))
+        missing: dict[int, list[Patch]] = {}
+        for (group, patch), targets in wanted.items():
+            entry = self.entries.get((likeness.style, likeness.bucket, group, patch))
+            if entry is None:
+                missing.setdefault(group, []).append(patch)
+                continue
+            for page, slot in targets:
+                memory.put(page, slot, entry)
+        for group, patches in missing.items():
+            for start in range(0, len(patches), RECORD_BATCH):
+                part = patches[start : start + RECORD_BATCH]
+                latents = self._latents(part, likeness.bucket)
+                for patch, entry in zip(
+                    part, self.pipeline.record(likeness.style, latents, group), strict=True
+                ):
+                    for page, slot in wanted[group, patch]:
+                        memory.put(page, slot, entry)
+                    self.entries.put((likeness.style, likeness.bucket, group, patch), entry.clone())
+                each_step()
+
+    def _fitted(self, name: str, bucket: Size) -> Image.Image:
+        """A reference at the size of the bucket."""
+        key = ("fitted", name, bucket)
+        kept = self.host.get(key)
+        if kept is None:
+            kept = torch.tensor(np.asarray(preprocess.fit_reference(self.references.image(name), bucket)))
+            self.host.put(key, kept)
+        return Image.fromarray(kept.numpy())
+
+    def _vectors(self, name: str, bucket: Size) -> Tensor:
+        """(5, projection): CLIP vectors of the patches of a reference."""
+        key = ("vectors", name, bucket)
+        kept = self.host.get(key)
+        if kept is None:
+            fitted = self._fitted(name, bucket)
+            kept = self.pipeline.embed([fitted, *preprocess.crops(fitted, bucket)])
+            self.host.put(key, kept)
+        return kept
+
+    def _latents(self, patches: Sequence[Patch], bucket: Size) -> Tensor:
+        """(n, 4, h, w): latents of patches at half the size of the bucket."""
+        half = (bucket[0] // 2, bucket[1] // 2)
+        kept = {patch: self.host.get(("latents", patch, bucket)) for patch in patches}
+        missing = [patch for patch, latents in kept.items() if latents is None]
+        if missing:
+            images = []
+            for name, number in missing:
+                fitted = self._fitted(name, bucket)
+                image = fitted if number == 0 else preprocess.crops(fitted, bucket)[number - 1]
+                images.append(np.asarray(preprocess.resized(image, half)))
+            for patch, latents in zip(missing, self.pipeline.encode(images), strict=True):
+                kept[patch] = latents.clone()
+                self.host.put(("latents", patch, bucket), latents.clone())
+        return torch.stack([latents for latents in kept.values() if latents is not None])
