@@ -588,8 +588,8 @@ class Comics:
                 yield spec
             if foreign:
                 break
-        target = Path(desk.job.output)
-        if target.suffix.lower() in ARCHIVES and target.exists() and not config.overwrite:
+        target = _archive_of(desk.job)
+        if target is not None and target.exists() and not config.overwrite:
             written = {desk.job.result.get("output_hash"), desk.job.result.get("previous_hash")}
             if hash_file(target) not in written:
                 foreign.append(str(target))
@@ -649,10 +649,10 @@ class Comics:
             "left_out": self._found.left_out,
         }
         if result["state"] == "done":
-            if Path(job.output).suffix.lower() in ARCHIVES:
-                result |= self._bind(desk)
-            else:
+            if Path(job.output).suffix.lower() not in ARCHIVES:
                 result["copied"] = self._complete_folder(desk)
+            if (archive := _archive_of(job)) is not None:
+                result |= self._bind(desk, archive)
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
         return result
 
@@ -682,10 +682,10 @@ class Comics:
                 file.write(line)
         return len(copies)
 
-    def _bind(self, desk: Desk) -> dict[str, Any]:
+    def _bind(self, desk: Desk, target: Path) -> dict[str, Any]:
         """Write the archive, unless it stands there already with exactly this content."""
         desk.phase("binding the archive")
-        job, target = desk.job, Path(desk.job.output)
+        job = desk.job
         folder = desk.workspace.folder("jobs", str(job.id))
         with SaveFile(folder / METADATA_NAME) as file:
             for line in self._metadata(desk):
@@ -793,6 +793,16 @@ class Comics:
             yield (b"" if first else b",\n") + b"    " + entry.encode("utf-8", "backslashreplace")
             first = False
         yield b"\n  ]\n}\n"
+
+
+def _archive_of(job: Job) -> Path | None:
+    """The archive that the job makes: its output, or one inside of its output folder (`output_as_zip`)."""
+    from .config import BatchConfig
+
+    if Path(job.output).suffix.lower() in ARCHIVES:
+        return Path(job.output)
+    config = BatchConfig(**job.config["settings"])
+    return Path(job.output) / config.zip_name if config.output_as_zip else None
 
 
 # What binding an archive leaves in `Job.result`.

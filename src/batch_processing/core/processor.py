@@ -66,12 +66,17 @@ class BatchProcessor:
         paths = [os.path.abspath(path) for path in image_paths]  # noqa: PTH100 - no resolving
         if not paths:
             raise ValidationError("image_paths list is empty: name at least one image.")
+        from ..config.effective import Settings
+
+        settings = Settings.of(self.config)
         added = 0
         for path in paths:
             if path in self.status_tracker:
                 log.warning("%s was added before and is not added again", path)
             elif not validate_image_file(path):
                 log.warning("%s is not a readable image and is skipped", path)
+            elif settings.page(path).skip:
+                log.info("%s is skipped, as the configuration file says", path)
             else:
                 name = Path(path).name
                 output = self._names.reserve(f"{Path(name).stem}{SUFFIX}.{self.config.format}")

@@ -5,7 +5,7 @@ reaches stdout; a child whose parent is gone leaves at once. Refuses tasks that 
 Does not promise that a task runs once: whoever submits it must fence the result (the lease token).
 
 `ProcessPoolExecutor` cannot do this: one killed child breaks every future it holds. Children are
-started as `python -m`, not forked and not through multiprocessing's spawn, which would import the
+started as new interpreters, not forked and not through multiprocessing's spawn, which would import the
 caller's `__main__` again (a notebook has none that can be imported).
 """
 
@@ -119,7 +119,9 @@ class _Child:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "PYTHONFAULTHANDLER": "1",
         }
-        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(memory_limit)]
+        # Imported, not run with -m: what is pickled must belong to this module, not to `__main__`.
+        code = f"from {__name__} import serve; serve({theirs.fileno()}, {memory_limit})"
+        command = [sys.executable, "-P", "-c", code]
         try:
             self.process = subprocess.Popen(
                 command,
@@ -360,7 +362,7 @@ def _limit_memory(limit: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
-def _serve(descriptor: int, memory_limit: int) -> None:
+def serve(descriptor: int, memory_limit: int) -> None:
     """The life of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -378,7 +380,3 @@ def _serve(descriptor: int, memory_limit: int) -> None:
         value, failure = _run(task, desk.progress)
         desk.stopped.discard(task.id)
         desk.send("end", value, failure)
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]), int(sys.argv[2]))
