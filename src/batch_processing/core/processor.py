@@ -81,9 +81,9 @@ class BatchProcessor:
                 name = Path(path).name
                 output = self._names.reserve(f"{Path(name).stem}{SUFFIX}.{self.config.format}")
                 self.status_tracker.add_image(path)
-                self.queue.enqueue(
-                    ImageQueueItem(path, path, str(Path(self.config.output_dir).absolute() / output))
-                )
+                target = str(Path(self.config.output_dir).absolute() / output)
+                priority = settings.page(path).priority
+                self.queue.enqueue(ImageQueueItem(path, path, target, priority=priority))
                 added += 1
         if not added:
             raise ValidationError(
