@@ -476,8 +476,8 @@ def figure(
         neck[1] - cos(radians(pose.lean * 0.7)) * 1.0,
     )
     marks = Marks(head=f(*head_at), mouth=f(head_at[0] + 0.7 * pose.yaw, head_at[1] + 0.6))
-    inward = _along(shoulder["near"], 90 - pose.lean, 0.34)
-    shoulder_gap = [(f(*_along(inward, -pose.lean, 0.1)), 0.36 * scale)]
+    seam = _along(_along(shoulder["near"], 90 - pose.lean, 0.3), -pose.lean, 0.3)
+    shoulder_gap = [(f(*seam), 0.24 * scale)]  # low enough to leave the line between sleeve and scarf or hair
 
     def tube(a: Point, b: Point, ra: float, rb: float) -> Points:
         along = points(b)[0] - points(a)[0]

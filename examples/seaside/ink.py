@@ -53,11 +53,12 @@ def resample(path: Points, step: float = STEP) -> Points:
 
 def _subdivide(path: Points) -> Points:
     """`path` with every vertex kept and long edges split, so that `_by_hand` bends them as it bends their ink."""
-    pieces = []
-    for a, b in pairwise(path):
-        steps = max(1, ceil(float(np.hypot(*(b - a))) / 10))
-        pieces.append(a + (b - a) * (np.arange(steps) / steps)[:, None])
-    return np.concatenate([*pieces, path[-1:]])
+    edges = np.diff(path, axis=0)
+    parts = np.maximum(1, np.ceil(np.hypot(edges[:, 0], edges[:, 1]) / 10)).astype(int)
+    first = np.repeat(np.cumsum(parts) - parts, parts)
+    along = (np.arange(parts.sum()) - first) / np.repeat(parts, parts)
+    split = np.repeat(path[:-1], parts, axis=0) + np.repeat(edges, parts, axis=0) * along[:, None]
+    return np.concatenate([split, path[-1:]])
 
 
 def spline(controls: ArrayLike, *, closed: bool = False, corners: Iterable[int] = ()) -> Points:
@@ -290,8 +291,8 @@ class Canvas:
         cv2.fillPoly(mask, [cut], 255, cv2.LINE_8, _SHIFT)
         top, left = y * OVERSAMPLE, x * OVERSAMPLE
         target = self.pixels[top : top + mask.shape[0], left : left + mask.shape[1]]
-        inside = mask[: target.shape[0], : target.shape[1]] > 0
-        target[inside] = panel.pixels[: target.shape[0], : target.shape[1]][inside]
+        height, wide = target.shape[:2]
+        cv2.copyTo(panel.pixels[:height, :wide], mask[:height, :wide], target)
         if not width:
             return
         ruled = np.round(border * (OVERSAMPLE << _SHIFT)).astype(np.int32)

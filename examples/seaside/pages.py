@@ -199,7 +199,7 @@ def page_3(s: Sheet) -> None:
     with s.panel(_LEFT, _TOP, _WIDE, 690) as c:
         p.sky(c)
         p.cloud(c, 560, 110, 50)
-        p.sea(c, 330, 420, waves=6)
+        p.sea(c, 330, 480, waves=6)
         p.street(c, 470)
         p.house(c, 252, 480, 210, 230, p.WALL_BLUE, gable=False)
         p.house(c, 660, 482, 180, 210, p.WALL_ROSE, gable=False)
@@ -298,7 +298,7 @@ def page_4(s: Sheet) -> None:
     with s.panel(_LEFT + third + _GUTTER, y, third, h) as c:
         c.fill(box(-5, -5, 500, 600), PAPER)
         _burst(c, 178, 230, 150)
-        c.sound("SNATCH!", (178, 225), 56, angle=-16)
+        c.sound("SNATCH!", (178, 225), 64, angle=-16)
     with s.panel(_LEFT + 2 * (third + _GUTTER), y, third, h) as c:
         p.sky(c)
         p.street(c, 330)

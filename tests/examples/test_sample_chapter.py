@@ -1,0 +1,154 @@
+"""The sample chapter a newcomer gets: a readable CBZ, the same bytes every time, and colourable by flats."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "examples" / "sample_chapter.py"
+PAGES = [f"page_{i:02}.png" for i in range(1, 9)]
+COLOURED = ["cover.png", "references/cast.png", "references/places.png"]
+
+
+@dataclass
+class Made:
+    archive: Path
+    truth: Path
+    said: str
+
+    def picture(self, name: str) -> np.ndarray:
+        with zipfile.ZipFile(self.archive) as book, Image.open(io.BytesIO(book.read(name))) as image:
+            return np.asarray(image)
+
+    def true(self, name: str) -> np.ndarray:
+        with Image.open(self.truth / name) as image:
+            return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("chapter")
+    archive, truth = folder / "new" / "chapter.cbz", folder / "truth"
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(archive), "--truth", str(truth)],
+        cwd=folder, capture_output=True, text=True, check=True, timeout=240,
+    )  # fmt: skip
+    return Made(archive, truth, done.stdout)
+
+
+def packed(rgb: np.ndarray) -> np.ndarray:
+    r, g, b = (rgb[..., i].astype(np.int64) for i in range(3))
+    return (r << 16) | (g << 8) | b
+
+
+def flat_colours(rgb: np.ndarray, side: int = 9) -> set[int]:
+    """Colours of whole squares, `side` pixels wide: a flat has such squares, a blend at an edge or a dot of tone does not."""
+    codes = packed(rgb)
+    size = np.ones((side, side), np.uint8)
+    same = np.ones(codes.shape, bool)
+    for channel in np.moveaxis(rgb, 2, 0):
+        same &= cv2.dilate(channel, size) == cv2.erode(channel, size)
+    return set(np.unique(codes[same]).tolist())
+
+
+def test_the_archive_holds_a_cover_the_pages_the_references_and_their_description(made: Made) -> None:
+    with zipfile.ZipFile(made.archive) as book:
+        assert book.testzip() is None
+        assert book.namelist() == ["ComicInfo.xml", "cover.png", *PAGES, *COLOURED[1:]]
+        info = ET.fromstring(book.read("ComicInfo.xml"))  # noqa: S314  # our own archive, made just now
+    assert info.findtext("Title") == "The Runaway Kite"
+    assert info.findtext("BlackAndWhite") == "Yes"
+    assert info.findtext("PageCount") == "11"
+    assert [p.get("Type") for p in info.iter("Page")] == ["FrontCover", *["Story"] * 8, *["Other"] * 2]
+    assert "8 pages" in made.said
+    assert sorted(p.name for p in made.truth.iterdir()) == PAGES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_ink_on_paper_and_its_truth_is_the_same_ink_over_flats(made: Made, name: str) -> None:
+    line, truth = made.picture(name), made.true(name)
+    assert line.shape == (1754, 1240)
+    assert truth.shape == (1754, 1240, 3)
+    assert (line > 250).mean() > 0.6  # line art: mostly paper
+    assert 0.03 < (line < 60).mean() < 0.25  # drawn, and not by spilling the ink
+    brightest = truth.max(axis=2)
+    assert (brightest[line < 40] < 60).all()  # every stroke of the line art is in the truth
+    assert (line[brightest < 40] < 100).all()  # and the truth has no others
+    assert len(flat_colours(truth)) >= 5
+
+
+def test_line_art_and_coloured_pictures_can_be_told_apart(made: Made) -> None:
+    for name in PAGES:
+        assert made.picture(name).ndim == 2
+    for name in COLOURED:
+        saturation = cv2.cvtColor(made.picture(name), cv2.COLOR_RGB2HSV)[..., 1]
+        assert (saturation > 40).mean() > 0.2, name
+
+
+def test_every_flat_of_the_pages_stands_in_the_cover_or_a_reference(made: Made) -> None:
+    known = set().union(*(flat_colours(made.picture(name), 5) for name in COLOURED))
+    for name in PAGES:
+        missing = {f"{code:06x}" for code in flat_colours(made.true(name)) - known}
+        assert not missing, f"{name}: {missing} is in no reference"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_ink_encloses_the_flats(made: Made, name: str) -> None:
+    """Filling each region that the ink encloses with its main colour gives nearly the whole truth.
+
+    The gaps that remain are the natural ones, between a sleeve and a coat of one colour."""
+    line, codes = made.picture(name), packed(made.true(name))
+    count, region = cv2.connectedComponents((line > 128).astype(np.uint8), connectivity=4)
+    paper = line > 250
+    right = 0
+    order = np.argsort(region[paper], kind="stable")
+    labels, colours = region[paper][order], codes[paper][order]
+    for group in np.split(colours, np.flatnonzero(np.diff(labels)) + 1):
+        right += int(np.unique(group, return_counts=True)[1].max())
+    assert count > 100
+    assert right / paper.sum() > 0.985
+
+
+def chapter() -> Any:
+    sys.path.insert(0, str(ROOT))
+    try:
+        return importlib.import_module("examples.sample_chapter").draw_chapter()
+    finally:
+        sys.path.remove(str(ROOT))
+
+
+def test_the_same_bytes_every_time(made: Made) -> None:
+    again = dict(chapter().members())
+    with zipfile.ZipFile(made.archive) as book:
+        assert list(again) == book.namelist()
+        for member in book.infolist():
+            assert member.date_time == (1980, 1, 1, 0, 0, 0)
+            assert again[member.filename] == book.read(member), member.filename
+
+
+def test_no_drawing_touches_the_edge_of_its_page(made: Made) -> None:
+    for name in PAGES:
+        margin = made.picture(name).copy()
+        margin[40:-40, 40:-40] = 255
+        assert (margin == 255).all(), name
+
+
+def test_a_missing_name_is_asked_for() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "OUT.cbz" in done.stderr
