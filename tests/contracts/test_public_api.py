@@ -19,6 +19,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -683,9 +684,10 @@ class TestClassification:
         assert classifier.classify(cover).type == "colored"
         assert len(classifier.classify_batch([page, cover])) == 2
         with Image.open(cover) as image:
-            assert classifier.analyze_color_saturation(image) > 0.15
-            assert classifier.count_unique_colors(image) > 100
-            assert 0 <= classifier.calculate_edge_density(image) <= 1
+            for picture in (np.asarray(image), image):  # an array or a Pillow image
+                assert classifier.analyze_color_saturation(picture) > 0.15
+                assert classifier.count_unique_colors(picture) > 100
+                assert 0 <= classifier.calculate_edge_density(picture) <= 1
         classifier.clear_cache()
 
     def test_a_changed_file_is_seen(self, tmp_path: Path) -> None:
@@ -897,6 +899,43 @@ class TestPreview:
         result = processor.get_preview_result()
         assert result["status"] == "failed"
         assert result["error"]
+
+
+class TestColorizeComic:
+    def test_a_folder_becomes_a_folder(self, tmp_path: Path) -> None:
+        pages = [Path(line_art(tmp_path / "in" / "ch1" / f"p{n}.png", n)) for n in (2, 10)]
+        result = batch_processing.colorize_comic(
+            tmp_path / "in", tmp_path / "out", config={"backend": "noop", "recursive": True}
+        )
+        assert isinstance(result, batch_processing.JobResult)
+        assert (result.state, result.total, result.completed, result.failed) == ("done", 2, 2, 0)
+        for page in pages:
+            with Image.open(tmp_path / "out" / "ch1" / page.name) as out, Image.open(page) as was:
+                assert out.convert("RGB").tobytes() == was.convert("RGB").tobytes()
+
+    def test_an_archive_becomes_an_archive(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "book.cbz", "w") as archive:
+            for name in ("p2.png", "p10.png", "p1.png"):
+                archive.write(line_art(tmp_path / "page.png"), name)
+        result = batch_processing.colorize_comic(
+            str(tmp_path / "book.cbz"), str(tmp_path / "done.cbz"), config={"backend": "noop"}
+        )
+        assert result.output == str(tmp_path / "done.cbz")
+        with zipfile.ZipFile(tmp_path / "done.cbz") as archive:
+            assert archive.testzip() is None
+            pages = [name for name in archive.namelist() if name.endswith(".png")]
+        assert pages == ["p1.png", "p2.png", "p10.png"]
+
+    @pytest.mark.parametrize("as_mapping", [False, True])
+    def test_the_default_of_a_config_file_takes_effect(self, tmp_path: Path, as_mapping: bool) -> None:
+        line_art(tmp_path / "in" / "p1.png")
+        (tmp_path / "book.toml").write_text('[default]\nformat = "webp"\n')
+        given = {"backend": "noop", "config_file": str(tmp_path / "book.toml")}
+        config = (
+            given if as_mapping else batch_processing.BatchConfig(tmp_path / "in", tmp_path / "out", **given)
+        )
+        batch_processing.colorize_comic(tmp_path / "in", tmp_path / "out", config=config)
+        assert (tmp_path / "out" / "p1.webp").is_file()
 
 
 class TestPhotos:
