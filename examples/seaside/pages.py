@@ -141,7 +141,7 @@ def page_2(s: Sheet) -> None:
             hand_far="fist",
             face="grit",
         )
-        hand = figure(c, TOMO, pull, (230, 535), 385).hand_far
+        hand = figure(c, TOMO, pull, (230, 538), 358).hand_far
         c.line(spline([hand, (480, 150), (720, 10)]), 2.2, taper=0.1)
         figure(
             c,
@@ -153,7 +153,7 @@ def page_2(s: Sheet) -> None:
         )
         for x, at in ((60, 520), (390, 540), (330, 470)):
             p.grass(c, x, at, 18)
-        c.balloon("IT'S PULLING\nHARD!", (180, 78), tail=(206, 172), size=28)
+        c.balloon("IT'S PULLING\nHARD!", (180, 78), tail=(212, 166), size=28)
     with s.panel(_LEFT + _WIDE * 0.58 + _GUTTER, _TOP, _WIDE * 0.42 - _GUTTER, 560) as c:
         c.fill(box(-5, -5, 900, 900), PAPER)
         _burst(c, 220, 270, 160)
@@ -327,10 +327,10 @@ def page_5(s: Sheet) -> None:
         p.cloud(c, 150, 110, 34)
         p.sea(c, 300, waves=8)
         p.pier(c, 400, 60, 560)
-        figure(c, TOMO, replace(POINT_UP, face="shock"), (430, 480), 350, flip=True)
+        figure(c, TOMO, replace(POINT_UP, face="shock"), (430, 484), 326, flip=True)
         look = Pose(yaw=0.6, tilt=-12, face="worry", wind=0.4, arm_near=(-20, 30))
-        figure(c, MARA, look, (210, 488), 335, flip=True)
-        c.balloon("UP THERE!", (450, 62), tail=(418, 140), size=30)
+        figure(c, MARA, look, (210, 488), 312, flip=True)
+        c.balloon("UP THERE!", (450, 62), tail=(424, 136), size=30)
     with s.panel(x, _TOP + 500 + _GUTTER, w, 400) as c:
         p.sky(c)
         c.tone(box(-5, 250, w + 10, 160), pitch=12, radius=1.9)
