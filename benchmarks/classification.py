@@ -82,7 +82,7 @@ def light(shape: tuple[int, int], rng: np.random.Generator) -> Picture:
     ramp = (np.cos(angle) * x / shape[1] + np.sin(angle) * y / shape[0])[:, :, None]
     ramp = (ramp - ramp.min()) / (ramp.max() - ramp.min())
     warm = np.array([1.0, rng.uniform(0.86, 0.97), rng.uniform(0.65, 0.9)], np.float32)
-    return (1 - ramp * (1 - warm)) * (1 - rng.uniform(0, 0.45) * (1 - ramp))
+    return np.asarray((1 - ramp * (1 - warm)) * (1 - rng.uniform(0, 0.45) * (1 - ramp)))
 
 
 def stamp(page: Picture, rng: np.random.Generator) -> Picture:

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw, ImageOps
-from shared_data import require_shared
 
 from batch_processing.classification.classifier import VERSION, ImageClassifier, ImageType
 from batch_processing.exceptions import ClassificationError, ImageProcessingError, ValidationError
+from shared_data import require_shared
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 

@@ -72,9 +72,10 @@ LIGHT_SPREAD = 0.15
 EDGE_STEP = 40
 #: Added to shares before their logarithm: 0.1 % of a page is the least that says anything.
 SHARE_FLOOR = 0.001
-#: A page is of one strong hue when less than the first share of it is of another, and more than the second coloured:
-#: by definition line art, with log-odds in this range (confidence 0.52 to 0.65).
-ONE_HUE_SHARE = 0.005
+#: A page is of one strong hue when more than the area is coloured, and less than the share of that is of another hue
+#: (coarse JPEG leaves up to 5 %): by definition line art, with log-odds in this range (confidence 0.52 to 0.65). Only a page more vivid than prints
+#: in one ink (mean saturation above twice its threshold: a blue night) may be coloured, no surer than that.
+ONE_HUE_SHARE = 0.05
 ONE_HUE_AREA = 0.1
 ONE_HUE_ODDS = (0.1, 0.6)
 #: Pictures of fewer pixels than this tell less than their model believes.
@@ -90,11 +91,11 @@ DEFAULT_EDGES = 0.3
 #: measures. Fitted by `benchmarks/classification.py --fit` on 1,820 variants of training pages, with a ridge;
 #: one-hue pages went in as 38 % coloured. The weight of the edges is set by hand, see there.
 WEIGHTS = {
-    "intercept": 5.143,
-    "second_hue": 0.690,
-    "coloured_area": 0.353,
-    "saturation": 0.478,
-    "color_count": 0.881,
+    "intercept": 5.409,
+    "second_hue": 0.594,
+    "coloured_area": 0.499,
+    "saturation": 0.298,
+    "color_count": 1.162,
     "edge_density": -0.300,
 }
 
@@ -221,8 +222,9 @@ class ImageClassifier:
         }
         pixels = rgb.shape[0] * rgb.shape[1]
         odds = self._log_odds(metrics) * pixels / (pixels + FEW_PIXELS)
-        if second_hue < ONE_HUE_SHARE and coloured_area > ONE_HUE_AREA:
-            odds = max(min(odds, -ONE_HUE_ODDS[0]), -ONE_HUE_ODDS[1])
+        if coloured_area > ONE_HUE_AREA and second_hue < ONE_HUE_SHARE * coloured_area:
+            vivid = metrics["saturation"] > 2 * self.saturation_threshold
+            odds = max(min(odds, ONE_HUE_ODDS[1] if vivid else -ONE_HUE_ODDS[0]), -ONE_HUE_ODDS[1])
         confidence = 1.0 / (1.0 + math.exp(-abs(odds)))
         return ImageType("colored" if odds > 0 else "line_art", confidence, metrics)
 
