@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -127,6 +128,70 @@ def test_impossible_estimates() -> None:
             MemoryManager().estimate_memory_required(size, references=references)
     with pytest.raises(ConfigurationError, match="Unknown backend 'magic'"):
         MemoryManager().estimate_memory_required((5, 5), backend="magic")
+
+
+class Driver(ModuleType):
+    """Stands for nvidia-ml-py on a machine with two GPUs, filled to a quarter and to a half."""
+
+    class NVMLError(Exception):
+        pass
+
+    def nvmlInit(self) -> None: ...  # noqa: N802
+
+    def nvmlShutdown(self) -> None: ...  # noqa: N802
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        if index > 1:
+            raise self.NVMLError
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> int:  # noqa: N802
+        return self.nvmlDeviceGetHandleByIndex({"GPU-aa": 0, "GPU-bb": 1}[name])
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(used=(handle + 1) * 20 * GIB, total=80 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "usage"),
+    [
+        ("cuda", None, 0.25),
+        ("cuda:1", "", 0.5),
+        ("cuda", "1", 0.5),
+        ("cuda:1", "1, 0", 0.25),
+        ("cuda", "GPU-bb,GPU-aa", 0.5),
+        ("cuda:2", None, 0.0),
+        ("cuda:1", "1", 0.0),
+    ],
+)
+def test_a_gpu_is_read_from_its_driver(
+    device: str, visible: str | None, usage: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Driver("pynvml"))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    manager = MemoryManager(device, memory_threshold=0.4)
+    assert manager.check_memory_usage() == usage
+    assert manager.trigger_gc_if_needed() == (usage > 0.4)
+
+
+def test_a_process_that_computes_on_the_gpu_asks_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied: list[str] = []
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        device_count=lambda: 1,
+        mem_get_info=lambda _: (8 * GIB, 80 * GIB),
+        empty_cache=lambda: emptied.append("cache"),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))  # type: ignore[arg-type]
+    manager = MemoryManager(None)
+    assert manager.device == "cuda"
+    assert manager.check_memory_usage() == pytest.approx(0.9)
+    assert manager.trigger_gc_if_needed()
+    assert emptied == ["cache"]
 
 
 def group(root: Path, version: int, path: str, limit: str, used: int, cache: int) -> None:

@@ -225,7 +225,9 @@ def _gpu_by_nvml(index: int) -> tuple[int, int] | None:
         visible = [
             part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()
         ]
-        name = visible[index] if index < len(visible) else str(index)
+        if visible and index >= len(visible):
+            return None
+        name = visible[index] if visible else str(index)
         if name.isdecimal():
             handle = pynvml.nvmlDeviceGetHandleByIndex(int(name))
         else:
