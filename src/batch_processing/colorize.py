@@ -594,7 +594,9 @@ class Comics:
             if hash_file(target) not in written:
                 foreign.append(str(target))
         for path, source in self._passed_through(desk):
-            if os.path.lexists(path) and not config.overwrite and hash_file(path) != source.sha256:
+            if config.overwrite or not os.path.lexists(path):
+                continue
+            if hash_file(path) not in (source.sha256, source.written):
                 foreign.append(str(path))
                 break
         if foreign:
@@ -674,6 +676,7 @@ class Comics:
                 raise ResourceError(f"{copies[result.id].path} cannot be copied: {result.failure.text}")
             publish(part_path(Path(result.id), self._token(desk)), Path(result.id))
             fsync_dir(Path(result.id).parent)
+            desk.ledger.copied(copies[result.id].id, str(result.value and result.value["sha256"]))
         if info := self._comic_info():
             with SaveFile(folder / "ComicInfo.xml") as file:
                 file.write(info)

@@ -97,6 +97,7 @@ source_table = sa.Table(
     sa.Column("sha256", sa.Text),
     sa.Column("facts", sa.JSON),
     sa.Column("role", sa.Text),
+    sa.Column("written", sa.Text),  # hash of the copy that we put into the output
     sa.UniqueConstraint("job_id", "key"),
     sa.Index("source_order", "job_id", "sort"),
 )
@@ -219,6 +220,7 @@ class Source:
     sha256: str | None = None
     facts: dict[str, Any] | None = None
     role: str | None = None
+    written: str | None = None
     id: int = 0
 
 
@@ -487,6 +489,7 @@ class Ledger:
                     row.sha256,
                     row.facts,
                     row.role,
+                    row.written,
                     row.id,
                 )
             if len(rows) < CHUNK:
@@ -511,6 +514,13 @@ class Ledger:
                     source_table.update().where(source_table.c.id == sa.bindparam("which")),
                     [{"which": source_id, "role": role} for source_id, role in chunk],
                 )
+
+    def copied(self, source_id: int, sha256: str) -> None:
+        """Record that a copy of this source now stands in the output."""
+        with self.database.write() as connection:
+            connection.execute(
+                source_table.update().where(source_table.c.id == source_id).values(written=sha256)
+            )
 
     # -- items --------------------------------------------------------------------------------------
 

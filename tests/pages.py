@@ -1,0 +1,55 @@
+"""Small pages drawn for tests: line art, coloured pages, books of them."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+
+def line_art(path: Path, seed: int = 0, size: tuple[int, int] = (240, 320)) -> Path:
+    """A page of black lines on white, different for each seed."""
+    image = Image.new("L", size, 255)
+    draw = ImageDraw.Draw(image)
+    random = np.random.default_rng(seed)
+    for _ in range(8):
+        x, y = random.integers(0, size[0] - 60), random.integers(0, size[1] - 60)
+        w, h = random.integers(20, 60, 2)
+        draw.ellipse((int(x), int(y), int(x + w), int(y + h)), outline=0, width=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def coloured(path: Path, seed: int = 0, size: tuple[int, int] = (240, 320)) -> Path:
+    """A page full of flat colours with black outlines."""
+    image = Image.new("RGB", size, (120, 180, 230))
+    draw = ImageDraw.Draw(image)
+    random = np.random.default_rng(seed)
+    for _ in range(14):
+        x, y = random.integers(0, size[0] - 60), random.integers(0, size[1] - 60)
+        w, h = random.integers(30, 90, 2)
+        colour = tuple(int(value) for value in random.integers(30, 250, 3))
+        draw.rectangle((int(x), int(y), int(x + w), int(y + h)), fill=colour, outline=(0, 0, 0), width=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def book(folder: Path, pages: int = 3) -> Path:
+    """A folder with a coloured cover and `pages` line-art pages, 1.png 2.png ... 10.png."""
+    coloured(folder / "0_cover.png", 1)
+    for number in range(1, pages + 1):
+        line_art(folder / f"{number}.png", number)
+    return folder
+
+
+def zipped(folder: Path, archive: Path) -> Path:
+    """The files of a folder as an archive."""
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                file.write(path, path.relative_to(folder).as_posix())
+    return archive
