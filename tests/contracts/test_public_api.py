@@ -284,7 +284,7 @@ class TestDoors:
             found = getattr(found, part)
         parameters = list(inspect.signature(found).parameters.values())
         for position, (wanted, default) in enumerate(expected.items()):
-            by_position = parameters[position].kind is not inspect.Parameter.KEYWORD_ONLY
+            by_position = parameters[position].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
             parameter = next((p for p in parameters if p.name == wanted), None)
             if default is ...:  # the name is not documented, or has no documented default
                 parameter = parameter or parameters[position]
