@@ -1,1 +1,60 @@
+"""Photo libraries: scanned in batches, never twice, never lost.
 
+from batch_processing.photos import PhotoRepository, open_library, scan_images_recursively
+
+with open_library() as session:
+    for batch in scan_images_recursively("/photos", PhotoRepository(session)):
+        print(len(batch), "new photos")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ingest import ScanStats
+    from .loader import (
+        calculate_file_hash,
+        is_valid_image_file,
+        load_images_from_folder,
+        scan_images_recursively,
+    )
+    from .repository import Duplicate, DuplicateRepository, Photo, PhotoRepository, open_library
+    from .settle import ScanGuardError
+
+_HOME = {
+    "Duplicate": "repository",
+    "DuplicateRepository": "repository",
+    "Photo": "repository",
+    "PhotoRepository": "repository",
+    "ScanGuardError": "settle",
+    "ScanStats": "ingest",
+    "calculate_file_hash": "loader",
+    "is_valid_image_file": "loader",
+    "load_images_from_folder": "loader",
+    "open_library": "repository",
+    "scan_images_recursively": "loader",
+}
+
+__all__ = [
+    "Duplicate",
+    "DuplicateRepository",
+    "Photo",
+    "PhotoRepository",
+    "ScanGuardError",
+    "ScanStats",
+    "calculate_file_hash",
+    "is_valid_image_file",
+    "load_images_from_folder",
+    "open_library",
+    "scan_images_recursively",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value

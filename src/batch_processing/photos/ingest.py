@@ -1,0 +1,543 @@
+"""Scanning folders of photos: one walker, several hashing threads, one writer.
+
+    for batch in Scan(store, [b"/photos"]).run():
+        ...
+
+Promises: a photo is read once and only when it has to be; whole batches are committed before they are
+handed out; a batch is taken when the next one is asked for, and one that was not is handed out again by
+the next scan of the same folders; killed at any moment, that scan goes on and redoes three batches at most.
+Memory does not grow with the number of files. One bad file never ends a scan.
+Refuses to call a library missing whose drive is (`ScanGuardError`). Does not decode.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
+from ..exceptions import ValidationError
+from .hashing import Candidate, Hashers, Stopped
+from .settle import OpenBatch, Record, ScanGuardError, Settler, finish, known_below, record
+from .store import Store, scan_lock, scan_roots
+from .tables import (
+    CHANGED,
+    FINISHED,
+    NEW,
+    OPEN,
+    RUNNING,
+    SETTLED,
+    STOPPED,
+    TAKEN,
+    batches,
+    directories,
+    duplicates,
+    errors,
+    photos,
+    scans,
+)
+from .walk import Walk, WalkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+# Batches between the walk and the commit: what a kill can cost.
+IN_FLIGHT = 3
+# Of these, how many share a commit; the threads hash the rest meanwhile.
+SHARED_COMMIT = 2
+# A commit is not put off longer than this: on a slow disk a batch may take minutes.
+COMMIT_EVERY_S = 1.0
+PROGRESS_EVERY_S = 0.25
+# Files are handed to the threads in lists of about this size: handing over costs as much as hashing
+# a tiny file.
+LIST_BYTES = 1024 * 1024
+LIST_FILES = 32
+# Readers: threads that wait for a disk in the network, and those that keep the cores busy. On two cores
+# four were fastest: while one waits for the disk another hashes.
+NETWORK_READERS = 16
+READERS_PER_CORE = 2
+MOST_READERS = 32
+
+
+@dataclass
+class ScanStats:
+    """What one run of a scan found. Sizes in bytes, times in seconds."""
+
+    files_seen: int = 0  # photos by name, not empty
+    registered: int = 0  # new contents
+    already_processed: int = 0
+    duplicates: int = 0  # copies found new in this scan
+    moved: int = 0
+    changed: int = 0
+    missing: int = 0  # newly found missing
+    errors: int = 0  # files and folders that could not be walked or hashed
+    facts_errors: int = 0  # headers that could not be read, and files that are empty
+    batches: int = 0
+    bytes_read: int = 0
+    seconds: float = 0.0
+    seconds_per_batch: float = 0.0
+    peak_memory: int = 0  # of this process
+    hard_links: int = 0  # new names of files that are known under another
+    unhandled: dict[str, int] = field(default_factory=dict)  # files that are no photos, by extension
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Batch:
+    """A batch that is committed."""
+
+    number: int
+    records: list[Record]
+    copies: int
+    errors: int
+    bytes: int
+    seconds: float
+    first_path: str
+    last_path: str
+    again: bool = False  # committed by an earlier run, and never taken
+
+
+def peak_memory() -> int:
+    """The most memory this process has held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+class Scan:
+    """One scan of some folders into a database."""
+
+    def __init__(
+        self,
+        store: Store,
+        folders: Sequence[bytes],
+        *,
+        batch_size: int = 100,
+        start_batch: int = 1,
+        exclude: Sequence[str] = (),
+        readers: int | None = None,
+        allow_missing: bool = False,
+        workspace: Workspace | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+        progress: Callable[[Scan], None] = _nothing,
+        waiting: Callable[[str], None] = _nothing,
+    ) -> None:
+        """`readers` None chooses by the kind of disk. `workspace` None: the lock lies beside the database.
+        `stopped` is asked often: once it says True, what is hashed is committed and the scan ends.
+        `progress` is called a few times a second, `waiting` when another scan is in the way.
+        ValidationError for settings that make no sense."""
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValidationError(f"batch_size must be a whole number from 1 up, not {batch_size!r}.")
+        if isinstance(start_batch, bool) or not isinstance(start_batch, int) or start_batch < 1:
+            raise ValidationError(f"start_batch must be a whole number from 1 up, not {start_batch!r}.")
+        if readers is not None and not 1 <= readers <= MOST_READERS:
+            raise ValidationError(f"readers must lie between 1 and {MOST_READERS}, not {readers}.")
+        self.roots = scan_roots(folders)
+        self.stats = ScanStats()
+        self.was_stopped = False
+        self.last_seen: int | None = None  # candidates in the last finished scan of the same folders
+        self.last_path = ""
+        self._store = store
+        self._batch_size = batch_size
+        self._start_batch = start_batch
+        self._exclude = list(exclude)
+        self._readers = readers
+        self._allow_missing = allow_missing
+        self._workspace = workspace
+        self._stopped = stopped
+        self._progress = progress
+        self._waiting = waiting
+        self._walk: Walk | None = None
+        self._verified = 0  # hashed again and found as they were
+        self._taken: list[int] = []  # ids of batches that the caller is done with
+        self._began = time.monotonic()
+        self._told = 0.0
+
+    def run(self) -> Iterator[Batch]:
+        """Scan, and give each batch when it is committed. Afterwards `stats` is complete."""
+        try:
+            with scan_lock(self._store, self._workspace, self._waiting, self._stopped) as held:
+                self._began = time.monotonic()
+                if held:
+                    yield from self._scan()
+                else:
+                    self.was_stopped = True
+        finally:
+            self._count()
+            self._store.close()
+
+    def _scan(self) -> Iterator[Batch]:
+        walked = self._check_roots()
+        start = self._first_path()
+        scan_id, number, current, waiting = self._begin()
+        links_before = self._links(scan_id)
+        ask = self._store.query(_known_query())
+        walk = self._walk = Walk(self.roots, ask, walked=walked, exclude=self._exclude, start=start)
+        try:
+            for batch_id in waiting:
+                yield self._load(batch_id, walk)
+                self._taken.append(batch_id)
+            yield from self._hash(walk, Settler(scan_id, self._batch_size, number, current))
+            if self.was_stopped:
+                self._end(scan_id, STOPPED)
+                return
+            with self._store.write() as connection:
+                ending = finish(connection, walk, scan_id, allow_missing=self._allow_missing)
+            self.stats.moved, self.stats.missing = ending.moved, ending.missing
+            self.stats.duplicates = max(0, self._links(scan_id) - links_before)
+            self.stats.unhandled = dict(walk.unhandled.most_common())
+            self._end(scan_id, FINISHED)
+        except (GeneratorExit, ScanGuardError):
+            self._end(scan_id, STOPPED)
+            raise
+
+    def _check_roots(self) -> list[bytes]:
+        """The roots that can be walked. ValidationError for one that never was there, ScanGuardError for
+        one that is gone or empty while its photos are known."""
+        walked = []
+        for root in self.roots:
+            shown = os.fsdecode(root)
+            try:
+                with os.scandir(root) as listing:
+                    problem = "is empty" if next(listing, None) is None else None
+            except FileNotFoundError:
+                problem = "does not exist"
+            except NotADirectoryError:
+                problem = "is not a directory"
+            except OSError:
+                problem = None  # becomes an error row when it is walked
+            if problem is not None:
+                with self._store.read() as connection:
+                    known = known_below(connection, root)
+                if known and not self._allow_missing:
+                    raise ScanGuardError(
+                        f"The folder {shown} {problem}, but its photos are known: nothing was marked as missing. "
+                        "If a drive is not plugged in, do that; if they were deleted on purpose, add --allow-missing."
+                    )
+                if not known and problem != "is empty":
+                    raise ValidationError(f"The folder {shown} {problem}: name a folder of photos.")
+            if problem in (None, "is empty"):
+                walked.append(root)
+        return walked
+
+    def _first_path(self) -> bytes | None:
+        """Where the walk starts: the first path of batch `start_batch` of the latest scan."""
+        if self._start_batch == 1:
+            return None
+        with self._store.read() as connection:
+            latest = connection.scalar(
+                sa.select(scans.c.id)
+                .join(batches, batches.c.scan_id == scans.c.id)
+                .where(scans.c.roots == self._key())
+                .order_by(scans.c.id.desc())
+                .limit(1)
+            )
+            path = connection.scalar(
+                sa.select(batches.c.first_path).where(
+                    batches.c.scan_id == latest, batches.c.number == self._start_batch
+                )
+            )
+            last = connection.scalar(
+                sa.select(sa.func.max(batches.c.number)).where(batches.c.scan_id == latest)
+            )
+        if path is None:
+            there = f"has {last}" if last else "does not exist"
+            raise ValidationError(
+                f"There is no batch {self._start_batch} to start from: the latest scan with batches {there}."
+            )
+        return os.fsencode(path)
+
+    def _key(self) -> bytes:
+        return b"\0".join(self.roots)
+
+    def _begin(self) -> tuple[int, int, OpenBatch | None, list[int]]:
+        """The scan's number, its last complete batch, the batch left open, and the batches not taken."""
+        with self._store.write() as connection:
+            mine = sa.select(scans).where(scans.c.roots == self._key()).order_by(scans.c.id.desc())
+            latest = connection.execute(mine.limit(1)).first()
+            self.last_seen = connection.scalar(
+                mine.with_only_columns(scans.c.files_seen).where(scans.c.state == FINISHED).limit(1)
+            )
+            now = datetime.now(UTC)
+            if latest is None or latest.state == FINISHED:
+                result = connection.execute(
+                    scans.insert().values(roots=self._key(), state=RUNNING, started_at=now)
+                )
+                (scan_id,) = result.inserted_primary_key or (0,)
+                return scan_id, 0, None, []
+            scan_id = latest.id
+            connection.execute(scans.update().where(scans.c.id == scan_id).values(state=RUNNING))
+            # What fails again in this run gets a row of this scan again; the others were mended.
+            connection.execute(errors.update().where(errors.c.scan_id == scan_id).values(scan_id=None))
+            rows = connection.execute(
+                sa.select(batches).where(batches.c.scan_id == scan_id).order_by(batches.c.number)
+            ).all()
+            current = next((row for row in rows if row.state == OPEN), None)
+            number = max((row.number for row in rows), default=0)
+            opened = None
+            if current is not None:
+                opened = OpenBatch(
+                    **{name: getattr(current, name) for name in _BATCH_COLUMNS},
+                    read=current.bytes,
+                    records=_records(connection, current.id),
+                )
+            return (
+                scan_id,
+                number,
+                opened,
+                [row.id for row in rows if row.state == SETTLED and row.photos + row.changed],
+            )
+
+    def _load(self, batch_id: int, walk: Walk) -> Batch:
+        with self._store.read() as connection:
+            row = connection.execute(sa.select(batches).where(batches.c.id == batch_id)).one()
+            records = _records(connection, batch_id)
+        records.sort(key=lambda one: walk.place(os.fsencode(one["path"])))
+        self.stats.batches += 1
+        return Batch(
+            row.number,
+            records,
+            row.copies,
+            row.errors,
+            row.bytes,
+            row.seconds,
+            row.first_path,
+            row.last_path,
+            again=True,
+        )
+
+    def _links(self, scan_id: int) -> int:
+        """Copies among the photos that this scan recorded."""
+        with self._store.read() as connection:
+            return (
+                connection.scalar(
+                    sa.select(sa.func.count(sa.distinct(duplicates.c.photo_id)))
+                    .select_from(
+                        duplicates.join(photos, photos.c.id == duplicates.c.photo_id).join(
+                            batches, batches.c.id == photos.c.batch_id
+                        )
+                    )
+                    .where(batches.c.scan_id == scan_id)
+                )
+                or 0
+            )
+
+    def _hash(self, walk: Walk, settler: Settler) -> Iterator[Batch]:
+        """Walk, hash and commit; gives the batches that are complete, last the one that remains."""
+        readers, inode_order = choose_readers(walk.walked, self._readers)
+        hashers = Hashers(readers, inode_order=inode_order)
+        items = iter(walk)
+        # What the threads are at, in the order of the walk; items that need no reading ride along.
+        ahead: deque[tuple[list[Candidate | WalkError], Future[None]]] = deque()
+        done: list[Candidate | WalkError] = []
+        in_flight = 0
+        walking = True
+        self._committed = time.monotonic()
+        try:
+            while (walking or ahead or done) and not self.was_stopped:
+                handful: list[Candidate | WalkError] = []
+                weight = 0
+                while walking and in_flight + len(done) < IN_FLIGHT * self._batch_size:
+                    item = next(items, _END)
+                    if item is None:  # between two folders
+                        self._tell()
+                        if self._stopped() or ((in_flight or done) and self._is_late()):
+                            break
+                    elif isinstance(item, (Candidate, WalkError)):
+                        handful.append(item)
+                        in_flight += 1
+                        weight += item.found.size if isinstance(item, Candidate) else 0
+                        if weight >= LIST_BYTES or len(handful) >= LIST_FILES:
+                            ahead.append((handful, hashers.submit(handful)))
+                            handful, weight = [], 0
+                    else:
+                        walking = False
+                if handful:
+                    ahead.append((handful, hashers.submit(handful)))
+                if ahead and self._is_ready(ahead[0][1]):
+                    finished, _ = ahead.popleft()
+                    in_flight -= len(finished)
+                    done += finished
+                self._tell()
+                if self._stopped():
+                    self.was_stopped = True
+                    hashers.stop()
+                    while ahead and self._is_ready(ahead[0][1]):
+                        done += ahead.popleft()[0]
+                last = not walking and not ahead
+                if done and (
+                    last
+                    or self.was_stopped
+                    or len(done) >= SHARED_COMMIT * self._batch_size
+                    or self._is_late()
+                ):
+                    yield from self._commit(settler, done)
+                    done = []
+            if not self.was_stopped and settler.current is not None:
+                with self._store.write() as connection:
+                    batch = settler.close(connection, peak_memory())
+                if batch is not None and batch.records:
+                    yield from self._hand_out(batch)
+        finally:
+            hashers.close()
+
+    def _is_ready(self, future: Future[None]) -> bool:
+        """Wait a moment for a list that is being hashed."""
+        try:
+            future.result(timeout=PROGRESS_EVERY_S)
+        except TimeoutError:
+            return False
+        except Stopped:
+            return False
+        return True
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._committed > COMMIT_EVERY_S
+
+    def _commit(self, settler: Settler, done: Sequence[Candidate | WalkError]) -> Iterator[Batch]:
+        for item in done:
+            if isinstance(item, Candidate) and isinstance(item.same_as, Candidate):
+                item.digest, item.hashed_ns, item.error = (
+                    item.same_as.digest,
+                    item.same_as.hashed_ns,
+                    item.same_as.error,
+                )
+        with self._store.write() as connection:
+            self._settle_taken(connection)
+            tally = settler.settle(connection, done, time.monotonic() - self._committed, peak_memory())
+        stats = self.stats
+        stats.registered += tally.registered
+        stats.changed += tally.changed
+        self._verified += tally.already
+        stats.duplicates += tally.copies
+        stats.hard_links += tally.hard_links
+        stats.errors += tally.errors
+        stats.facts_errors += tally.facts_errors
+        stats.bytes_read += tally.bytes_read
+        self.last_path = os.fsdecode(done[-1].path)
+        for batch in tally.full:
+            yield from self._hand_out(batch)
+        self._committed = time.monotonic()
+
+    def _hand_out(self, batch: OpenBatch) -> Iterator[Batch]:
+        self.stats.batches += 1
+        self._count()
+        yield Batch(
+            batch.number,
+            batch.records,
+            batch.copies,
+            batch.errors,
+            batch.read,
+            batch.seconds,
+            batch.first_path or "",
+            batch.last_path or "",
+        )
+        self._taken.append(batch.id)  # the caller came back for more
+
+    def _settle_taken(self, connection: sa.Connection) -> None:
+        if self._taken:
+            connection.execute(batches.update().where(batches.c.id.in_(self._taken)).values(state=TAKEN))
+            self._taken.clear()
+
+    def _end(self, scan_id: int, state: str) -> None:
+        self._count()
+        values: dict[str, Any] = {"state": state, "stats": self.stats.to_dict()}
+        if state == FINISHED:
+            values |= {"finished_at": datetime.now(UTC), "files_seen": self.stats.files_seen}
+        with self._store.write() as connection:
+            self._settle_taken(connection)
+            connection.execute(scans.update().where(scans.c.id == scan_id).values(**values))
+
+    def _count(self) -> None:
+        """Bring the figures up to date that are not counted where they arise."""
+        stats = self.stats
+        if self._walk is not None:
+            stats.files_seen = self._walk.seen
+            stats.already_processed = self._walk.unchanged + self._verified
+        stats.seconds = time.monotonic() - self._began
+        stats.seconds_per_batch = stats.seconds / stats.batches if stats.batches else 0.0
+        stats.peak_memory = peak_memory()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told > PROGRESS_EVERY_S:
+            self._told = now
+            self._count()
+            self._progress(self)
+
+
+_END = object()
+_BATCH_COLUMNS = (
+    "id", "number", "first_path", "last_path", "photos", "changed", "copies", "errors", "seconds"
+)  # fmt: skip
+
+
+def _known_query() -> sa.Select[Any]:
+    """The rows of one folder, as `Known` has them."""
+    stat_columns = (photos.c.name, photos.c.size, photos.c.mtime_ns, photos.c.ctime_ns, photos.c.inode)
+    return (
+        sa.select(*stat_columns, photos.c.hashed_ns, photos.c.id, photos.c.state, photos.c.directory_id)
+        .select_from(photos.join(directories, directories.c.id == photos.c.directory_id))
+        .where(directories.c.path == sa.bindparam("path"))
+    )
+
+
+def _records(connection: sa.Connection, batch_id: int) -> list[Record]:
+    """What a batch hands out, from its rows."""
+    columns = directories.c.path, photos.c.name, photos.c.hash, photos.c.size
+    rows = connection.execute(
+        sa.select(*columns)
+        .select_from(photos.join(directories, directories.c.id == photos.c.directory_id))
+        .where(photos.c.batch_id == batch_id, photos.c.found_as.in_((NEW, CHANGED)))
+        .order_by(photos.c.id)
+    )
+    return [
+        record(os.fsencode(path), os.fsencode(name), bytes.fromhex(digest), size)
+        for path, name, digest, size in rows
+    ]
+
+
+def choose_readers(roots: Sequence[bytes], wanted: int | None) -> tuple[int, bool]:
+    """How many threads read, and whether they read in the order of inodes (a rotating disk)."""
+    kinds = {file_system(Path(os.fsdecode(root))) for root in roots}
+    rotating = any(_rotates(root) for root in roots)
+    if wanted is not None:
+        return wanted, rotating
+    if kinds & NETWORK_FILE_SYSTEMS:
+        return NETWORK_READERS, False
+    if rotating:
+        return 1, True
+    return min(MOST_READERS, READERS_PER_CORE * _cores()), False
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _rotates(root: bytes) -> bool:
+    """Whether the folder lies on a rotating disk, as Linux says. Virtual disks (vda, xvda) say so too,
+    though the host decides; they are not believed."""
+    try:
+        device = os.stat(root).st_dev  # noqa: PTH116 - bytes
+        block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+        name = block.name
+        queue = next(path for path in (block / "queue", block.parent / "queue") if path.is_dir())
+        return not name.startswith(("vd", "xvd")) and (queue / "rotational").read_text().strip() == "1"
+    except (OSError, StopIteration):
+        return False

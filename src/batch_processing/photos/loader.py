@@ -1,0 +1,159 @@
+"""The doors of the photo application for Python programs.
+
+Promises: what is handed out is committed; what was handed out and not acknowledged (by asking for more)
+is handed out again by the next scan; no list of all photos is ever made except by
+`load_images_from_folder`, which returns one. The rules are those of `ingest.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from ..core.workspace import Workspace
+from ..exceptions import ImageProcessingError, ValidationError
+from ..logging_config import get_logger
+from .hashing import PIECE, Unreadable, hash_file
+from .ingest import Scan, ScanStats
+from .repository import DuplicateRepository
+from .store import Store, open_database
+from .walk import PHOTO_EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from .repository import PhotoRepository
+    from .settle import Record
+
+__all__ = ["calculate_file_hash", "is_valid_image_file", "load_images_from_folder", "scan_images_recursively"]
+
+PathLike = str | os.PathLike[str]
+
+
+@overload
+def scan_images_recursively(
+    root_path: PathLike,
+    photo_repo: PhotoRepository,
+    batch_size: int = 100,
+    *,
+    duplicate_repo: DuplicateRepository | None = None,
+    start_batch: int = 1,
+    exclude: Sequence[str] = (),
+    readers: int | None = None,
+    allow_missing: bool = False,
+    stopped: Callable[[], bool] = ...,
+) -> Generator[list[Record], None, ScanStats]: ...
+@overload
+def scan_images_recursively(
+    root_path: PathLike,
+    photo_repo: PhotoRepository,
+    duplicate_repo: DuplicateRepository,
+    batch_size: int = 100,
+    *,
+    start_batch: int = 1,
+    exclude: Sequence[str] = (),
+    readers: int | None = None,
+    allow_missing: bool = False,
+    stopped: Callable[[], bool] = ...,
+) -> Generator[list[Record], None, ScanStats]: ...
+def scan_images_recursively(
+    root_path: PathLike,
+    photo_repo: PhotoRepository,
+    *positional: Any,
+    batch_size: int = 100,
+    duplicate_repo: DuplicateRepository | None = None,
+    start_batch: int = 1,
+    exclude: Sequence[str] = (),
+    readers: int | None = None,
+    allow_missing: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[list[Record], None, ScanStats]:
+    """Scan a folder into the database behind `photo_repo`, and give the photos that are new (or whose
+    content changed) in lists of `batch_size`; the last may be shorter.
+
+    A record has the keys filename, path (absolute), hash (SHA-256, hexadecimal), size (bytes) and
+    extension (lower case, with dot). Copies are recorded in `duplicates`, in the same database; a
+    `duplicate_repo` is accepted, by position too, for callers who have one. `start_batch`: begin at
+    the first path of that batch of the latest scan of this folder. `exclude`: patterns in gitignore
+    syntax. The session is committed before each batch. The generator returns `ScanStats`.
+
+    ValidationError for a folder that does not exist and for wrong numbers; ScanGuardError when the folder
+    is empty or too many known photos are missing (`allow_missing` marks them all the same);
+    ResourceError when the database cannot be written. A file that cannot be read is a row of
+    `photo_errors`, never an exception."""
+    rest = list(positional)
+    if rest and isinstance(rest[0], DuplicateRepository):
+        duplicate_repo = rest.pop(0)
+    if rest:
+        batch_size = rest.pop(0)
+    if rest:
+        raise TypeError("scan_images_recursively takes at most four positional arguments")
+    if duplicate_repo is not None and duplicate_repo.session.get_bind() is not photo_repo.session.get_bind():
+        raise ValidationError("photo_repo and duplicate_repo must belong to the same database.")
+    scan = Scan(
+        Store(photo_repo.session),
+        [os.fsencode(root_path)],
+        batch_size=batch_size,
+        start_batch=start_batch,
+        exclude=exclude,
+        readers=readers,
+        allow_missing=allow_missing,
+        stopped=stopped,
+    )
+    return _lists(scan)
+
+
+def _lists(scan: Scan) -> Generator[list[Record], None, ScanStats]:
+    for batch in scan.run():
+        yield batch.records
+    return scan.stats
+
+
+def load_images_from_folder(folder_path: PathLike, batch_size: int = 100) -> list[Record]:
+    """Scan a folder into the workspace's database (or `LOTE_DATABASE`), and return the records of the
+    photos that are new in this call: `[]` when nothing is new, and, with a warning, for a folder that is missing.
+
+    ScanGuardError, ResourceError and ValidationError (batch_size) as in `scan_images_recursively`."""
+    logger = get_logger(__name__)
+    workspace = Workspace()
+    workspace.ensure()
+    database = open_database(os.environ.get("LOTE_DATABASE") or workspace.database)
+    try:
+        scan = Scan(Store(database), [os.fsencode(folder_path)], batch_size=batch_size, workspace=workspace)
+        if not Path(folder_path).is_dir():
+            logger.warning("The folder %s does not exist: nothing was scanned.", folder_path)
+            return []
+        return [record for batch in scan.run() for record in batch.records]
+    finally:
+        database.close()
+
+
+def calculate_file_hash(path: PathLike) -> str:
+    """SHA-256 of a file's bytes, hexadecimal. A symbolic link is followed.
+
+    ImageProcessingError if there is no regular file, or it cannot be read."""
+    try:
+        digest, _, _ = hash_file(
+            os.path.realpath(os.fsencode(path)), memoryview(bytearray(PIECE)), lambda: False
+        )
+    except Unreadable as error:
+        raise ImageProcessingError(os.fspath(path), str(error)) from error
+    return digest.hex()
+
+
+def is_valid_image_file(path: PathLike) -> bool:
+    """Whether a scan would take this file: a regular file, not empty, readable, with the extension of a
+    photo. Looks at no content and never raises."""
+    try:
+        status = os.lstat(path)
+        name = os.path.basename(os.fspath(path))  # noqa: PTH119 - never raises for odd types inside try
+        return (
+            stat.S_ISREG(status.st_mode)
+            and status.st_size > 0
+            and os.path.splitext(name)[1].lower() in PHOTO_EXTENSIONS  # noqa: PTH122
+            and os.access(path, os.R_OK)
+        )
+    except (OSError, ValueError, TypeError):
+        return False

@@ -1,0 +1,668 @@
+"""What a scan writes: new photos, changes, copies, hard links, moves, what is missing.
+
+Promises: after `settle` the rows of the items given are right, links between copies included; after
+`finish` the rows of everything below the folders are, whatever was interrupted before. For each content
+the photos that are present point to one original: the one they pointed to before while it stays, else
+the oldest row. Both run inside a transaction of the caller's and never commit.
+Does not decide about photos outside the folders given, except that a file which is gone from a folder
+that still stands cannot keep another from having been moved.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ..exceptions import ValidationError
+from .hashing import Candidate, Unreadable, join, signed
+from .tables import (
+    CHANGED,
+    COPY,
+    HARD_LINK,
+    HASH_DUPLICATE,
+    MISSING,
+    MOVED,
+    NEW,
+    OPEN,
+    PENDING,
+    PRESENT,
+    SETTLED,
+    batches,
+    below,
+    directories,
+    duplicates,
+    errors,
+    facts,
+    pages,
+    photos,
+)
+from .walk import Walk, WalkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# A scan stops when more of a root's photos are missing than this share and this number.
+GUARD_SHARE = 0.10
+GUARD_NUMBER = 100
+
+Record = dict[str, Any]
+# The columns as bytes: inside this room names, paths and hashes are never text.
+_raw_path = sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory")
+_raw_name = sa.type_coerce(photos.c.name, sa.LargeBinary).label("name")
+_raw_hash = sa.type_coerce(photos.c.hash, sa.LargeBinary).label("hash")
+_same_content: dict[str, Any] = {
+    name: sa.bindparam(name)
+    for name in ("size", "mtime_ns", "ctime_ns", "inode", "hashed_ns", "state", "hardlink_of_id")
+}
+_located = photos.join(directories, directories.c.id == photos.c.directory_id)
+
+
+class ScanGuardError(ValidationError):
+    """So many photos are missing that a drive is more likely gone than the photos; nothing was marked."""
+
+    exit_code = 13
+
+
+@dataclass
+class OpenBatch:
+    """The batch that is being filled; its row exists."""
+
+    id: int
+    number: int
+    first_path: str | None = None
+    last_path: str | None = None
+    photos: int = 0
+    changed: int = 0
+    copies: int = 0
+    errors: int = 0
+    read: int = 0  # bytes
+    seconds: float = 0.0
+    records: list[Record] = field(default_factory=list)
+
+    def took(self, path: bytes, read: int, seconds: float) -> None:
+        text = os.fsdecode(path)
+        self.first_path = self.first_path or text
+        self.last_path = text
+        self.read += read
+        self.seconds += seconds
+
+
+@dataclass(slots=True)
+class _Member:
+    """A photo that holds some content: a row, or (`id` None) an item settled in the same call."""
+
+    id: int | None
+    hash: bytes
+    directory: bytes
+    name: bytes
+    inode: int
+    device: int | None = None
+
+    @classmethod
+    def of(cls, item: Candidate) -> _Member:
+        found = item.found
+        return cls(None, item.digest or b"", item.directory, item.name, found.inode, found.device)
+
+
+@dataclass
+class Tally:
+    """What one `settle` found."""
+
+    registered: int = 0
+    changed: int = 0
+    already: int = 0
+    copies: int = 0
+    hard_links: int = 0
+    errors: int = 0
+    facts_errors: int = 0
+    bytes_read: int = 0
+    full: list[OpenBatch] = field(default_factory=list)
+
+
+def record(directory: bytes, name: bytes, digest: bytes, size: int) -> Record:
+    """A photo as callers get it."""
+    filename = os.fsdecode(name)
+    return {
+        "filename": filename,
+        "path": os.fsdecode(join(directory, name)),
+        "hash": digest.hex(),
+        "size": size,
+        "extension": os.path.splitext(filename)[1].lower(),  # noqa: PTH122 - no Path for each of a million files
+    }
+
+
+def name_columns(name: bytes) -> dict[str, Any]:
+    """The columns of `photos` that follow from a file's name."""
+    return {
+        "name": name,
+        "filename": name.decode("utf-8", "replace"),
+        "extension": os.path.splitext(name)[1].decode("utf-8", "replace").lower(),  # noqa: PTH122 - bytes
+    }
+
+
+class Settler:
+    """Writes the items of one scan, in the order of the walk."""
+
+    def __init__(self, scan_id: int, batch_size: int, number: int, current: OpenBatch | None) -> None:
+        """`number`: of the last batch that is complete. `current`: a batch left open by an interruption."""
+        self.scan_id = scan_id
+        self.current = current
+        self._batch_size = batch_size
+        self._number = number
+        self._directory_ids: dict[bytes, int] = {}
+
+    def settle(
+        self,
+        connection: sa.Connection,
+        items: Sequence[Candidate | WalkError],
+        seconds: float,
+        peak_memory: int,
+    ) -> Tally:
+        """Write `items`. `seconds`: how long they took; `peak_memory` in bytes."""
+        tally = Tally()
+        now = datetime.now(UTC)
+        share = seconds / max(1, len(items))
+        hashed = [item for item in items if isinstance(item, Candidate)]
+        rows = self._rows(connection, hashed)
+        for one in hashed:  # hard links take over what was read through the first of them
+            if isinstance(one.same_as, int) and (row := rows.get(one.same_as)) is not None:
+                one.digest, one.hashed_ns = row.hash, time.time_ns()
+        members: dict[bytes, list[_Member]] = defaultdict(list)
+        digests = {item.digest for item in hashed if item.digest is not None}
+        for row in _members(connection, digests):
+            members[row.hash].append(row)
+        inserts: list[dict[str, Any]] = []
+        verified: list[dict[str, Any]] = []
+        linked: list[tuple[int | _Member, Candidate]] = []
+        touched: set[bytes] = set()
+        failed: list[tuple[bytes, str, str, str]] = []
+        self._find_directories(connection, {item.directory for item in hashed if item.digest is not None})
+        item: Candidate | WalkError
+        for item in items:
+            row = rows.get(item.photo_id) if isinstance(item, Candidate) and item.photo_id else None
+            if isinstance(item, Candidate) and item.trusted:
+                tally.already += 1
+                if row is not None:
+                    connection.execute(photos.update().where(photos.c.id == row.id).values(state=PRESENT))
+                    touched.add(row.hash)
+                continue
+            if isinstance(item, WalkError) or item.digest is None:
+                error = item.error or Unreadable("changed", "changed while the folder was being scanned")
+                stage = item.stage if isinstance(item, WalkError) else "hash"
+                failed.append((item.path, stage, error.kind, str(error)))
+                if self.current is not None:  # errors alone make no batch: they come again in every scan
+                    self.current.errors += 1
+                tally.errors += stage != "facts"
+                tally.facts_errors += stage == "facts"
+                continue
+            tally.bytes_read += item.read
+            others = [member for member in members[item.digest] if row is None or member.id != row.id]
+            link, stands = _company(item, others, row.id if row is not None else None)
+            disk = {
+                "size": item.found.size,
+                "mtime_ns": item.found.mtime_ns,
+                "ctime_ns": item.found.ctime_ns,
+                "inode": item.found.inode,
+                "hashed_ns": item.hashed_ns,
+            }
+            if row is not None and row.hash == item.digest:
+                tally.already += 1
+                state = PRESENT if row.state == MISSING else row.state
+                verified.append({"key": row.id, **disk, "state": state, "hardlink_of_id": None})
+                if row.state == MISSING or link is not None or row.hardlink_of_id is not None:
+                    touched.add(item.digest)
+                if link is not None:
+                    linked.append((link, item))
+                continue
+            batch = self._batch(connection)
+            batch.took(item.path, item.read, share)
+            own = {**disk, "hash": item.digest, "processed_at": now, "batch_id": batch.id}
+            if row is not None:
+                touched |= {row.hash, item.digest}
+                connection.execute(
+                    photos.update()
+                    .where(photos.c.id == row.id)
+                    .values(**own, state=PRESENT, found_as=CHANGED, hardlink_of_id=None)
+                )
+                connection.execute(facts.delete().where(facts.c.photo_id == row.id))
+                members[row.hash] = [one for one in members[row.hash] if one.id != row.id]
+                tally.changed += 1
+                batch.changed += 1
+            else:
+                found_as = HARD_LINK if link is not None else COPY if others else NEW
+                inserts.append(
+                    {
+                        **own,
+                        **name_columns(item.name),
+                        "directory_id": self._directory_ids[item.directory],
+                        "state": PENDING if found_as == COPY and not stands else PRESENT,
+                        "found_as": found_as,
+                    }
+                )
+                if found_as == COPY:
+                    touched.add(item.digest)
+                    tally.copies += stands
+                    batch.copies += 1
+                elif found_as == HARD_LINK:
+                    tally.hard_links += 1
+                else:
+                    tally.registered += 1
+                    batch.photos += 1
+            if link is not None:
+                linked.append((link, item))
+                touched.add(item.digest)
+            members[item.digest].append(_Member.of(item))
+            if row is not None or not others:
+                batch.records.append(record(item.directory, item.name, item.digest, item.found.size))
+                if len(batch.records) >= self._batch_size:
+                    tally.full.append(batch)
+                    self.current = None
+        if inserts:
+            connection.execute(photos.insert(), inserts)
+        if verified:
+            connection.execute(
+                photos.update().where(photos.c.id == sa.bindparam("key")).values(_same_content), verified
+            )
+        for link, item in linked:
+            self._link(connection, link, item)
+        write_errors(connection, failed, now, self.scan_id)
+        reconcile(connection, touched)
+        for full in tally.full:
+            _save(connection, full, SETTLED, peak_memory)
+        if self.current is not None:
+            _save(connection, self.current, OPEN, peak_memory)
+        return tally
+
+    def close(self, connection: sa.Connection, peak_memory: int) -> OpenBatch | None:
+        """Settle the batch that is open at the end of the walk; None if there is none."""
+        batch, self.current = self.current, None
+        if batch is not None:
+            _save(connection, batch, SETTLED, peak_memory)
+        return batch
+
+    def _batch(self, connection: sa.Connection) -> OpenBatch:
+        if self.current is None:
+            self._number += 1
+            result = connection.execute(
+                batches.insert().values(scan_id=self.scan_id, number=self._number, state=OPEN)
+            )
+            (key,) = result.inserted_primary_key or (0,)
+            self.current = OpenBatch(key, self._number)
+        return self.current
+
+    @staticmethod
+    def _rows(connection: sa.Connection, items: Iterable[Candidate]) -> dict[int, Any]:
+        """The rows of the items' own paths, and of those they are hard links of."""
+        ids = {item.photo_id for item in items if item.photo_id is not None}
+        ids |= {item.same_as for item in items if isinstance(item.same_as, int)}
+        columns = photos.c.id, _raw_hash, photos.c.state, photos.c.hardlink_of_id
+        return {
+            row.id: row
+            for page in pages(ids)
+            for row in connection.execute(sa.select(*columns).where(photos.c.id.in_(page)))
+        }
+
+    def _find_directories(self, connection: sa.Connection, wanted: set[bytes]) -> None:
+        """Have the row number of each folder in `_directory_ids`, making rows that are not there."""
+        if len(self._directory_ids) > 10_000:  # about 1 MB
+            self._directory_ids.clear()
+        raw = sa.type_coerce(directories.c.path, sa.LargeBinary)
+        for page in pages(sorted(wanted - self._directory_ids.keys())):
+            query = sa.select(raw, directories.c.id).where(raw.in_(page))
+            there = {bytes(path): key for path, key in connection.execute(query)}
+            if new := [{"path": path} for path in page if path not in there]:
+                connection.execute(directories.insert(), new)
+                there = {bytes(path): key for path, key in connection.execute(query)}
+            self._directory_ids.update(there)
+
+    def _link(self, connection: sa.Connection, to: int | _Member, item: Candidate) -> None:
+        """Record that `item` is a hard link of a row, or of an item that has become a row just now."""
+        if isinstance(to, _Member):
+            to = _row_id(connection, self._directory_ids[to.directory], to.name)
+        own = item.photo_id or _row_id(connection, self._directory_ids[item.directory], item.name)
+        base = connection.scalar(sa.select(photos.c.hardlink_of_id).where(photos.c.id == to)) or to
+        if base != own:
+            connection.execute(photos.update().where(photos.c.id == own).values(hardlink_of_id=base))
+
+
+def _save(connection: sa.Connection, batch: OpenBatch, state: str, peak_memory: int) -> None:
+    connection.execute(
+        batches.update()
+        .where(batches.c.id == batch.id)
+        .values(
+            state=state,
+            first_path=batch.first_path,
+            last_path=batch.last_path,
+            photos=batch.photos,
+            changed=batch.changed,
+            copies=batch.copies,
+            errors=batch.errors,
+            bytes=batch.read,
+            seconds=batch.seconds,
+            peak_memory=peak_memory,
+        )
+    )
+
+
+def write_errors(
+    connection: sa.Connection, failed: list[tuple[bytes, str, str, str]], now: datetime, scan_id: int | None
+) -> None:
+    """One row for each (path, stage, kind, text); an older row of the same path and stage goes."""
+    if not failed:
+        return
+    connection.execute(
+        errors.delete().where(errors.c.path == sa.bindparam("p"), errors.c.stage == sa.bindparam("s")),
+        [{"p": path, "s": stage} for path, stage, _, _ in failed],
+    )
+    connection.execute(
+        errors.insert(),
+        [
+            {"path": path, "stage": stage, "kind": kind, "text": text, "at": now, "scan_id": scan_id}
+            for path, stage, kind, text in failed
+        ],
+    )
+
+
+def _members(connection: sa.Connection, digests: Iterable[bytes]) -> list[_Member]:
+    """The rows of these contents, oldest first."""
+    columns = photos.c.id, _raw_hash, _raw_path, _raw_name, photos.c.inode
+    return [
+        _Member(row.id, bytes(row.hash), bytes(row.directory), bytes(row.name), row.inode)
+        for page in pages(digests)
+        for row in connection.execute(
+            sa.select(*columns).select_from(_located).where(_raw_hash.element.in_(page)).order_by(photos.c.id)
+        )
+    ]
+
+
+def _company(
+    item: Candidate, others: Sequence[_Member], own: int | None
+) -> tuple[int | _Member | None, bool]:
+    """What `item` is a hard link of (an older row, or an item before it), and whether any of the
+    `others`, which hold the same content, still stands on disk."""
+    stands = False
+    for one in others:
+        if one.id is None:
+            same, there = (one.inode, one.device) == (item.found.inode, item.found.device), True
+        elif stands and (item.found.links == 1 or one.inode != item.found.inode):
+            continue
+        else:
+            same, there = _on_disk(join(one.directory, one.name), item)
+        older = own is None or (one.id is not None and one.id < own)
+        if same and older and item.found.links > 1:
+            return (one if one.id is None else one.id), True
+        stands = stands or there
+    return None, stands
+
+
+def _on_disk(path: bytes, item: Candidate) -> tuple[bool, bool]:
+    """Whether `path` is the same file as `item`, and whether a file of its size is there at all."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False, False
+    there = stat.S_ISREG(status.st_mode) and status.st_size == item.found.size
+    return there and (signed(status.st_ino), status.st_dev) == (item.found.inode, item.found.device), there
+
+
+def _row_id(connection: sa.Connection, directory_id: int, name: bytes) -> int:
+    here = sa.select(photos.c.id).where(photos.c.directory_id == directory_id, photos.c.name == name)
+    row: int = connection.execute(here).scalar_one()
+    return row
+
+
+def reconcile(connection: sa.Connection, digests: Iterable[bytes]) -> None:
+    """Have the photos that hold each of these contents, and are present, point to one original."""
+    for page in pages(digests):
+        groups: dict[bytes, list[Any]] = defaultdict(list)
+        for row in connection.execute(
+            sa.select(photos.c.id, _raw_hash, photos.c.hardlink_of_id)
+            .where(_raw_hash.element.in_(page), photos.c.state == PRESENT)
+            .order_by(photos.c.id)
+        ):
+            groups[bytes(row.hash)].append(row)
+        links: dict[bytes, list[Any]] = defaultdict(list)
+        for link in connection.execute(
+            sa.select(duplicates.c.id, duplicates.c.photo_id, duplicates.c.duplicate_of_id, _raw_hash)
+            .select_from(duplicates.join(photos, photos.c.id == duplicates.c.photo_id))
+            .where(_raw_hash.element.in_(page), duplicates.c.reason == HASH_DUPLICATE)
+            .order_by(duplicates.c.id)
+        ):
+            links[bytes(link.hash)].append(link)
+        drop: list[int] = []
+        add: list[dict[str, Any]] = []
+        for digest in page:
+            members = _promote(connection, groups[digest])
+            pointed = [link.duplicate_of_id for link in links[digest] if link.duplicate_of_id in members]
+            original = max(pointed, key=pointed.count) if pointed else min(members, default=None)
+            wanted = {member for member in members if member != original}
+            for link in links[digest]:
+                if link.duplicate_of_id == original and link.photo_id in wanted:
+                    wanted.discard(link.photo_id)
+                else:
+                    drop.append(link.id)
+            add += [
+                {"photo_id": member, "duplicate_of_id": original, "reason": HASH_DUPLICATE}
+                for member in sorted(wanted)
+            ]
+        for ids in pages(drop):
+            connection.execute(duplicates.delete().where(duplicates.c.id.in_(ids)))
+        if add:
+            connection.execute(duplicates.insert(), add)
+
+
+def _promote(connection: sa.Connection, rows: Sequence[Any]) -> list[int]:
+    """The rows that count as photos of their own. Hard links whose base is gone get a new base: the
+    oldest of them."""
+    own = [row.id for row in rows if row.hardlink_of_id is None]
+    orphans: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        if row.hardlink_of_id is not None and row.hardlink_of_id not in own:
+            orphans[row.hardlink_of_id].append(row.id)
+    for base, *others in orphans.values():
+        connection.execute(photos.update().where(photos.c.id == base).values(hardlink_of_id=None))
+        if others:
+            connection.execute(photos.update().where(photos.c.id.in_(others)).values(hardlink_of_id=base))
+        own.append(base)
+    return own
+
+
+@dataclass
+class Ending:
+    """What the end of the walk decided."""
+
+    moved: int = 0
+    missing: int = 0
+
+
+def finish(connection: sa.Connection, walk: Walk, scan_id: int, *, allow_missing: bool) -> Ending:
+    """Tell moves from copies, and mark what is missing below the folders of `walk`.
+
+    ScanGuardError when too much is missing; the caller's transaction then undoes everything."""
+    _find_lost_folders(connection, walk)
+    moved = _find_moves(connection, walk)
+    if not allow_missing and len(walk.gone) > GUARD_NUMBER:
+        for root in walk.roots:
+            _guard(connection, walk, root, scan_id)
+    missing = 0
+    for page in pages(walk.gone):
+        missing += connection.execute(
+            photos.update().where(photos.c.id.in_(page), photos.c.state != MISSING).values(state=MISSING)
+        ).rowcount
+        lost = connection.scalars(sa.select(_raw_hash).where(photos.c.id.in_(page)))
+        reconcile(connection, {bytes(digest) for digest in lost})
+    for root in walk.roots:
+        path = sa.type_coerce(errors.c.path, sa.LargeBinary)
+        inside = sa.or_(path == root, sa.and_(path >= root + b"/", path < root + b"0"))
+        connection.execute(
+            errors.delete().where(
+                sa.true() if root == b"/" else inside,
+                sa.or_(errors.c.stage != "facts", errors.c.kind == "empty"),
+                sa.or_(errors.c.scan_id.is_(None), errors.c.scan_id != scan_id),
+            )
+        )
+    return Ending(moved, missing)
+
+
+def _find_lost_folders(connection: sa.Connection, walk: Walk) -> None:
+    """Photos of folders that are no longer there at all are gone; those of folders that were left alone
+    (ignored, not to be listed, before the start) are not."""
+    raw = sa.type_coerce(directories.c.path, sa.LargeBinary)
+    for root in walk.roots:
+        for page in pages(
+            (key, bytes(path))
+            for key, path in connection.execute(sa.select(directories.c.id, raw).where(below(root)))
+            if key not in walk.visited
+        ):
+            lost = [key for key, path in page if not walk.before_start(path) and not _stands(path)]
+            for key in connection.scalars(
+                sa.select(photos.c.id).where(photos.c.directory_id.in_(lost), photos.c.state != MISSING)
+            ):
+                walk.gone.add(key)
+
+
+def _stands(path: bytes) -> bool:
+    """Whether something is there, or may be: only "no such file" says that it is not."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _left(path: bytes) -> bool:
+    """Whether a file is gone from a folder that is still there and holds something: an unplugged
+    drive leaves its mount point empty."""
+    if _stands(path):
+        return False
+    try:
+        with os.scandir(os.path.dirname(path)) as listing:  # noqa: PTH120 - bytes
+            return next(listing, None) is not None
+    except OSError:
+        return False
+
+
+def _find_moves(connection: sa.Connection, walk: Walk) -> int:
+    """Settle the photos that are PENDING below the folders: for each content, those whose row is gone
+    (or missing since an earlier scan) take the new path, by equal name first; the rest are copies."""
+    from array import array
+
+    pending = array(
+        "q", connection.scalars(sa.select(photos.c.id).where(photos.c.state == PENDING).order_by(photos.c.id))
+    )
+    moved = 0
+    settled: set[bytes] = set()
+    for page in pages(pending):
+        wanted = sa.select(photos.c.hash).where(photos.c.id.in_(page), photos.c.state == PENDING)
+        groups: dict[bytes, list[Any]] = defaultdict(list)
+        for row in connection.execute(
+            sa.select(
+                photos, _raw_hash.element.label("digest"), _raw_path, _raw_name.element.label("raw_name")
+            )
+            .select_from(_located)
+            .where(photos.c.hash.in_(wanted))
+            .order_by(photos.c.id)
+        ):
+            groups[bytes(row.digest)].append(row)
+        settled.clear()
+        for digest, rows in groups.items():
+            targets = [
+                row
+                for row in rows
+                if row.state == PENDING and row.id not in walk.gone and walk.covers(bytes(row.directory))
+            ]
+            if not targets:
+                continue
+            settled.add(digest)
+            sources = [row for row in rows if _has_left(row, walk)]
+            pairs = _pair(sources, targets)
+            for source, target in pairs:
+                _move(connection, source, target)
+                walk.gone.discard(source.id)
+            moved += len(pairs)
+            taken = {target.id for _, target in pairs}
+            copies = [row.id for row in targets if row.id not in taken]
+            connection.execute(photos.update().where(photos.c.id.in_(copies)).values(state=PRESENT))
+            others = [row for row in rows if row.state == PRESENT and row.id not in walk.gone]
+            if copies and not pairs and not others:
+                moved += 1  # the row it came from holds a new photo by now
+        reconcile(connection, settled)
+    return moved
+
+
+def _has_left(row: Any, walk: Walk) -> bool:
+    if row.state == PENDING:
+        return False
+    if row.state == MISSING or row.id in walk.gone:
+        return True
+    directory = bytes(row.directory)
+    return not walk.covers(directory) and _left(join(directory, bytes(row.raw_name)))
+
+
+def _pair(sources: Sequence[Any], targets: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Old rows with new ones: by equal name first, then in order."""
+    pairs = []
+    free = list(targets)
+    rest = []
+    for source in sources:
+        target = next((one for one in free if bytes(one.raw_name) == bytes(source.raw_name)), None)
+        if target is None:
+            rest.append(source)
+        else:
+            free.remove(target)
+            pairs.append((source, target))
+    return pairs + list(zip(rest, free, strict=False))
+
+
+def _move(connection: sa.Connection, source: Any, target: Any) -> None:
+    """The old row takes the place of the new one: what was learned about a photo stays with it."""
+    connection.execute(photos.delete().where(photos.c.id == target.id))
+    columns = (
+        "directory_id name filename extension size mtime_ns ctime_ns inode hashed_ns batch_id hardlink_of_id"
+    )
+    connection.execute(
+        photos.update()
+        .where(photos.c.id == source.id)
+        .values(**{name: getattr(target, name) for name in columns.split()}, state=PRESENT, found_as=MOVED)
+    )
+
+
+def _guard(connection: sa.Connection, walk: Walk, root: bytes, scan_id: int) -> None:
+    located = sa.select(sa.func.count()).select_from(_located).where(below(root))
+    missing = sum(
+        connection.scalar(located.where(photos.c.id.in_(page), photos.c.state != MISSING)) or 0
+        for page in pages(walk.gone)
+    )
+    if missing <= GUARD_NUMBER:
+        return
+    here = sa.select(batches.c.id).where(batches.c.scan_id == scan_id)
+    found_now = sa.and_(photos.c.batch_id.in_(here), photos.c.found_as.in_((NEW, COPY, HARD_LINK)))
+    present = connection.scalar(located.where(photos.c.state != MISSING)) or 0
+    known = present - (connection.scalar(located.where(found_now, photos.c.state != MISSING)) or 0)
+    if missing > GUARD_SHARE * known:
+        raise ScanGuardError(
+            f"{missing} of {known} known photos below {os.fsdecode(root)} are missing: nothing was marked. "
+            "If a drive is not plugged in, do that; if they were deleted on purpose, add --allow-missing."
+        )
+
+
+def known_below(connection: sa.Connection, root: bytes) -> bool:
+    """Whether any photo that is not missing is known below `root`."""
+    return (
+        connection.scalar(
+            sa.select(photos.c.id)
+            .select_from(_located)
+            .where(below(root), photos.c.state != MISSING)
+            .limit(1)
+        )
+        is not None
+    )

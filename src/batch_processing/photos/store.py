@@ -1,0 +1,236 @@
+"""How a scan gets at the database: short reads, whole writes, and one scan at a time.
+
+Promises: every write is one transaction that begins as a writer; a read holds no lock when it returns,
+so that a consumer may use the database between two batches. A session that was handed in is committed
+before each of our transactions: with SQLite it would otherwise lock us out.
+Refuses a second scan inside the same process while one is suspended: it would wait for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import sqlalchemy as sa
+
+from ..core.database import Database
+from ..core.workspace import Workspace
+from ..exceptions import QueueError, ResourceError
+from . import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy.orm import Session
+
+# How often a waiting scan looks whether the lock is free. A follower should hold it within 2 s.
+LOCK_POLL_S = 0.2
+# Key of PostgreSQL's advisory lock: "lote" in ASCII. Any number that others do not use does.
+ADVISORY_KEY = 0x6C6F7465
+
+_ensured: WeakSet[sa.Engine] = WeakSet()
+
+
+def open_database(where: str | Path) -> Database:
+    """The database behind an SQLAlchemy URL or the path of an SQLite file, with the photo tables in it."""
+    database = Database(where)
+    database.migrate("photos", tables.MIGRATIONS)
+    _ensured.add(database.engine)
+    return database
+
+
+def ensure_tables(session: Session) -> None:
+    """Make the photo tables where a session of somebody else's engine points, once for each engine,
+    and have SQLite enforce the foreign keys there."""
+    bind = session.get_bind()
+    engine = bind.engine
+    if engine in _ensured:
+        return
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _enforce_foreign_keys)
+    connection = session.connection()
+    if engine.dialect.name == "sqlite" and connection.connection.dbapi_connection is not None:
+        _enforce_foreign_keys(connection.connection.dbapi_connection, None)
+    tables.metadata.create_all(connection)
+    session.commit()
+    _ensured.add(engine)
+
+
+def _enforce_foreign_keys(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+class Store:
+    """The photo tables as a scan uses them, from one thread."""
+
+    def __init__(self, where: Database | Session) -> None:
+        self._before: Callable[[], None] | None = None
+        self._given: sa.Connection | None = None  # of a session that is bound to one connection
+        if isinstance(where, Database):
+            self.engine = where.engine
+        else:
+            ensure_tables(where)
+            self._before = where.commit
+            bind = where.get_bind()
+            if isinstance(bind, sa.Connection):
+                self._given = bind
+            self.engine = bind.engine
+        self._writing = self.engine.execution_options(lote_write=True)
+        self._reader: sa.Connection | None = None
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for one in memory and for servers."""
+        name = self.engine.url.database
+        return Path(name).absolute() if self.is_sqlite and name and name != ":memory:" else None
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One transaction: committed when the block ends, undone when it raises."""
+        if self._before is not None:
+            self._before()
+        with _one_sentence(self.engine):
+            if self._given is not None:
+                with self._given.begin_nested() if self._given.in_transaction() else self._given.begin():
+                    yield self._given
+            else:
+                with self._writing.begin() as connection:
+                    yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A short transaction that only reads."""
+        if self._before is not None:
+            self._before()
+        with _one_sentence(self.engine):
+            if self._given is not None:
+                yield self._given
+            else:
+                with self.engine.begin() as connection:
+                    yield connection
+
+    def query(self, statement: sa.Select[Any]) -> Callable[[bytes], list[Any]]:
+        """`statement`, which has one parameter, made ready to be asked many times.
+
+        Goes round SQLAlchemy's rows, which cost as much as the rest of a rescan together."""
+        compiled = statement.compile(dialect=self.engine.dialect)
+        text, (name,) = str(compiled), compiled.params
+        if self._given is not None:
+            self._reader = self._given
+        elif self._reader is None:
+            self._reader = self.engine.connect()
+            if not self.is_sqlite:
+                self._reader.execution_options(isolation_level="AUTOCOMMIT")
+        cursor = self._reader.connection.cursor()
+
+        def ask(value: bytes) -> list[Any]:
+            with _one_sentence(self.engine):
+                cursor.execute(text, (value,) if compiled.positional else {name: value})
+                return list(cursor.fetchall())
+
+        return ask
+
+    def close(self) -> None:
+        if self._reader is not None and self._reader is not self._given:
+            self._reader.close()
+        self._reader = None
+
+
+@contextmanager
+def _one_sentence(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        raise QueueError(
+            f"Somebody else wrote the same photos into {engine.url.render_as_string()} meanwhile ({error.orig}): "
+            "run the same scan again."
+        ) from error
+    except (sa.exc.OperationalError, engine.dialect.loaded_dbapi.OperationalError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise ResourceError(
+            f"The database {engine.url.render_as_string()} cannot be used ({cause}): what was committed is safe; "
+            "free disk space or mend its permissions, and run the same scan again."
+        ) from error
+
+
+@contextmanager
+def scan_lock(
+    store: Store, workspace: Workspace | None, waiting: Callable[[str], None], stopped: Callable[[], bool]
+) -> Iterator[bool]:
+    """The right to scan: held by one process at a time for a workspace, and for a database on a server.
+
+    Without a workspace the lock lies beside the SQLite file. Waits, calling `waiting` once with a
+    sentence, until it is free; False if `stopped` said so meanwhile. A database in memory needs none."""
+    if workspace is None and store.is_sqlite:
+        if store.file is None:
+            yield True
+            return
+        workspace = Workspace(store.file.parent)
+    lock = (workspace or Workspace()).lock("photos")
+
+    def try_file() -> bool:
+        if lock.acquire():
+            return True
+        holder = lock.holder()
+        if holder is not None and holder["pid"] == os.getpid():
+            raise QueueError("A scan is already running in this process: finish or close it before the next.")
+        return False
+
+    def who() -> str:
+        holder = lock.holder()
+        return f"process {holder['pid']}" if holder else "another process"
+
+    if not _wait(try_file, lambda: waiting(f"waiting behind the scan of {who()}"), stopped):
+        yield False
+        return
+    try:
+        with _server_lock(store, waiting, stopped) as held:
+            yield held
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _server_lock(store: Store, waiting: Callable[[str], None], stopped: Callable[[], bool]) -> Iterator[bool]:
+    """PostgreSQL's own lock: other machines scan into the same database with locks of their own."""
+    if store.engine.dialect.name != "postgresql":
+        yield True
+        return
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield _wait(
+            lambda: bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_KEY)))),
+            lambda: waiting("waiting behind a scan into the same database"),
+            stopped,
+        )
+        connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+
+
+def _wait(take: Callable[[], bool], waiting: Callable[[], None], stopped: Callable[[], bool]) -> bool:
+    told = False
+    while not take():
+        if stopped():
+            return False
+        if not told:
+            waiting()
+            told = True
+        time.sleep(LOCK_POLL_S)
+    return True
+
+
+def scan_roots(folders: Sequence[bytes]) -> list[bytes]:
+    """Absolute roots in the order given, without those that lie in (or are) another one."""
+    absolute = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 - never resolved: links stay links
+    kept: list[bytes] = []
+    for root in absolute:
+        inside = any(root.startswith(other.rstrip(b"/") + b"/") for other in absolute if other != root)
+        if not inside and root not in kept:
+            kept.append(root)
+    return kept

@@ -1,0 +1,209 @@
+"""The tables of a photo library.
+
+    photo_directories   a folder, its absolute path as bytes
+    photos              a path that was hashed: folder, name, identity on disk, SHA-256, state
+    duplicates          a copy and the original it is a copy of
+    photo_facts         what a photo's header says (second stage)
+    photo_errors        what could not be walked, hashed or understood; retried on the next scan
+    photo_scans         one row for each scan of the same folders
+    photo_batches       the scan's ledger: what each batch held and took
+
+Promises: a commit holds whole batches with everything that belongs to them; names are stored byte for
+byte, whatever they hold. Works on every database that SQLAlchemy knows; SQLite and PostgreSQL are
+tested. Does not guard against two scans at once: that is the lock's work (`ingest.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ..core.database import Migration
+
+T = TypeVar("T")
+
+metadata = sa.MetaData()
+
+# State of a photo. PENDING is known to be a copy of something whose original was not found standing:
+# a move or a copy, which only the end of the walk can tell.
+PRESENT, PENDING, MISSING = "present", "pending", "missing"
+# How a path came to be recorded last; NEW and CHANGED are what a batch counts and hands out.
+NEW, CHANGED, COPY, HARD_LINK, MOVED = "new", "changed", "copy", "hard link", "moved"
+HASH_DUPLICATE = "hash_duplicate"
+# State of a batch: still filling, complete, taken by the caller (who asked for the next one).
+OPEN, SETTLED, TAKEN = "open", "settled", "taken"
+# State of a scan. A scan that is not FINISHED goes on when the same folders are scanned again.
+RUNNING, STOPPED, FINISHED = "running", "stopped", "finished"
+
+# SQLite numbers rows by itself only in a column of exactly this type.
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+class PathBytes(sa.TypeDecorator[str]):
+    """Bytes in the database, text with surrogateescape in Python (`os.fsencode`, `os.fsdecode`)."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> bytes | None:
+        return os.fsencode(value) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return os.fsdecode(bytes(value)) if value is not None else None
+
+
+class HexBytes(sa.TypeDecorator[str]):
+    """Bytes in the database, hexadecimal text in Python. The database is 27 % smaller than with text."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> bytes | None:
+        if value is None or isinstance(value, bytes):
+            return value
+        return bytes.fromhex(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return bytes(value).hex() if value is not None else None
+
+
+directories = sa.Table(
+    "photo_directories",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("path", PathBytes, nullable=False, unique=True),
+)
+
+scans = sa.Table(
+    "photo_scans",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("roots", PathBytes, nullable=False, index=True),  # absolute paths, joined by NUL
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("finished_at", sa.DateTime(timezone=True)),
+    sa.Column("files_seen", sa.BigInteger, nullable=False, default=0),
+    sa.Column("stats", sa.JSON),  # ScanStats of its last run
+)
+
+batches = sa.Table(
+    "photo_batches",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("scan_id", sa.ForeignKey(scans.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("first_path", PathBytes),
+    sa.Column("last_path", PathBytes),
+    sa.Column("photos", sa.Integer, nullable=False, default=0),  # new
+    sa.Column("changed", sa.Integer, nullable=False, default=0),
+    sa.Column("copies", sa.Integer, nullable=False, default=0),  # before moves are told apart
+    sa.Column("errors", sa.Integer, nullable=False, default=0),
+    sa.Column("bytes", sa.BigInteger, nullable=False, default=0),  # read from disk
+    sa.Column("seconds", sa.Float, nullable=False, default=0.0),
+    sa.Column("peak_memory", sa.BigInteger, nullable=False, default=0),  # bytes
+    sa.UniqueConstraint("scan_id", "number"),
+)
+
+photos = sa.Table(
+    "photos",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("directory_id", sa.ForeignKey(directories.c.id), nullable=False),
+    sa.Column("name", PathBytes, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("ctime_ns", sa.BigInteger, nullable=False, default=0),
+    sa.Column("inode", sa.BigInteger, nullable=False, default=0),  # as a signed number
+    sa.Column(
+        "hashed_ns", sa.BigInteger, nullable=False, default=0
+    ),  # when its reading began; 0: never trust
+    sa.Column("state", sa.String(10), nullable=False, default=PRESENT),
+    sa.Column("hash", HexBytes, nullable=False, index=True),  # SHA-256
+    sa.Column("filename", sa.Text, nullable=False),  # for showing: bytes that are no UTF-8 appear as U+FFFD
+    sa.Column("extension", sa.String(16), nullable=False),
+    sa.Column("processed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("found_as", sa.String(10), nullable=False, default=NEW),
+    sa.Column("batch_id", sa.ForeignKey(batches.c.id, ondelete="SET NULL"), index=True),
+    sa.Column("hardlink_of_id", sa.ForeignKey("photos.id", ondelete="SET NULL")),
+    sa.UniqueConstraint("directory_id", "name"),
+)
+# Rows that are few in a large table: each has an index that holds nothing else.
+_linked, _unsettled = photos.c.hardlink_of_id.is_not(None), photos.c.state != PRESENT
+sa.Index("ix_photos_linked", photos.c.hardlink_of_id, sqlite_where=_linked, postgresql_where=_linked)
+sa.Index("ix_photos_unsettled", photos.c.state, sqlite_where=_unsettled, postgresql_where=_unsettled)
+
+duplicates = sa.Table(
+    "duplicates",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("photo_id", sa.ForeignKey(photos.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("duplicate_of_id", sa.ForeignKey(photos.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("reason", sa.String(40), nullable=False),
+    sa.UniqueConstraint("photo_id", "duplicate_of_id"),
+    sa.CheckConstraint("photo_id <> duplicate_of_id", name="no_copy_of_itself"),
+)
+
+facts = sa.Table(
+    "photo_facts",
+    metadata,
+    sa.Column("photo_id", sa.ForeignKey(photos.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("format", sa.String(16)),  # told by the content: JPEG, PNG, ...
+    sa.Column("mismatch", sa.Boolean, nullable=False, default=False),  # the extension says another one
+    sa.Column("width", sa.Integer),  # pixels as stored, before orientation
+    sa.Column("height", sa.Integer),
+    sa.Column("orientation", sa.SmallInteger),  # EXIF 1 to 8
+    sa.Column("taken_at", sa.String(40)),  # ISO 8601; with an offset only where EXIF has one
+    sa.Column("latitude", sa.Float),  # degrees, north positive
+    sa.Column("longitude", sa.Float),  # degrees, east positive
+    sa.Column("camera", sa.Text),  # make and model
+)
+
+errors = sa.Table(
+    "photo_errors",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("path", PathBytes, nullable=False),
+    sa.Column("stage", sa.String(10), nullable=False),  # walk, hash, facts
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("scan_id", sa.ForeignKey(scans.c.id, ondelete="SET NULL")),
+    sa.UniqueConstraint("path", "stage"),
+)
+
+
+def _create_all(connection: sa.Connection) -> None:
+    metadata.create_all(connection)
+
+
+MIGRATIONS: Sequence[Migration] = (("0001 photos", _create_all),)
+
+# Values in one IN (...) list. SQLite takes 32,766 parameters, PostgreSQL 65,535; short lists plan faster.
+IN_LIST = 500
+
+
+def pages(values: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:
+    """`values` in lists of at most `size`."""
+    page: list[T] = []
+    for value in values:
+        page.append(value)
+        if len(page) == size:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def below(root: bytes) -> sa.ColumnElement[bool]:
+    """Which rows of `photo_directories` are `root` (absolute, no slash at its end) or lie below it."""
+    if root == b"/":
+        return sa.true()
+    # "0" is the byte after "/": one range of the index over `path`.
+    path = sa.type_coerce(directories.c.path, sa.LargeBinary)
+    return sa.or_(path == root, sa.and_(path >= root + b"/", path < root + b"0"))
