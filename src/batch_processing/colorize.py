@@ -237,15 +237,22 @@ def _settings(
     config: BatchConfig | Mapping[str, Any] | None, first: str, output: str, references: Sequence[str | Path]
 ) -> BatchConfig:
     from .config import BatchConfig
+    from .config.effective import Settings
 
-    values = config.to_dict() if isinstance(config, BatchConfig) else dict(config or {})
+    # What was not set in code can still be set by the configuration file.
+    if isinstance(config, BatchConfig):
+        values = config.model_dump(mode="json", exclude_unset=True)
+    else:
+        values = dict(config or {})
     values |= {"input_dir": first, "output_dir": output}
     listed = [*values.get("reference_images", ()), *references]
     values["reference_images"] = [_absolute(path) for path in listed]
     for name in ("hints", "config_file"):
         if values.get(name):
             values[name] = _absolute(values[name])
-    return BatchConfig(**{name: value for name, value in values.items() if value is not None})
+    return Settings.of(
+        BatchConfig(**{name: value for name, value in values.items() if value is not None})
+    ).batch_config()
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:

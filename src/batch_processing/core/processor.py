@@ -125,7 +125,11 @@ class BatchProcessor:
             self._workspace,
             [item.input_path for item in batch],
             self.config.output_dir,
-            config={**self.config.to_dict(), "as_lineart": ["*"], "overwrite": True},
+            config={
+                **self.config.model_dump(mode="json", exclude_unset=True),
+                "as_lineart": ["*"],
+                "overwrite": True,
+            },
             suffix=SUFFIX,
             images={
                 item.input_path: {
