@@ -22,7 +22,14 @@ SCORE_LIMIT = 64 * 2**20
 class ChunkedAttention:
     """Attention processor of the VAE's middle blocks: the stock one, in chunks of queries."""
 
-    def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: None = None,
+        attention_mask: None = None,
+        temb: None = None,
+    ) -> Tensor:
         tokens = attn.group_norm(hidden_states.flatten(2)).transpose(1, 2)
         query, key, value = (
             project(tokens).unflatten(-1, (attn.heads, -1)).transpose(1, 2)

@@ -203,7 +203,13 @@ class PublishedModel(Model):
         if problems:
             raise ValidationError(" ".join(problems))
         adapters, guider, gsrp = (_read(path) for path in self.files.of_style(part))
-        base = _read(folders.weights_file(self.files.base_transformer))
+        base_file = folders.weights_file(self.files.base_transformer)
+        base = _read(base_file)
+        wrong = differences(
+            shapes_of(base), shapes_of(self._base().state_dict()), str(base_file), what="the base transformer"
+        )
+        if wrong:
+            raise ValidationError(" ".join(wrong))
         transformer = assemble_transformer(
             base, adapters, self.prompt_rows(), self.architecture.transformer, dtype
         )
@@ -499,7 +505,8 @@ def _image_encoder(path: Path) -> Any:
 
     stock: Any = transformers.CLIPVisionModelWithProjection
     # Its progress bar would write over ours.
-    transformers.utils.logging.disable_progress_bar()
+    quiet: Any = transformers.utils.logging.disable_progress_bar
+    quiet()
     with _reading(path):
         encoder, found = stock.from_pretrained(
             path, local_files_only=True, dtype=torch.float32, output_loading_info=True

@@ -1,0 +1,397 @@
+"""The backend as the engine uses it, on the small networks: sizes, hints, seeds, batches, bad input."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from batch_processing.backends import create
+from batch_processing.backends.base import Coloured, PageSettings, Reference
+from batch_processing.backends.cobra import CobraBackend, PageJob
+from batch_processing.exceptions import Cancelled, ImageProcessingError, ResourceError, ValidationError
+from batch_processing.io.images import Page
+
+SETTINGS = PageSettings(num_inference_steps=2, top_k=2)
+Pixels = NDArray[np.uint8]
+
+
+def ignored(done: int, total: int) -> None:
+    """A progress that nobody looks at."""
+
+
+def drawn_page(width: int, height: int, number: int = 0) -> Page:
+    """A page with a frame and some lines; another `number`, another drawing."""
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    rng = np.random.default_rng(number)
+    draw.line((2, 2, width - 3, height - 3), fill="black", width=2)
+    for _ in range(8):
+        x0, y0, x1, y1 = (int(v) for v in rng.uniform(0, 1, 4) * (width, height, width, height))
+        draw.line((x0, y0, x1, y1), fill=(60, 60, 60), width=2)
+    return Page(np.asarray(image), gray=False, bit_depth=8, dpi=None, icc=None, source_mode="RGB")
+
+
+def coloured_reference(folder: Path, number: int, size: tuple[int, int] = (90, 120)) -> Reference:
+    rng = np.random.default_rng(100 + number)
+    blocks = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    path = folder / f"reference{number}.png"
+    blocks.resize(size, Image.Resampling.NEAREST).save(path)
+    return Reference(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.fixture
+def backend(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> CobraBackend:
+    monkeypatch.setenv("LOTE_COBRA_MODEL", str(small_model))
+    monkeypatch.setenv("LOTE_COBRA_DEVICE", "cpu")
+    made = create("cobra")
+    assert isinstance(made, CobraBackend)
+    assert made.unavailable() is None
+    return made
+
+
+@pytest.fixture
+def artefact(backend: CobraBackend, tmp_path: Path) -> Path:
+    target = tmp_path / "references.bin"
+    backend.prepare([coloured_reference(tmp_path, n) for n in range(3)], target, SETTINGS, ignored)
+    return target
+
+
+@pytest.fixture
+def ready(backend: CobraBackend, artefact: Path) -> CobraBackend:
+    backend.load(artefact)
+    return backend
+
+
+def levels_apart(a: Pixels, b: Pixels) -> int:
+    assert a.shape == b.shape
+    return int(np.abs(a.astype(int) - b).max())
+
+
+def test_importing_and_asking_loads_no_torch() -> None:
+    code = (
+        "import sys; from batch_processing.backends import create; b = create('cobra'); "
+        "b.unavailable(); b.version; print('torch' in sys.modules or 'diffusers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("size", [(131, 192), (1, 1), (300, 200)])
+def test_a_page_comes_back_at_its_own_size(ready: CobraBackend, size: tuple[int, int]) -> None:
+    page = drawn_page(*size)
+    coloured = ready.colour(page, SETTINGS, None, ignored)
+    assert coloured.rgb.shape == page.rgb.shape
+    assert coloured.rgb.dtype == np.uint8
+    assert sum(coloured.details["references"].values()) == 4 * SETTINGS.top_k
+
+
+def test_the_same_page_gives_the_same_pixels_and_another_seed_others(ready: CobraBackend) -> None:
+    page = drawn_page(128, 192)
+    first, again = (ready.colour(page, SETTINGS, None, ignored).rgb for _ in range(2))
+    other = ready.colour(page, replace(SETTINGS, seed=1), None, ignored).rgb
+    assert np.array_equal(first, again)
+    assert levels_apart(first, other) > 10
+
+
+def test_the_artefact_is_a_function_of_the_references(
+    backend: CobraBackend, artefact: Path, tmp_path: Path
+) -> None:
+    references = [coloured_reference(tmp_path, n) for n in range(3)]
+    again = tmp_path / "again.bin"
+    CobraBackend().prepare(references, again, SETTINGS, ignored)
+    assert again.read_bytes() == artefact.read_bytes()
+    CobraBackend().prepare(references[:2], again, SETTINGS, ignored)
+    assert again.read_bytes() != artefact.read_bytes()
+
+
+def test_references_matter_and_can_be_absent(ready: CobraBackend) -> None:
+    page = drawn_page(128, 192)
+    with_references = ready.colour(page, SETTINGS, None, ignored).rgb
+    ready.load(None)
+    without = ready.colour(page, SETTINGS, None, ignored)
+    assert without.details["references"] == {}
+    assert levels_apart(with_references, without.rgb) > 0
+
+
+def test_fewer_patches_than_top_k_takes_all_there_are(ready: CobraBackend) -> None:
+    coloured = ready.colour(drawn_page(128, 192), replace(SETTINGS, top_k=50), None, ignored)
+    assert sum(coloured.details["references"].values()) == 4 * 3 * 5
+
+
+def test_styles_differ_and_can_be_changed_from_page_to_page(ready: CobraBackend) -> None:
+    page = drawn_page(128, 192)
+    shadow, line, again = (
+        ready.colour(page, replace(SETTINGS, style=style), None, ignored).rgb
+        for style in ("line + shadow", "line", "line + shadow")
+    )
+    assert levels_apart(shadow, line) > 0
+    assert np.array_equal(shadow, again)
+
+
+def test_pages_of_a_book_together_are_as_alone(ready: CobraBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pages of the size of the model's pictures: resampling would add to the difference of a level or two.
+    jobs = [PageJob(drawn_page(96, 144, n), replace(SETTINGS, seed=n)) for n in range(3)]
+    jobs.append(PageJob(drawn_page(144, 96, 9), SETTINGS))
+    alone = [ready.colour(job.page, job.settings, None, ignored).rgb for job in jobs]
+    monkeypatch.setattr(CobraBackend, "_together", lambda *_: 4)
+    together = ready.colour_many(jobs, ignored)
+    for one, other in zip(alone, together, strict=True):
+        assert isinstance(other, Coloured)
+        assert levels_apart(one, other.rgb) <= 2
+
+
+def test_a_plan_names_every_page_once_in_batches_of_one_size(ready: CobraBackend) -> None:
+    jobs = [PageJob(drawn_page(*((128, 192), (192, 128))[n % 2], n), SETTINGS) for n in range(5)]
+    plan = ready.plan(jobs, ignored)
+    assert sorted(number for group in plan for number in group) == list(range(5))
+    for group in plan:
+        assert len({number % 2 for number in group}) == 1
+
+
+def test_hints_change_the_page_where_they_are(ready: CobraBackend, tmp_path: Path) -> None:
+    page = drawn_page(128, 192)
+    strokes = Image.new("RGBA", (128, 192))
+    ImageDraw.Draw(strokes).rectangle((20, 20, 60, 60), fill=(255, 0, 0, 255))
+    strokes.save(tmp_path / "page.hints.png")
+    points = tmp_path / "page.hints.json"
+    points.write_text('{"points": [{"x": 40, "y": 40, "color": "#ff0000"}, {"x": 1, "y": 1, "id": "hair"}]}')
+    plain = ready.colour(page, SETTINGS, None, ignored).rgb
+    for hints in (tmp_path / "page.hints.png", points):
+        assert levels_apart(plain, ready.colour(page, SETTINGS, hints, ignored).rgb) > 0
+    empty = tmp_path / "empty.hints.png"
+    Image.new("RGBA", (128, 192)).save(empty)
+    assert np.array_equal(plain, ready.colour(page, SETTINGS, empty, ignored).rgb)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.hints.png", None, "64 x 64 pixels, the page 128 x 192"),
+        ("b.hints.png", b"no picture", "cannot be read"),
+        ("c.hints.json", b'{"points": [{"x": 1, "color": "#fff"}]}', "cannot be understood"),
+        ("d.hints.json", b"{", "cannot be understood"),
+        ("e.hints.json", b"[1]", "cannot be understood"),
+    ],
+)
+def test_hints_that_do_not_fit_cost_their_page_only(
+    ready: CobraBackend, tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    hints = tmp_path / name
+    if content is None:
+        Image.new("RGBA", (64, 64)).save(hints)
+    else:
+        hints.write_bytes(content)
+    page = drawn_page(128, 192)
+    bad, good = ready.colour_many([PageJob(page, SETTINGS, hints), PageJob(page, SETTINGS)], ignored)
+    assert isinstance(bad, ImageProcessingError)
+    assert said in str(bad)
+    assert isinstance(good, Coloured)
+    with pytest.raises(ImageProcessingError, match=name):
+        ready.colour(page, SETTINGS, hints, ignored)
+
+
+def test_progress_rises_to_the_end_and_cancels_at_a_step(ready: CobraBackend) -> None:
+    page, seen = drawn_page(128, 192), []
+    ready.colour(page, SETTINGS, None, lambda done, total: seen.append((done, total)))
+    counted = [done for done, total in seen if total > 1]
+    assert counted == sorted(counted)
+    assert seen[-1][0] == seen[-1][1]
+    assert len(set(counted)) > SETTINGS.num_inference_steps
+
+    def cancel(done: int, total: int) -> None:
+        if done >= 3:
+            raise Cancelled("no longer wanted")
+
+    with pytest.raises(Cancelled):
+        ready.colour(page, SETTINGS, None, cancel)
+    assert ready.colour(page, SETTINGS, None, ignored).rgb.shape == page.rgb.shape
+
+
+def test_a_webtoon_strip_is_coloured_in_pieces(ready: CobraBackend) -> None:
+    strip = np.full((1500, 100, 3), 255, np.uint8)
+    for top in range(20, 1500, 100):
+        strip[top : top + 60, 20:80] = 40
+    page = Page(strip, gray=True, bit_depth=8, dpi=None, icc=None, source_mode="L")
+    coloured = ready.colour(page, replace(SETTINGS, num_inference_steps=1), None, ignored)
+    assert coloured.rgb.shape == strip.shape
+    assert len(coloured.details["sizes"]) > 3
+
+
+@dataclass(frozen=True)
+class InkSettings(PageSettings):
+    """Page settings of a job with --keep-ink."""
+
+    keep_ink: bool = True
+
+
+def test_ink_is_kept_pixel_for_pixel_on_request(ready: CobraBackend) -> None:
+    page = drawn_page(256, 384)
+    kept = ready.colour(page, InkSettings(num_inference_steps=2, top_k=2), None, ignored).rgb
+    black = page.rgb.max(axis=2) <= 74
+    assert black.any()
+    assert np.array_equal(kept[black], page.rgb[black])
+
+
+def test_an_unreadable_reference_is_named(backend: CobraBackend, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(ImageProcessingError, match=r"broken\.png"):
+        backend.prepare([Reference(broken, "0" * 64)], tmp_path / "artefact", SETTINGS, ignored)
+
+
+def test_weights_of_one_style_only_colour_pages_of_that_style(
+    small_model: Path, artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    partial = tmp_path / "model"
+    shutil.copytree(small_model, partial, ignore=shutil.ignore_patterns("line_ckpt"))
+    monkeypatch.setenv("LOTE_COBRA_MODEL", str(partial))
+    backend = CobraBackend()
+    assert backend.unavailable() is None
+    backend.load(artefact)
+    page = drawn_page(128, 192)
+    assert backend.colour(page, SETTINGS, None, ignored).rgb.shape == page.rgb.shape
+    with pytest.raises(ValidationError, match=r"line_ckpt.*controlnet\.bin is missing"):
+        backend.colour(page, replace(SETTINGS, style="line"), None, ignored)
+
+
+def failing(times: int, real: Callable[..., object], error: Exception) -> Callable[..., object]:
+    """A stage that runs out of memory `times` times before it works."""
+    left = [times]
+
+    def stage(*args: object, **kwargs: object) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return real(*args, **kwargs)
+
+    return stage
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_page_survives_lack_of_memory(
+    ready: CobraBackend, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    from batch_processing.backends.cobra.pipeline import Pipeline
+
+    page = drawn_page(128, 192)
+    expected = ready.colour(page, SETTINGS, None, ignored).rgb
+    error = torch.OutOfMemoryError("CUDA out of memory.")
+    monkeypatch.setattr(Pipeline, "enlarge", failing(times, Pipeline.enlarge, error))
+    assert levels_apart(ready.colour(page, SETTINGS, None, ignored).rgb, expected) <= 1
+
+
+def test_a_batch_that_is_too_large_is_halved(ready: CobraBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    from batch_processing.backends.cobra.pipeline import Pipeline
+
+    real, sizes = Pipeline.denoise, []
+
+    def denoise(self: Pipeline, style: str, seeds: list[int], *rest: object) -> object:
+        sizes.append(len(seeds))
+        if len(seeds) > 1:
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)")
+        return real(self, style, seeds, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pipeline, "denoise", denoise)
+    monkeypatch.setattr(CobraBackend, "_together", lambda *_: 4)
+    results = ready.colour_many([PageJob(drawn_page(128, 192, n), SETTINGS) for n in range(3)], ignored)
+    assert all(isinstance(result, Coloured) for result in results)
+    assert sizes == [3, 1, 2, 1, 1]
+
+
+def test_when_nothing_helps_memory_is_named_as_the_cause(
+    ready: CobraBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batch_processing.backends.cobra.pipeline import Pipeline
+
+    error = torch.OutOfMemoryError("CUDA out of memory.")
+    monkeypatch.setattr(Pipeline, "enlarge", failing(99, Pipeline.enlarge, error))
+    with pytest.raises(ResourceError, match="too small"):
+        ready.colour(drawn_page(128, 192), SETTINGS, None, ignored)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(
+    ready: CobraBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batch_processing.backends.cobra.pipeline import Pipeline
+
+    monkeypatch.setattr(Pipeline, "enlarge", failing(1, Pipeline.enlarge, RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        ready.colour(drawn_page(128, 192), SETTINGS, None, ignored)
+
+
+def test_too_little_memory_to_load_is_a_sentence(
+    backend: CobraBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batch_processing.backends.cobra.pipeline import Pipeline
+
+    def no_room(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Pipeline, "__init__", no_room)
+    with pytest.raises(ResourceError, match="not enough memory on cpu to load Cobra"):
+        backend.load(None)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: None, "Cobra's weights are not there"),
+        (lambda folder: folder.mkdir(), "is no Cobra model"),
+        (lambda folder: (folder / "LE").mkdir(parents=True), "incomplete.*erika.pth is missing"),
+    ],
+)
+def test_why_it_cannot_run_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], said: str
+) -> None:
+    folder = tmp_path / "model"
+    make(folder)
+    monkeypatch.setenv("LOTE_COBRA_MODEL", str(folder))
+    monkeypatch.setenv("LOTE_COBRA_DEVICE", "cpu")
+    import re
+
+    reason = CobraBackend().unavailable()
+    assert reason is not None
+    assert re.search(said, reason)
+    assert "\n" not in reason
+
+
+def test_without_a_gpu_it_says_so(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOTE_COBRA_MODEL", str(small_model))
+    monkeypatch.delenv("LOTE_COBRA_DEVICE", raising=False)
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        assert CobraBackend().unavailable() is None
+    else:
+        assert "needs a GPU" in str(CobraBackend().unavailable())
+
+
+def test_the_version_follows_the_weights(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    copy = tmp_path / "model"
+    shutil.copytree(small_model, copy)
+    versions = []
+    for folder in (small_model, copy, tmp_path / "absent"):
+        monkeypatch.setenv("LOTE_COBRA_MODEL", str(folder))
+        versions.append(CobraBackend().version)
+    changed = copy / "shadow_GSRP" / "MultiResNetModel.bin"
+    state = torch.load(changed)
+    state["two_layer_resnets.0.block1.bn1.weight"] += 1
+    torch.save(state, changed)
+    monkeypatch.setenv("LOTE_COBRA_MODEL", str(copy))
+    versions.append(CobraBackend().version)
+    assert versions[0] == versions[1] != versions[3]
+    assert versions[2] == "1"
