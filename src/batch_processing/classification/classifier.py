@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from ..exceptions import ClassificationError, ImageProcessingError, ValidationError
 
@@ -300,8 +301,10 @@ def _reason(error: Exception) -> str:
 
 
 def _rgb(image: Page | NDArray[np.uint8] | Any) -> NDArray[np.uint8]:
-    """(h, w, 3) of a page or an array; ValidationError for what is neither."""
+    """(h, w, 3) of a page, an array or a Pillow image; ValidationError for what is none of them."""
     pixels = getattr(image, "rgb", image)
+    if isinstance(pixels, Image.Image):
+        pixels = np.asarray(pixels.convert("RGB"))
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise ValidationError("a page is an 8-bit array of one pixel or more; decode the file first")
     if pixels.ndim == 2:
