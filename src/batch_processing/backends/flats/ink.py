@@ -1,0 +1,193 @@
+"""What is drawn: the ink of a page, told apart from its paper, its tone and its shading.
+
+Promises a mask of the line work for pages that were inked, pencilled (also softly or in colour), scanned on
+tinted or unevenly lit paper, shaded in gray, or toned with dot screens; nothing here knows a fixed threshold
+of brightness. Does not guarantee to tell a dark, thin shape from a line: they are the same drawing.
+
+All pictures here have the work size; darkness runs from 0 (paper) to 1 (the page's own ink).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Plane = NDArray[np.float32]
+
+UNIT_SIDE = 1400
+"""Lengths in pixels below are those of a page whose longest side has 1400 pixels."""
+
+
+@dataclass
+class Ink:
+    """The drawing of one page or strip, (h, w) each."""
+
+    line: Plane
+    """Strength of the line work, 0 to 1: soft lines stay soft."""
+    mask: Mask
+    """Where regions end: line work and solid black."""
+    shade: Plane
+    """Brightness of the paper under the lines, 0 to 1: the artist's own gray, screens averaged."""
+    toned: float
+    """Share of the page covered by screentone."""
+    unit: float
+    """Pixels per unit of length, see UNIT_SIDE."""
+
+
+def find(rgb: NDArray[np.uint8]) -> Ink:
+    """Find the ink of an (h, w, 3) picture of 8 bit."""
+    h, w = rgb.shape[:2]
+    unit = max(h, w) / UNIT_SIDE
+    gray = (
+        np.ascontiguousarray(rgb.min(axis=2)) if _is_coloured(rgb) else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    )
+    light = _flatten_paper(gray, unit)
+    period = _screen_period(light)
+    smooth, tone_tiles = _descreen(light, period)
+    darkness = 1.0 - smooth
+    hat_side = _odd(9 * max(1.0, unit))
+    hat = cv2.morphologyEx(darkness, cv2.MORPH_TOPHAT, _disc(hat_side))
+    level = _ink_level(darkness, hat)
+    strength = np.clip(hat / level, 0, 1)
+    threshold = _threshold(strength)
+    solid = darkness > max(0.72 * level, 0.45)
+    mask = (strength > threshold) | solid
+    mask = _drop_specks(mask, max(3, round(5 * unit * unit)))
+    line = np.clip(np.where(solid, darkness / level, strength), 0, 1).astype(np.float32)
+    shade = _shade(smooth, mask, unit)
+    return Ink(line, mask, shade, float(tone_tiles.mean()), unit)
+
+
+def find_in_colour(rgb: NDArray[np.uint8]) -> Ink:
+    """Find the ink of a coloured picture: what is darker than its surroundings, and what is black."""
+    h, w = rgb.shape[:2]
+    unit = max(h, w) / UNIT_SIDE
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    light = gray.astype(np.float32) / 255
+    darkness = 1.0 - light
+    hat = cv2.morphologyEx(darkness, cv2.MORPH_TOPHAT, _disc(_odd(9 * max(1.0, unit))))
+    level = max(_ink_level(darkness, hat) * 0.6, 0.12)
+    strength = np.clip(hat / level, 0, 1)
+    solid = rgb.max(axis=2) < 40
+    mask = _drop_specks((strength > 0.4) | solid, max(3, round(5 * unit * unit)))
+    line = np.where(solid, np.float32(1), strength).astype(np.float32)
+    return Ink(line, mask, np.ones((h, w), np.float32), 0.0, unit)
+
+
+def _is_coloured(rgb: NDArray[np.uint8]) -> bool:
+    """Whether any of the line work is coloured (blue pencil): then the darkest channel shows it best."""
+    small = rgb[::4, ::4].astype(np.int16)
+    return bool(((small.max(axis=2) - small.min(axis=2)) > 48).mean() > 0.001)
+
+
+def _flatten_paper(gray: NDArray[np.uint8], unit: float) -> Plane:
+    """Brightness divided by that of the paper around it, found by a wide closing of a small copy."""
+    h, w = gray.shape
+    step = max(1, round(4 * unit))
+    small = cv2.resize(gray, (max(1, w // step), max(1, h // step)), interpolation=cv2.INTER_AREA)
+    small = cv2.medianBlur(small, 3)
+    side = _odd(min(41, max(3, min(small.shape))))
+    paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    # Wide black or gray areas are drawing, not a shadow on the paper.
+    bright = float(np.percentile(small, 95)) if small.size else 255.0
+    paper = np.maximum(paper.astype(np.float32), 0.75 * bright)
+    paper = cv2.blur(paper, (side, side))
+    paper = cv2.resize(paper, (w, h), interpolation=cv2.INTER_LINEAR)
+    return np.clip(gray.astype(np.float32) / np.maximum(paper, 8.0), 0, 1)
+
+
+TILE = 64
+
+
+def _screen_period(light: Plane) -> Plane:
+    """Period in pixels of the dot screen in each tile of 64 pixels, 0 where there is none.
+
+    A screen is one sharp peak of the spectrum at a period of 3 to 12 pixels that stands far above the rest.
+    """
+    h, w = light.shape
+    rows, cols = h // TILE, w // TILE
+    if rows == 0 or cols == 0:
+        return np.zeros((max(1, rows), max(1, cols)), np.float32)
+    tiles = light[: rows * TILE, : cols * TILE].reshape(rows, TILE, cols, TILE).swapaxes(1, 2)
+    window = np.hanning(TILE).astype(np.float32)
+    tiles = (tiles - tiles.mean(axis=(2, 3), keepdims=True)) * (window[:, None] * window)
+    power = np.abs(np.fft.rfft2(tiles)) ** 2
+    fy = np.fft.fftfreq(TILE)[:, None]
+    fx = np.fft.rfftfreq(TILE)[None, :]
+    radius = np.hypot(fy, fx)
+    band = (radius >= 1 / 12) & (radius <= 0.36)
+    inside = np.where(band, power, 0).reshape(rows, cols, -1)
+    best = inside.argmax(axis=2)
+    peak = inside.max(axis=2)
+    # A Hann window spreads a pure tone over 3 x 3 bins, most of it in the middle one.
+    share = peak / (power.sum(axis=(2, 3)) + 1e-9)
+    loud = power.sum(axis=(2, 3)) > 4.0
+    found = (share > 0.1) & loud
+    return np.where(found, 1 / np.maximum(radius.ravel()[best], 1 / TILE), 0).astype(np.float32)
+
+
+def _descreen(light: Plane, period: Plane) -> tuple[Plane, Mask]:
+    """Replace screens by their mean over a period; the tiles that had one."""
+    tone = period > 0
+    if tone.mean() < 0.02:
+        return light, np.zeros_like(tone)
+    h, w = light.shape
+    typical = float(np.median(period[tone]))
+    smooth = cv2.GaussianBlur(light, (0, 0), 0.5 * typical)
+    weight = cv2.dilate(tone.astype(np.float32), np.ones((3, 3), np.uint8))
+    weight = cv2.resize(weight, (tone.shape[1] * TILE, tone.shape[0] * TILE), interpolation=cv2.INTER_LINEAR)
+    full = np.zeros((h, w), np.float32)
+    full[: min(h, weight.shape[0]), : min(w, weight.shape[1])] = weight[:h, :w]
+    full[weight.shape[0] :] = full[min(h, weight.shape[0]) - 1]
+    full[:, weight.shape[1] :] = full[:, min(w, weight.shape[1]) - 1][:, None]
+    return light * (1 - full) + smooth * full, tone
+
+
+def _ink_level(darkness: Plane, hat: Plane) -> float:
+    """How dark this page's lines are: pencils are not black."""
+    drawn = darkness[hat > 0.12]
+    if drawn.size < 50:
+        drawn = darkness[darkness > 0.3]
+    return float(np.clip(np.percentile(drawn, 85), 0.25, 1.0)) if drawn.size >= 50 else 1.0
+
+
+def _threshold(strength: Plane) -> float:
+    """Otsu's threshold between paper and line, over what is not plain paper."""
+    values = (strength[strength > 0.06] * 255).astype(np.uint8)
+    if values.size < 50:
+        return 0.4
+    found, _ = cv2.threshold(values[:, None], 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    return float(np.clip(found / 255, 0.2, 0.45))
+
+
+def _drop_specks(mask: Mask, area: int) -> Mask:
+    """Without blots of fewer than `area` pixels."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 1:
+        return mask
+    keep = stats[:, cv2.CC_STAT_AREA] >= area
+    keep[0] = False
+    return keep[labels]
+
+
+def _shade(smooth: Plane, mask: Mask, unit: float) -> Plane:
+    """The gray between the lines, carried on below them."""
+    inked = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    known = (~inked).astype(np.float32)
+    sigma = 2.0 * max(1.0, unit)
+    total = cv2.GaussianBlur(smooth * known, (0, 0), sigma)
+    weight = cv2.GaussianBlur(known, (0, 0), sigma)
+    under = np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), 1.0)
+    return np.where(inked, under, smooth).astype(np.float32)
+
+
+def _odd(value: float) -> int:
+    return max(3, round(value) | 1)
+
+
+def _disc(side: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

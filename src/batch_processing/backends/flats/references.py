@@ -1,0 +1,267 @@
+"""What the references teach: one palette for the whole job, and what the things in each colour look like.
+
+`learn` reads coloured pictures; `Knowledge` is what a page is matched against. Its file is plain arrays (npz
+without pickle), its bytes a function of the references and the version alone. Coordinates do not survive:
+a reference may have any size.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from . import describe, ink, regions, structure
+from .colour import distances, to_lab
+
+WORK_SIDE = 1400
+"""Longest side in pixels at which references are studied; more shows no other shapes."""
+MERGE = 9.0
+"""Colours nearer than this Delta-E (CIE 1976) are one palette entry."""
+MOST_COLOURS = 96
+MOST_REGIONS = 500
+"""Regions remembered of one reference, the largest."""
+
+
+@dataclass
+class Knowledge:
+    """A job's references, as arrays. K colours, R regions, P points."""
+
+    rgb: NDArray[np.uint8]
+    """Palette, (K, 3); the row is the palette id. Row 0 is paper white."""
+    share: NDArray[np.float32]
+    """Share of the references' area in each colour, (K,)."""
+    touch: NDArray[np.float32]
+    """How often two colours lie side by side across a line, relative to chance, (K, K)."""
+    region_rows: NDArray[np.float32]
+    region_colour: NDArray[np.int32]
+    region_source: NDArray[np.int32]
+    point_rows: NDArray[np.float32]
+    point_colour: NDArray[np.int32]
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for field in fields(self):
+                array = np.ascontiguousarray(getattr(self, field.name))
+                member = io.BytesIO()
+                np.lib.format.write_array(member, array, allow_pickle=False)
+                # A fixed date: the bytes must not tell when they were written.
+                archive.writestr(
+                    zipfile.ZipInfo(f"{field.name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
+                )
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, path: Path) -> Knowledge:
+        with np.load(path, allow_pickle=False) as archive:
+            return cls(**{field.name: archive[field.name] for field in fields(cls)})
+
+    @classmethod
+    def of_palette(cls, rgb: Sequence[Sequence[int]]) -> Knowledge:
+        """No references, only colours: all a page can be given are hints."""
+        k = len(rgb)
+        nothing: dict[str, Any] = {
+            "region_rows": np.zeros((0, describe.REGION_WIDTH), np.float16),
+            "region_colour": np.zeros(0, np.int32),
+            "region_source": np.zeros(0, np.int32),
+            "point_rows": np.zeros((0, describe.POINT_WIDTH), np.float16),
+            "point_colour": np.zeros(0, np.int32),
+        }
+        share = np.full(k, 1 / max(1, k), np.float32)
+        return cls(np.array(rgb, np.uint8).reshape(k, 3), share, np.ones((k, k), np.float32), **nothing)
+
+
+def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
+    """Learn from coloured pictures, (h, w, 3) of 8 bit each, read one after the other (the order is kept)."""
+    small = [shrink(picture, WORK_SIDE) for picture in pictures]
+    inks = [ink.find_in_colour(picture) for picture in small]
+    rgb, share = _palette(small, inks)
+    lab = to_lab(rgb)
+    k = len(rgb)
+    touch = np.zeros((k, k))
+    region_rows, region_colour, region_source = [], [], []
+    point_rows, point_colour = [], []
+    for number, (picture, drawn) in enumerate(zip(small, inks, strict=True)):
+        ids = nearest_colour(picture, lab)
+        pieces, colour_of = _pieces(ids, drawn)
+        if not colour_of.size:
+            continue
+        touch += _touches(pieces, colour_of, k)
+        for mirrored in (False, True):
+            turned = _mirror(drawn) if mirrored else drawn
+            labels = np.ascontiguousarray(pieces[:, ::-1]) if mirrored else pieces
+            what = describe.shapes(labels)
+            cells = regions.segment(turned.mask, turned.unit)
+            cell_shapes = describe.shapes(cells)
+            panels = structure.find(cells, turned.mask, cell_shapes, turned.unit)
+            frame = _frames(labels, cells, panels, what)
+            region_rows.append(describe.describe_regions(turned.line, labels, what, frame))
+            region_colour.append(colour_of)
+            region_source.append(np.full(len(colour_of), number, np.int32))
+            at, rows = describe.describe_points(turned.line, turned.mask, turned.unit, frame, labels)
+            point_rows.append(rows)
+            point_colour.append(colour_of[labels[at[:, 1], at[:, 0]] - 1])
+    expected = np.outer(touch.sum(1), touch.sum(0)) / max(1.0, touch.sum())
+    lift = (touch + 2) / (expected + 2)
+    if not region_rows:
+        return Knowledge.of_palette(rgb.tolist())
+    return Knowledge(
+        rgb,
+        share.astype(np.float32),
+        lift.astype(np.float32),
+        np.concatenate(region_rows).astype(np.float16),
+        np.concatenate(region_colour).astype(np.int32),
+        np.concatenate(region_source),
+        np.concatenate(point_rows).astype(np.float16),
+        np.concatenate(point_colour).astype(np.int32),
+    )
+
+
+def shrink(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """The picture with its longest side at most `longest` pixels."""
+    h, w = picture.shape[:2]
+    if max(h, w) <= longest:
+        return picture
+    scale = longest / max(h, w)
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def nearest_colour(picture: NDArray[np.uint8], lab: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Palette id of each pixel, (h, w), after a median that removes grain and brush noise."""
+    smooth = cv2.medianBlur(np.ascontiguousarray(picture), 5)
+    # 5 bits a channel are enough to tell palette entries apart, and need 32768 comparisons at most.
+    key = (
+        (smooth[..., 0].astype(np.int32) >> 3 << 10)
+        | (smooth[..., 1].astype(np.int32) >> 3 << 5)
+        | (smooth[..., 2].astype(np.int32) >> 3)
+    )
+    used, inverse = np.unique(key, return_inverse=True)
+    total = np.stack([np.bincount(inverse.ravel(), smooth[..., c].ravel()) for c in range(3)], axis=1)
+    mean = total / np.bincount(inverse.ravel())[:, None]
+    best = distances(to_lab(mean), lab).argmin(axis=1).astype(np.int32)
+    return best[inverse].reshape(key.shape)
+
+
+def _palette(
+    pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The job's colours, most common first after white, and their shares of the area.
+
+    Every picture has one vote, however large it is. The commonest colour takes all within MERGE of it, and so
+    on: flat colours come out exactly, gradients in even steps.
+    """
+    votes: dict[int, float] = {}
+    for picture, drawn in zip(pictures, inks, strict=True):
+        free = cv2.erode((~drawn.mask).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        pixels = cv2.medianBlur(np.ascontiguousarray(picture), 3)[free].astype(np.int64)
+        if not pixels.size:
+            continue
+        code = (pixels[:, 0] << 16) | (pixels[:, 1] << 8) | pixels[:, 2]
+        used, times = np.unique(code, return_counts=True)
+        for value, count in zip(used.tolist(), times.tolist(), strict=True):
+            votes[value] = votes.get(value, 0.0) + count / len(pixels)
+    if not votes:
+        return np.array([[255, 255, 255]], np.uint8), np.ones(1)
+    codes = np.array(sorted(votes))
+    weight = np.array([votes[c] for c in codes.tolist()])
+    colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
+    colours, weight = _by_cell(colours, weight)
+    lab = to_lab(colours)
+    chosen = [np.array([255, 255, 255])]
+    shares = [0.0]
+    left = weight.copy()
+    white = np.sqrt(((lab - to_lab(chosen[0])) ** 2).sum(axis=1)) < MERGE
+    shares[0] = float(left[white].sum())
+    left[white] = 0
+    while len(chosen) < MOST_COLOURS and left.sum() > 0.004 * weight.sum():
+        top = int(left.argmax())
+        near = (np.sqrt(((lab - lab[top]) ** 2).sum(axis=1)) < MERGE) & (left > 0)
+        part = float(left[near].sum())
+        left_before = left[near].copy()
+        left[near] = 0
+        if part < 0.0003 * weight.sum():
+            continue
+        # An exact flat colour stays exact; a gradient is represented by its middle.
+        alone = left_before.max() > 0.5 * part
+        middle = np.average(colours[near], axis=0, weights=left_before)
+        chosen.append(colours[top] if alone else np.rint(middle).astype(np.int64))
+        shares.append(part)
+    total = np.array(shares)
+    return np.array(chosen).astype(np.uint8), total / max(total.sum(), 1e-9)
+
+
+def _by_cell(colours: NDArray[np.int64], weight: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """One colour, the commonest, for each cell of 8 x 8 x 8: a painted page has 200,000."""
+    key = (colours[:, 0] >> 3 << 10) | (colours[:, 1] >> 3 << 5) | (colours[:, 2] >> 3)
+    order = np.lexsort((weight, key))
+    last = np.append(np.flatnonzero(np.diff(key[order])), len(order) - 1)
+    used, inverse = np.unique(key, return_inverse=True)
+    return colours[order[last]], np.bincount(inverse, weight, minlength=len(used))
+
+
+def _pieces(ids: NDArray[np.int32], drawn: ink.Ink) -> tuple[regions.Labels, NDArray[np.int32]]:
+    """Areas of one colour between lines: labels grown over the whole picture, and each one's palette id."""
+    labels = np.zeros(ids.shape, np.int32)
+    colour: list[int] = []
+    area: list[int] = []
+    least = 60 * drawn.unit * drawn.unit
+    for number in np.unique(ids):
+        part = ((ids == number) & ~drawn.mask).astype(np.uint8)
+        count, cc, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=4)
+        keep = stats[:, cv2.CC_STAT_AREA] >= least
+        keep[0] = False
+        if not keep.any():
+            continue
+        new = np.where(keep, np.cumsum(keep) + len(colour), 0).astype(np.int32)
+        labels += new[cc]
+        colour += [int(number)] * int(keep.sum())
+        area += stats[keep, cv2.CC_STAT_AREA].tolist()
+    if not colour:
+        return labels, np.zeros(0, np.int32)
+    order = np.argsort(-np.array(area), kind="stable")[:MOST_REGIONS]
+    new = np.zeros(len(colour) + 1, np.int32)
+    new[order + 1] = np.arange(1, len(order) + 1)
+    labels = regions.nearest_label(new[labels])[1]
+    return labels, np.array(colour, np.int32)[order]
+
+
+def _touches(labels: regions.Labels, colour: NDArray[np.int32], k: int) -> NDArray[np.float64]:
+    """How many pixels of border each two colours share."""
+    a, b, _ = regions.borders(labels, np.zeros(labels.shape, np.float32))
+    pair = colour[a - 1].astype(np.int64) * k + colour[b - 1]
+    counts = np.bincount(pair, minlength=k * k).reshape(k, k).astype(np.float64)
+    return counts + counts.T
+
+
+def _mirror(drawn: ink.Ink) -> ink.Ink:
+    return ink.Ink(
+        np.ascontiguousarray(drawn.line[:, ::-1]),
+        np.ascontiguousarray(drawn.mask[:, ::-1]),
+        drawn.shade,
+        drawn.toned,
+        drawn.unit,
+    )
+
+
+def _frames(
+    labels: regions.Labels, cells: regions.Labels, panels: structure.Structure, what: describe.Shapes
+) -> NDArray[np.float32]:
+    """The panel box of each colour piece: that of the cell at its heart."""
+    n = what.count
+    pair = labels.ravel().astype(np.int64) * (int(cells.max()) + 1) + cells.ravel()
+    used, times = np.unique(pair, return_counts=True)
+    piece, cell = used // (int(cells.max()) + 1), used % (int(cells.max()) + 1)
+    order = np.lexsort((times, piece))
+    last = np.append(np.flatnonzero(np.diff(piece[order])), len(order) - 1)
+    home = np.ones(n + 1, np.int64)
+    home[piece[order[last]]] = cell[order[last]]
+    return panels.frame[home[1:] - 1]

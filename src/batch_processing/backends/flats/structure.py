@@ -1,0 +1,139 @@
+"""Structure of a page: gutters, panels, balloons and captions.
+
+Promises a panel for each region (the whole page where none is framed) and the regions that stay paper white.
+Balloons are light, full shapes that hold small blots of ink (letters) and little else; a page without
+lettering has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .describe import Shapes
+from .ink import Mask
+from .regions import Labels
+
+
+@dataclass
+class Structure:
+    """One row per region."""
+
+    panel: NDArray[np.int32]
+    """Number of the panel a region lies in, from 0 in reading order; -1 in the gutter."""
+    frame: NDArray[np.float32]
+    """Its panel's box, x0, y0, x1, y1 in pixels."""
+    gutter: NDArray[np.bool_]
+    balloon: NDArray[np.bool_]
+
+    @property
+    def white(self) -> NDArray[np.bool_]:
+        return self.gutter | self.balloon
+
+
+def find(labels: Labels, ink: Mask, what: Shapes, unit: float) -> Structure:
+    """Find the structure of a page from its regions."""
+    h, w = labels.shape
+    gutter = _gutters(labels, what)
+    panel, boxes = _panels(labels, gutter, what)
+    frame = np.tile(np.array([0, 0, w, h], np.float32), (what.count, 1))
+    for number, box in enumerate(boxes):
+        frame[panel == number] = box
+    return Structure(panel, frame, gutter, _balloons(labels, ink, what, unit) & ~gutter)
+
+
+def _gutters(labels: Labels, what: Shapes) -> NDArray[np.bool_]:
+    """Paper outside of all panels: it runs along at least two edges of the page and is no solid shape."""
+    h, w = labels.shape
+    n = what.count
+    edge_top = np.bincount(labels[0], minlength=n + 1)[1:] / w
+    edge_bottom = np.bincount(labels[-1], minlength=n + 1)[1:] / w
+    edge_left = np.bincount(labels[:, 0], minlength=n + 1)[1:] / h
+    edge_right = np.bincount(labels[:, -1], minlength=n + 1)[1:] / h
+    edges = np.stack([edge_top, edge_bottom, edge_left, edge_right], axis=1)
+    long = (edges > 0.6).sum(axis=1)
+    hull = (what.box[:, 2] - what.box[:, 0]) * (what.box[:, 3] - what.box[:, 1])
+    full = what.area / np.maximum(hull, 1)
+    return (long >= 3) & (full < 0.6)
+
+
+def _panels(
+    labels: Labels, gutter: NDArray[np.bool_], what: Shapes
+) -> tuple[NDArray[np.int32], list[NDArray[np.float32]]]:
+    """Islands within the gutter that are large enough to be panels."""
+    h, w = labels.shape
+    inside = ~np.concatenate([[False], gutter])[labels]
+    # A frame and its gap belong to the island; a hair's breadth of contact between panels does not join them.
+    shrunk = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8))
+    _, islands, stats, _ = cv2.connectedComponentsWithStats(shrunk, connectivity=4)
+    large = stats[:, cv2.CC_STAT_AREA] >= 0.01 * h * w
+    large[0] = False
+    order = sorted(np.flatnonzero(large), key=lambda i: (stats[i, 1] // max(1, h // 8), stats[i, 0]))
+    panel = np.full(what.count, -1, np.int32)
+    boxes: list[NDArray[np.float32]] = []
+    if not order:
+        return np.where(gutter, -1, 0).astype(np.int32), [np.array([0, 0, w, h], np.float32)]
+    share = np.zeros((what.count, len(order)))
+    for number, i in enumerate(order):
+        x, y, bw, bh, _ = stats[i]
+        boxes.append(np.array([x, y, x + bw, y + bh], np.float32))
+        part = labels[y : y + bh, x : x + bw][islands[y : y + bh, x : x + bw] == i]
+        share[:, number] = np.bincount(part, minlength=what.count + 1)[1:]
+    within = share.max(axis=1) > 0
+    panel[within & ~gutter] = share.argmax(axis=1)[within & ~gutter]
+    return panel, boxes
+
+
+def _balloons(labels: Labels, ink: Mask, what: Shapes, unit: float) -> NDArray[np.bool_]:
+    """Regions that hold lettering: several small blots of ink of one height, side by side."""
+    found = np.zeros(what.count, bool)
+    count, blots, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    if count <= 1:
+        return found
+    wide, high = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
+    letter = (high >= 5 * unit) & (high <= 45 * unit) & (wide <= 60 * unit) & (wide >= 1.5 * unit)
+    letter[0] = False
+    ids = np.flatnonzero(letter)
+    if ids.size < 2:
+        return found
+    x = np.clip(np.rint(centres[ids, 0]).astype(int), 0, labels.shape[1] - 1)
+    # The region a letter stands in: the one that meets its box most.
+    home = np.zeros(ids.size, np.int64)
+    for k, i in enumerate(ids):
+        x0, y0, bw, bh, _ = stats[i]
+        around = labels[max(0, y0 - 2) : y0 + bh + 2, max(0, x0 - 2) : x0 + bw + 2]
+        ring = np.concatenate([around[0], around[-1], around[:, 0], around[:, -1]])
+        values, times = np.unique(ring, return_counts=True)
+        home[k] = values[times.argmax()] if times.max() > 0.9 * ring.size else 0
+    for region in np.unique(home[home > 0]):
+        mine = ids[home == region]
+        if mine.size < 2:
+            continue
+        row = region - 1
+        x0, y0, x1, y1 = what.box[row]
+        full = what.area[row] / max(1, (x1 - x0) * (y1 - y0))
+        tall = np.median(high[mine])
+        middle = centres[mine, 1]
+        in_line = (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall).sum(axis=1).max()
+        alike = ((high[mine] > 0.5 * tall) & (high[mine] < 2 * tall)).mean()
+        text_area = (high[mine] * wide[mine]).sum()
+        dense = text_area / what.area[row]
+        share = what.area[row] / labels.size
+        if full > 0.55 and in_line >= 2 and alike > 0.6 and dense > 0.03 and share < 0.25:
+            found[row] = True
+    del x
+    # What lies inside of a balloon (the eyes of letters) is part of it.
+    for row in np.flatnonzero(found):
+        x0, y0, x1, y1 = what.box[row]
+        inner = (
+            (what.box[:, 0] >= x0)
+            & (what.box[:, 1] >= y0)
+            & (what.box[:, 2] <= x1)
+            & (what.box[:, 3] <= y1)
+            & (what.area < 0.1 * what.area[row])
+        )
+        found |= inner
+    return found
