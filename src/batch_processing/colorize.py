@@ -127,11 +127,13 @@ def submit(
     priority: int = 0,
     suffix: str = "",
     images: Mapping[str, Mapping[str, Any]] | None = None,
+    origins: Mapping[str, str] | None = None,
 ) -> Job:
     """Enter a job into the ledger, checked as far as that is possible without reading an image.
 
     `suffix` is added to the stem of each coloured page's name; `images` has, by absolute path, the
-    "output", "priority" and "config" (settings by name) of single images."""
+    "output", "priority" and "config" (settings by name) of single images; `origins` says where each
+    setting was made, for the report."""
     if not inputs:
         raise ValidationError("no input: name a folder, a .zip or .cbz, or images")
     absolute = list(dict.fromkeys(_absolute(path) for path in inputs))
@@ -147,7 +149,12 @@ def submit(
         "comics",
         absolute,
         target,
-        {"settings": settings.to_dict(), "suffix": suffix, "images": dict(images or {})},
+        {
+            "settings": settings.to_dict(),
+            "suffix": suffix,
+            "images": dict(images or {}),
+            "origins": dict(origins or {}),
+        },
         priority=priority,
         owner=process_identity(),
     )
@@ -158,12 +165,15 @@ def run(
 ) -> JobResult:
     """Run, go on with, or follow job `number` until it ends."""
     from .memory import MemoryManager
+    from .upkeep import trim_cache
 
     budget = int(MemoryManager().available_bytes() * MEMORY_SHARE)
     quiet: OnNews = lambda events, snapshot: None  # noqa: E731
-    run_job(
-        workspace, number, Comics(workspace), on_news=on_news or quiet, interrupt=interrupt, budget=budget
-    )
+    comics = Comics(workspace)
+    try:
+        run_job(workspace, number, comics, on_news=on_news or quiet, interrupt=interrupt, budget=budget)
+    finally:
+        trim_cache(workspace)
     return result_of(workspace, number)
 
 
@@ -452,6 +462,7 @@ class Comics:
             source.key for role in ("copy", "kept") for source in ledger.sources(number, role=role)
         )
         chosen = parse_pages(config.pages) if config.pages else None
+        previewed = False
         sets: dict[tuple[str, ...], str | None] = {}
         self._sets = {}
         ordinal = 0
@@ -499,8 +510,9 @@ class Comics:
                 cost=memory.estimate_memory_required(
                     size, references=len(references), backend=backend.name
                 ),
-                held=chosen is not None and not any(ordinal in some for some in chosen),
+                held=previewed or (chosen is not None and not any(ordinal in some for some in chosen)),
             )  # fmt: skip
+            previewed = config.preview_mode
 
     def _own_references(self, paths: tuple[str, ...]) -> list[tuple[str, str]]:
         """References that a page's settings name."""
@@ -657,13 +669,25 @@ class Comics:
             "warnings": list(warnings),
             "left_out": self._found.left_out,
         }
-        if result["state"] == "done":
+        if job.config["settings"]["preview_mode"]:
+            result["output"] = self._keep_preview(desk)
+        elif result["state"] == "done":
             if Path(job.output).suffix.lower() not in ARCHIVES:
                 result["copied"] = self._complete_folder(desk)
             if (archive := _archive_of(job)) is not None:
                 result |= self._bind(desk, archive)
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
         return result
+
+    def _keep_preview(self, desk: Desk) -> str:
+        """Copy the page that was coloured to where a person looks for the preview."""
+        for item in desk.ledger.items(desk.job.id, state="completed"):
+            if not item.held:
+                target = beside(Path(desk.job.output)) / f"preview{Path(item.output).suffix}"
+                with SaveFile(target) as file, Path(item.output).open("rb") as page:
+                    shutil.copyfileobj(page, file)
+                return str(target)
+        return desk.job.output
 
     def _complete_folder(self, desk: Desk) -> int:
         """Put what is passed through beside the pages, and write the metadata."""
@@ -687,7 +711,7 @@ class Comics:
         if info := self._comic_info():
             with SaveFile(folder / "ComicInfo.xml") as file:
                 file.write(info)
-        with SaveFile(folder / "_lote" / METADATA_NAME) as file:
+        with SaveFile(beside(folder) / METADATA_NAME) as file:
             for line in self._metadata(desk):
                 file.write(line)
         return len(copies)
@@ -803,6 +827,11 @@ class Comics:
             yield (b"" if first else b",\n") + b"    " + entry.encode("utf-8", "backslashreplace")
             first = False
         yield b"\n  ]\n}\n"
+
+
+def beside(output: Path) -> Path:
+    """The folder for everything but pages: `OUT/_lote` for a folder, `book.lote` for `book.cbz`."""
+    return output.with_suffix(".lote") if output.suffix.lower() in ARCHIVES else output / "_lote"
 
 
 def _archive_of(job: Job) -> Path | None:

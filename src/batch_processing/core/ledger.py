@@ -3,7 +3,8 @@
 Promises: every move of an item is one compare-and-set that touches one row and is fenced by the
 lease token; what a committed call returned survives any crash; counts are kept by triggers, so that
 asking costs the same at ten items and at a million. Wishes (`want`) may be written by anybody, states
-of jobs only by the process that holds the lock of their kind. Workers never see this file.
+of jobs only by the process that holds the lock of their kind, or that owns the job while nobody runs
+it. Workers never see this file. docs/ledger.md tells the whole protocol.
 
     item:  pending -> processing -> completed | failed | cancelled
            processing -> pending            (lease released or lost)
@@ -36,14 +37,16 @@ CHUNK = 500
 
 TERMINAL = ("completed", "failed", "cancelled")
 STATES = ("pending", "processing", *TERMINAL)
-ACTIVE_JOB_STATES = ("queued", "planning", "running", "paused", "finishing")
+# States of a job in which some process holds the lock of its kind, unless it died.
+LOCKED_JOB_STATES = ("planning", "running", "paused", "finishing")
+ACTIVE_JOB_STATES = ("queued", *LOCKED_JOB_STATES)
 
 metadata = sa.MetaData()
 T = TypeVar("T")
 
 
 class FsText(sa.TypeDecorator[str]):
-    """A path as text. Names that are not UTF-8 (surrogateescape) are stored as their bytes."""
+    """A path, or a sentence with a path in it. What is not UTF-8 (surrogateescape) is stored as bytes."""
 
     impl = sa.Text
     cache_ok = True
@@ -75,7 +78,8 @@ job_table = sa.Table(
     sa.Column("owner", sa.JSON),
     sa.Column("generation", sa.Integer, nullable=False, default=0),
     sa.Column("phase", sa.Text, nullable=False, default=""),
-    sa.Column("error", sa.Text),
+    sa.Column("error", FsText),
+    sa.Column("exit_code", sa.Integer),
     sa.Column("result", sa.JSON, nullable=False, default=dict),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("submitted_at", sa.Float, nullable=False),
@@ -130,7 +134,7 @@ item_table = sa.Table(
     sa.Column("finished_at", sa.Float),
     sa.Column("seconds", sa.Float),
     sa.Column("error_type", sa.Text),
-    sa.Column("error", sa.Text),
+    sa.Column("error", FsText),
     sa.UniqueConstraint("job_id", "key"),
     sa.Index("item_claim", "job_id", "held", "state", sa.text("priority DESC"), "ordinal"),
     sa.Index("item_order", "job_id", "ordinal"),
@@ -182,7 +186,8 @@ MIGRATIONS = (("0001_initial", _initial),)
 @dataclass(frozen=True)
 class Job:
     """One row of `job`. `alive`: the process that runs or awaits it is there; where it is not, an
-    active `state` reads "interrupted" (but a job that was paused stays paused)."""
+    active `state` reads "interrupted" (but a job that was paused stays paused). `exit_code`: what the
+    error that stopped the job makes of a command."""
 
     id: int
     kind: str
@@ -196,6 +201,7 @@ class Job:
     generation: int
     phase: str
     error: str | None
+    exit_code: int | None
     result: dict[str, Any]
     created_at: float
     submitted_at: float
@@ -351,7 +357,7 @@ class Ledger:
                         .where(job_table.c.id == number)
                         .values(
                             config=config, priority=priority, state="queued", wanted="run", owner=owner,
-                            submitted_at=now, phase="", error=None, started_at=None, finished_at=None,
+                            submitted_at=now, phase="", error=None, exit_code=None, started_at=None, finished_at=None,
                         )
                     )  # fmt: skip
         return self.job(number)
@@ -383,17 +389,48 @@ class Ledger:
         running = [job for job in jobs if job.state in ("planning", "running", "paused", "finishing")]
         return running[0] if running else max(jobs, key=lambda job: job.submitted_at)
 
-    def adopt(self, number: int, owner: dict[str, Any]) -> None:
-        """Make `owner` the process that runs or awaits the job."""
-        self._update_job(number, owner=owner, state="queued", wanted="run", error=None, finished_at=None)
+    def adopt(self, number: int, owner: dict[str, Any], *, keep_wish: bool = False) -> bool:
+        """Make `owner` the process that awaits a job which nobody runs or awaits; False if somebody does.
+
+        The job is wanted to run, unless `keep_wish`: who takes a dead process's place inherits what was
+        wanted of it."""
+        t = job_table
+        with self.database.write() as connection:
+            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == number)).one_or_none()
+            if row is None:
+                raise QueueError(f"There is no job {number} in this workspace.")
+            if row.owner != owner and row.state in ACTIVE_JOB_STATES and row.owner and process_alive(row.owner):
+                return False
+            self._enqueue(connection, number, owner, **({} if keep_wish else {"wanted": "run"}))
+        return True
+
+    def take_over(self, number: int, owner: dict[str, Any]) -> None:
+        """Make `owner` the process that awaits a job, whoever it was before.
+
+        Only for the process that holds the lock: to it, a state that needs the lock is a dead run's."""
+        with self.database.write() as connection:
+            self._enqueue(connection, number, owner)
+
+    def _enqueue(self, connection: sa.Connection, number: int, owner: dict[str, Any], **values: Any) -> None:
+        values |= {"owner": owner, "state": "queued", "error": None, "exit_code": None, "finished_at": None}
+        connection.execute(job_table.update().where(job_table.c.id == number).values(**values))
+        _say(connection, number, "state", None, {"state": "queued"})
 
     def is_next(self, number: int) -> bool:
-        """Whether no other job of its kind that a living process awaits goes first."""
-        me = self.job(number)
+        """Whether no other job of its kind that a living process awaits goes first.
+
+        Jobs that run need not be asked about: whoever runs one holds the lock."""
+        t = job_table
+        with self.database.read() as connection:
+            rows = connection.execute(
+                sa.select(t.c.id, t.c.owner, t.c.priority, t.c.submitted_at).where(
+                    t.c.kind == sa.select(t.c.kind).where(t.c.id == number).scalar_subquery(),
+                    sa.or_(t.c.id == number, sa.and_(t.c.state == "queued", t.c.wanted != "pause")),
+                )
+            ).all()
+        order = {row.id: (-row.priority, row.submitted_at, row.id) for row in rows}
         return not any(
-            (-job.priority, job.submitted_at, job.id) < (-me.priority, me.submitted_at, me.id)
-            for job in self.jobs(me.kind)
-            if job.id != me.id and job.alive
+            order[row.id] < order[number] and row.owner and process_alive(row.owner) for row in rows
         )
 
     def want(self, number: int, wish: str) -> None:
@@ -405,8 +442,8 @@ class Ledger:
             return str(connection.scalar(sa.select(job_table.c.wanted).where(job_table.c.id == number)))
 
     def set_job(self, number: int, **values: Any) -> None:
-        """Write `state`, `phase`, `error`, `result`, `started_at`, `finished_at`, `generation`.
-        Only for the process that holds the lock; each change of state is an event."""
+        """Write `state`, `phase`, `error`, `result` and so on; each change of state is an event.
+        Only for the process that holds the lock."""
         self._update_job(number, **values)
 
     def _update_job(self, number: int, **values: Any) -> None:
@@ -507,20 +544,13 @@ class Ledger:
                 )
 
     def assign(self, roles: Iterable[tuple[int, str]]) -> None:
-        """Record (source id, role): "page", "copy", "reference", "extra" or "left out"."""
+        """Record (source id, role): "page", "copy", "kept", "reference" or "left out"."""
         for chunk in chunks(roles, CHUNK):
             with self.database.write() as connection:
                 connection.execute(
                     source_table.update().where(source_table.c.id == sa.bindparam("which")),
                     [{"which": source_id, "role": role} for source_id, role in chunk],
                 )
-
-    def copied(self, source_id: int, sha256: str) -> None:
-        """Record that a copy of this source now stands in the output."""
-        with self.database.write() as connection:
-            connection.execute(
-                source_table.update().where(source_table.c.id == source_id).values(written=sha256)
-            )
 
     # -- items --------------------------------------------------------------------------------------
 
@@ -588,7 +618,7 @@ class Ledger:
     def waiting(self, number: int, count: int | None = None) -> list[Item]:
         """The first `count` pending items (all of them without one), in the order of `claim`."""
         t = item_table
-        query = sa.select(t).where(t.c.job_id == number, t.c.state == "pending")
+        query = sa.select(t).where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
         with self.database.read() as connection:
             rows = connection.execute(query.order_by(t.c.priority.desc(), t.c.ordinal).limit(count)).all()
         return [_item(row) for row in rows]
@@ -601,77 +631,33 @@ class Ledger:
 
     def claim(self, number: int, count: int) -> list[Item]:
         """Lease up to `count` pending items, highest priority first, then in order."""
-        t = item_table
-        if count < 1:
-            return []
-        with self.database.write() as connection:
-            rows = connection.execute(
-                sa.select(t)
-                .where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
-                .order_by(t.c.priority.desc(), t.c.ordinal)
-                .limit(count)
-            ).all()
-            claimed = []
-            now = time.time()
-            for row in rows:
-                token = secrets.token_hex(8)
-                connection.execute(
-                    t.update()
-                    .where(t.c.id == row.id, t.c.state == "pending")
-                    .values(state="processing", token=token, attempts=row.attempts + 1, started_at=now)
-                )
-                claimed.append(
-                    _item(row, state="processing", token=token, attempts=row.attempts + 1, started_at=now)
-                )
-        return claimed
+        return self.advance(number, claim=count)[1]
 
-    def intend(self, intents: Iterable[Settlement]) -> set[int]:
-        """Record what completed items will be, before their parts are renamed.
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """End leases, in one commit. A late result, whose lease was lost, touches nothing."""
+        if settlements:
+            with self.database.write() as connection:
+                _settle(connection, settlements)
 
-        Returns the ids that still hold their lease; only those may be published."""
-        t = item_table
-        holding = set()
-        with self.database.write() as connection:
-            for s in intents:
-                if connection.execute(
-                    t.update()
-                    .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
-                    .values(intent=s.output_hash, details=s.details, seconds=s.seconds)
-                ).rowcount:
-                    holding.add(s.item_id)
-        return holding
+    def advance(
+        self,
+        number: int,
+        *,
+        settle: Sequence[Settlement] = (),
+        intend: Sequence[Settlement] = (),
+        claim: int = 0,
+    ) -> tuple[set[int], list[Item]]:
+        """One step of a run in one commit, because a commit costs some fsyncs: end the leases of
+        `settle`, record what the completed items of `intend` will be before their parts are renamed,
+        and lease up to `claim` items.
 
-    def settle(self, settlements: Iterable[Settlement]) -> set[int]:
-        """End leases, in one commit. Returns the ids that were settled: a late result of a lease
-        that was lost in the meantime touches nothing."""
-        t = item_table
-        settled = set()
-        now = time.time()
+        Returns the ids of `intend` that still hold their lease (only those may be published), and the
+        items that were leased."""
+        if not settle and not intend and claim < 1:
+            return set(), []
         with self.database.write() as connection:
-            for s in settlements:
-                values: dict[str, Any] = {"state": s.state, "token": None, "intent": None}
-                if s.state == "pending":
-                    values["deaths"] = t.c.deaths + int(s.died)
-                else:
-                    values |= {
-                        "details": s.details, "seconds": s.seconds, "finished_at": now, "error_type": s.error_type,
-                        "error": s.error, "reused": False, "approved": False, "forced": False,
-                    }  # fmt: skip
-                    if s.output_hash is not None:
-                        values["output_hash"] = s.output_hash
-                row = connection.execute(
-                    t.update()
-                    .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
-                    .values(**values)
-                    .returning(t.c.job_id, t.c.key)
-                ).one_or_none()
-                if row is None:
-                    continue
-                settled.add(s.item_id)
-                if s.state != "pending":
-                    news = {"state": s.state, "seconds": round(s.seconds, 3), "error": s.error}
-                    _say(connection, row.job_id, "page", row.key, news)
-        return settled
+            _settle(connection, settle)
+            return _intend(connection, intend), _claim(connection, number, claim)
 
     def cancel_pending(self, number: int) -> int:
         """Every item that is not ended becomes cancelled; leases are void. Returns how many."""
@@ -759,6 +745,14 @@ class Ledger:
         counts.update({row.state: row.count for row in rows if row.state in counts})
         return counts
 
+    def held(self, number: int) -> int:
+        """How many items are planned but were not asked for (`--pages`, a preview)."""
+        with self.database.read() as connection:
+            query = sa.select(tally_table.c.count).where(
+                tally_table.c.job_id == number, tally_table.c.state == "held"
+            )
+            return connection.scalar(query) or 0
+
     def reused(self, number: int) -> int:
         """How many completed items were taken over from an earlier run."""
         t = item_table
@@ -811,6 +805,65 @@ _BLANK: dict[str, Any] = {
     "approved": False, "attempts": 0, "deaths": 0, "started_at": None, "finished_at": None, "seconds": None,
     "error_type": None, "error": None,
 }  # fmt: skip
+
+
+def _settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> None:
+    t = item_table
+    now = time.time()
+    for s in settlements:
+        values: dict[str, Any] = {"state": s.state, "token": None, "intent": None}
+        if s.state == "pending":
+            values["deaths"] = t.c.deaths + int(s.died)
+        else:
+            values |= {
+                "details": s.details, "seconds": s.seconds, "finished_at": now, "error_type": s.error_type,
+                "error": s.error, "reused": False, "approved": False, "forced": False,
+            }  # fmt: skip
+            if s.output_hash is not None:
+                values["output_hash"] = s.output_hash
+        row = connection.execute(
+            t.update()
+            .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
+            .values(**values)
+            .returning(t.c.job_id, t.c.key)
+        ).one_or_none()
+        if row is not None and s.state != "pending":
+            news = {"state": s.state, "seconds": round(s.seconds, 3), "error": s.error}
+            _say(connection, row.job_id, "page", row.key, news)
+
+
+def _intend(connection: sa.Connection, intents: Sequence[Settlement]) -> set[int]:
+    t = item_table
+    return {
+        s.item_id
+        for s in intents
+        if connection.execute(
+            t.update()
+            .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
+            .values(intent=s.output_hash, details=s.details, seconds=s.seconds)
+        ).rowcount
+    }
+
+
+def _claim(connection: sa.Connection, number: int, count: int) -> list[Item]:
+    t = item_table
+    if count < 1:
+        return []
+    rows = connection.execute(
+        sa.select(t)
+        .where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
+        .order_by(t.c.priority.desc(), t.c.ordinal)
+        .limit(count)
+    ).all()
+    claimed = []
+    for row in rows:
+        lease = {
+            "state": "processing", "token": secrets.token_hex(8), "attempts": row.attempts + 1,
+            "started_at": time.time(),
+        }  # fmt: skip
+        connection.execute(t.update().where(t.c.id == row.id, t.c.state == "pending").values(**lease))
+        claimed.append(_item(row, **lease))
+    return claimed
 
 
 def _say(connection: sa.Connection, number: int, kind: str, key: str | None, data: dict[str, Any]) -> None:

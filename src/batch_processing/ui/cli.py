@@ -110,6 +110,26 @@ def colorize(
     pages: Annotated[
         str | None, typer.Option("--pages", metavar="LIST", help="Only these pages: 3-7,12.")
     ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", metavar="KIND", help="Layered documents too: psd, ora. Repeatable."),
+    ] = None,
+    zip_: Annotated[
+        bool | None, typer.Option("--zip", help="Gather the pages of an output folder in a ZIP too.")
+    ] = None,
+    zip_name: Annotated[
+        str | None, typer.Option("--zip-name", metavar="NAME", help="File name of that ZIP.")
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Colour the first page only, and ask before the others.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Never ask.")] = False,
+    show_config: Annotated[
+        bool,
+        typer.Option(
+            "--show-config", help="Print every setting, also for an image named after it, and do nothing."
+        ),
+    ] = False,
     drop_references: Annotated[
         bool | None, typer.Option("--drop-references", help="Leave coloured pages out of the output.")
     ] = None,
@@ -138,6 +158,13 @@ def colorize(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the job runs in the background.")
     ] = False,
+    log_file: Annotated[
+        str | None, typer.Option("--log-file", metavar="FILE", help="Log to this file too.")
+    ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log in JSON lines.")] = False,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING ...")
+    ] = "INFO",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     workspace: WorkspaceOption = None,
@@ -147,25 +174,73 @@ def colorize(
     from ..config.effective import Settings
     from ..core.workspace import Workspace
 
+    _set_up_logging(log_file, log_level, as_json=log_json)
+
     flags: dict[str, Any] = {
         "output_dir": output, "reference_images": references, "backend": backend, "style": style, "seed": seed,
         "num_inference_steps": steps, "top_k": top_k, "format": format_, "recursive": recursive,
         "overwrite": overwrite, "max_concurrent": workers, "pages": pages, "drop_references": drop_references,
         "as_lineart": as_lineart, "as_reference": as_reference, "hints": hints, "config_file": config,
-        "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0],
+        "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0], "layers": layers,
+        "output_as_zip": zip_, "zip_output_name": zip_name, "preview_mode": preview or None,
     }  # fmt: skip
     settings = Settings(flags)
     force = settings.effective()
+    if show_config:
+        for image in [*inputs[1:]] or (None,):
+            typer.echo(settings.describe(image))
+        return
     values = {name: effective.value for name, effective in force.items() if effective.value is not None}
     if force["max_concurrent"].origin == "built-in":
         values["max_concurrent"] = _cores()
     target = values.get("output_dir") or default_output(inputs)
     place = Workspace(workspace)
-    job = submit(place, inputs, target, config=values, priority=priority)
+    origins = {name: effective.origin for name, effective in force.items()}
+    job = submit(place, inputs, target, config=values, priority=priority, origins=origins)
     if detach:
         _detach(place, job.id, as_json=as_json)
         return
-    _follow(place, job, as_json=as_json, quiet=quiet)
+    code = _follow(place, job, as_json=as_json, quiet=quiet)
+    if values["preview_mode"] and code == 0:
+        if not (yes or _go_on(place, job, as_json=as_json)):
+            return
+        values["preview_mode"] = False
+        job = submit(place, inputs, target, config=values, priority=priority, origins=origins)
+        code = _follow(place, job, as_json=as_json, quiet=quiet)
+    raise typer.Exit(code)
+
+
+def _go_on(place: Workspace, job: Job, *, as_json: bool) -> bool:
+    """Ask whether the preview is good; without a terminal, say how to go on."""
+    import shlex
+
+    if sys.stdin.isatty() and sys.stderr.isatty() and not as_json:
+        left = place.ledger.held(job.id)
+        return typer.confirm(f"Colour the other {left} pages like this?", err=True)
+    command = shlex.join(["lote", *(word for word in sys.argv[1:] if word != "--preview")])
+    typer.echo(f"go on with: {command}", err=True)
+    return False
+
+
+def _set_up_logging(log_file: str | None = None, level: str = "INFO", *, as_json: bool = False) -> None:
+    """Warnings on stderr; everything from `level` on in a file that was asked for."""
+    import logging
+
+    from ..exceptions import ConfigurationError
+    from ..logging_config import setup_logging
+
+    try:
+        root = setup_logging(
+            level if log_file else "WARNING", log_file=log_file, log_format=None, json_lines=as_json
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"--log-level: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"--log-file: {log_file} cannot be written: {error.strerror}") from error
+    for handler in root.handlers:
+        if type(handler).__name__ == "_Console":
+            handler.setLevel(logging.WARNING)
+            handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
 
 
 def default_output(inputs: list[str]) -> str:
@@ -183,8 +258,8 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _follow(place: Workspace, job: Job, *, as_json: bool, quiet: bool) -> None:
-    """Run or follow a job to its end, print what became of it, and exit."""
+def _follow(place: Workspace, job: Job, *, as_json: bool, quiet: bool) -> int:
+    """Run or follow a job to its end and print what became of it; the exit code."""
     from dataclasses import asdict
 
     from ..colorize import run
@@ -213,7 +288,7 @@ def _follow(place: Workspace, job: Job, *, as_json: bool, quiet: bool) -> None:
             summary(console, result)
         if result.state == "done":
             typer.echo(result.output)
-    raise typer.Exit(result.exit_code)
+    return result.exit_code
 
 
 def _detach(place: Workspace, number: int, *, as_json: bool) -> None:
@@ -431,7 +506,7 @@ def resume(
             _detach(place, row.id, as_json=as_json)
             return
         place.ledger.adopt(row.id, process_identity())
-    _follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet)
+    raise typer.Exit(_follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -462,7 +537,96 @@ def retry(
         typer.echo(f"job {row.id}: {len(keys)} pages will be done again", err=True)
         return
     place.ledger.adopt(row.id, process_identity())
-    _follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet)
+    raise typer.Exit(_follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def approve(
+    job: Annotated[int, typer.Argument(metavar="JOB", help="Number of the job.")],
+    page: Annotated[str, typer.Argument(metavar="PAGE", help="Path of the page as `lote status` shows it.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Take the approval back.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Mark a page as good: it is never done again unasked."""
+    from ..core.workspace import Workspace
+
+    place = Workspace(workspace)
+    place.ledger.approve(_job(place, job).id, page, approved=not undo)
+    typer.echo(f"{page} is {'no longer ' if undo else ''}approved")
+
+
+@app.command("open")
+def open_output(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
+    """Open the output of a job."""
+    from ..core.workspace import Workspace
+
+    row = _job(Workspace(workspace), job)
+    typer.echo(row.output)
+    if not Path(row.output).exists():
+        raise QueueError(f"The output {row.output} of job {row.id} is not there (yet).")
+    typer.launch(row.output)
+
+
+# -- upkeep -------------------------------------------------------------------------------------------
+
+
+@app.command()
+def doctor(as_json: JsonOption = False, workspace: WorkspaceOption = None) -> None:
+    """Check this machine and the workspace: versions, backends, memory, disk, ledger, locks."""
+    from .. import upkeep
+    from ..core.workspace import Workspace
+    from .console import put_json, safe
+
+    bad = 0
+    for finding in upkeep.doctor(Workspace(workspace)):
+        bad += finding.ok is False
+        if as_json:
+            put_json("finding", topic=finding.topic, text=finding.text, ok=finding.ok)
+        else:
+            mark = {True: "ok", False: "BAD", None: ""}[finding.ok]
+            typer.echo(f"{mark:>3}  {finding.topic:<14} {safe(finding.text)}")
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New file for the copy.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Copy the ledger, also while jobs run."""
+    from .. import upkeep
+    from ..core.workspace import Workspace
+
+    upkeep.back_up(Workspace(workspace), file)
+    typer.echo(str(file))
+
+
+@app.command()
+def clean(
+    job: JobArgument = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="AGE", help="Only jobs that ended so long ago: 30d, 12h."),
+    ] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Free what ended jobs keep in the workspace; outputs are never touched."""
+    from .. import upkeep
+    from ..core.workspace import Workspace
+    from .console import size
+
+    age = None if older_than is None else _age(older_than)
+    typer.echo(f"{size(upkeep.clean(Workspace(workspace), job=job, older_than=age))} freed")
+
+
+def _age(text: str) -> float:
+    """Seconds of "30d", "12h", "45m" or "90s"."""
+    from ..exceptions import ConfigurationError
+
+    unit = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}.get(text[-1:])
+    if unit is None or not text[:-1].isdecimal():
+        raise ConfigurationError(f"--older-than: {text!r} is no age: write 30d, 12h, 45m or 90s.")
+    return int(text[:-1]) * unit
 
 
 def _mount(name: str, module: str, attribute: str) -> None:

@@ -1,0 +1,174 @@
+"""Looking after a workspace: what state it and this machine are in, a copy of the ledger, freeing space.
+
+Promises: `doctor` changes nothing; `back_up` gives a consistent copy while others write; `clean` frees
+only what can be made again or belongs to jobs that have ended. Does not touch any output.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from . import __version__, backends
+from .core.workspace import Workspace, file_system
+from .exceptions import QueueError, ValidationError
+from .io.outputs import fsync_dir, part_path, publish
+from .memory import MemoryManager
+
+# What can be made again is kept up to this size, the least recently used goes first.
+CACHE_LIMIT = 5_000_000_000
+LIBRARIES = (
+    "pillow", "numpy", "scipy", "opencv-python-headless", "sqlalchemy", "psd-tools", "pi-heif", "torch", "diffusers",
+    "transformers", "gradio",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `lote doctor`. `ok` is None for a fact that is neither good nor bad."""
+
+    topic: str
+    text: str
+    ok: bool | None = None
+
+
+def doctor(workspace: Workspace) -> Iterator[Finding]:
+    """What somebody who helps would ask first. A finding with `ok` False is something to mend."""
+    yield Finding("lote", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    yield Finding("libraries", ", ".join(_versions()))
+    for name in backends.NAMES:
+        if name != "noop":
+            reason = backends.create(name).unavailable()
+            yield Finding(f"backend {name}", reason or "ready", None if reason else True)
+    memory = MemoryManager()
+    free = memory.available_bytes()
+    yield Finding("memory", f"{_size(free)} free, {memory.host_usage():.0%} in use", free > 1_000_000_000)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("cores", str(cores))
+    yield from _workspace_findings(workspace)
+
+
+def _workspace_findings(workspace: Workspace) -> Iterator[Finding]:
+    root = workspace.root
+    if not root.exists():
+        yield Finding("workspace", f"{root} does not exist yet: the first job makes it")
+        return
+    workspace.ensure()
+    disk = shutil.disk_usage(root)
+    yield Finding(
+        "workspace", f"{root} ({file_system(root) or 'unknown file system'}), {_size(tree_size(root))}"
+    )
+    yield Finding("free disk", f"{_size(disk.free)} of {_size(disk.total)}", disk.free > 1_000_000_000)
+    if workspace.database.exists():
+        database = workspace.ledger.database
+        yield Finding(
+            "ledger", f"SQLite {sqlite3.sqlite_version}, journal {database.journal}, synchronous full"
+        )
+        checked = database.integrity_check()
+        yield Finding("integrity", checked, checked == "ok")
+        states = [job.state for job in workspace.ledger.jobs()]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+        yield Finding("jobs", counts or "none")
+    for kind in ("comics", "photos"):
+        holder = workspace.lock(kind).holder()
+        yield Finding(f"lock {kind}", f"held by process {holder['pid']}" if holder else "free")
+
+
+def _versions() -> Iterator[str]:
+    for name in LIBRARIES:
+        try:
+            yield f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"{name} not installed"
+
+
+def back_up(workspace: Workspace, target: Path) -> None:
+    """A consistent copy of the ledger in the new file `target`, also while jobs run."""
+    if not workspace.database.exists():
+        raise QueueError(f"There is no ledger in the workspace {workspace.root} yet.")
+    if os.path.lexists(target):
+        raise ValidationError(f"{target} exists: name a new file for the copy.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = part_path(target, str(os.getpid()))
+    source, copy = sqlite3.connect(workspace.database), sqlite3.connect(part)
+    try:
+        source.backup(copy)
+    finally:
+        copy.close()
+        source.close()
+    publish(part, target)
+    fsync_dir(target.parent)
+
+
+def clean(workspace: Workspace, *, job: int | None = None, older_than: float | None = None) -> int:
+    """Free what jobs that have ended keep in the workspace; the bytes that were freed.
+
+    One job, or those that ended more than `older_than` seconds ago, or all. A running job is left alone:
+    QueueError when it was named."""
+    folder = workspace.root / "jobs"
+    freed = 0
+    jobs = workspace.ledger.jobs() if workspace.database.exists() else []
+    if job is not None:
+        jobs = [workspace.ledger.job(job)]
+        if not jobs[0].ended:
+            raise QueueError(f"Job {job} has not ended: `lote cancel {job}` first.")
+    for row in jobs:
+        age = time.time() - (row.finished_at or row.submitted_at)
+        if row.ended and (older_than is None or age > older_than):
+            path = folder / str(row.id)
+            freed += tree_size(path)
+            shutil.rmtree(path, ignore_errors=True)
+    if job is None and older_than is None:
+        freed += trim_cache(workspace, limit=0)
+    return freed
+
+
+def trim_cache(workspace: Workspace, limit: int = CACHE_LIMIT) -> int:
+    """Delete the least recently used files of the cache until it is no larger than `limit` bytes."""
+    files = []
+    for path in _files(workspace.root / "cache"):
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue  # another process was faster
+        files.append((stat.st_mtime_ns, stat.st_size, path))
+    total = sum(size for _, size, _ in files)
+    freed = 0
+    for _, size, path in sorted(files):
+        if total - freed <= limit:
+            break
+        path.unlink(missing_ok=True)
+        freed += size
+    return freed
+
+
+def tree_size(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 where it is missing."""
+    total = 0
+    for path in _files(folder):
+        try:
+            total += path.lstat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for base, _folders, names in os.walk(folder):
+        for name in names:
+            yield Path(base, name)
+
+
+def _size(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
