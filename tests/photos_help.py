@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -108,8 +107,3 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def names(paths: Any, root: Path) -> set[str]:
-    """Paths relative to `root`."""
-    return {os.path.relpath(path, root) for path in paths}

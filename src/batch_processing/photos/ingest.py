@@ -33,6 +33,7 @@ from .store import Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,
     FINISHED,
+    MOVED,
     NEW,
     OPEN,
     RUNNING,
@@ -332,7 +333,7 @@ class Scan:
                             batches, batches.c.id == photos.c.batch_id
                         )
                     )
-                    .where(batches.c.scan_id == scan_id)
+                    .where(batches.c.scan_id == scan_id, photos.c.found_as != MOVED)
                 )
                 or 0
             )

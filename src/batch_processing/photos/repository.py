@@ -73,17 +73,18 @@ class _PathComparator(Comparator[str]):
 
     def __clause_element__(self) -> sa.ColumnElement[str]:
         raw = sa.LargeBinary()
-        folder = sa.type_coerce(tables.directories.c.path, raw)
-        slash = sa.literal(b"/", raw)
-        name = sa.type_coerce(tables.photos.c.name, raw)
-        whole = sa.cast(folder.op("||")(slash).op("||")(name), raw)
-        return sa.type_coerce(
-            sa.select(whole)
+        folder = (
+            sa.select(sa.type_coerce(tables.directories.c.path, raw))
             .where(tables.directories.c.id == tables.photos.c.directory_id)
             .correlate(tables.photos)
-            .scalar_subquery(),
-            tables.PathBytes(),
+            .scalar_subquery()
         )
+        name = sa.type_coerce(tables.photos.c.name, raw)
+        whole = folder.op("||")(sa.literal(b"/", raw)).op("||")(name)
+        return sa.type_coerce(sa.cast(whole, raw), tables.PathBytes())
+
+    def operate(self, op: Any, *other: Any, **options: Any) -> Any:
+        return op(self.__clause_element__(), *other, **options)
 
     def __eq__(self, other: object) -> sa.ColumnElement[bool]:  # type: ignore[override]
         if not isinstance(other, (str, os.PathLike)):
@@ -101,6 +102,13 @@ class _PathComparator(Comparator[str]):
 
     def in_(self, other: Any) -> sa.ColumnElement[bool]:  # type: ignore[override]
         return sa.or_(sa.false(), *(self == path for path in other))
+
+    def startswith(self, other: Any, **_: Any) -> sa.ColumnElement[bool]:  # type: ignore[override]
+        """For folders; SQLite's LIKE does not match bytes."""
+        first = os.fsencode(other)
+        path = self.__clause_element__()
+        # Behind every path that starts so: no UTF-8 text, and no name in another encoding, goes on like this.
+        return sa.and_(path >= os.fsdecode(first), path < os.fsdecode(first + b"\xff\xff\xff\xff"))
 
 
 class Photo(Base):

@@ -14,6 +14,7 @@ import os
 import stat
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -102,13 +103,23 @@ class _Member:
     hash: bytes
     directory: bytes
     name: bytes
-    inode: int
-    device: int | None = None
+    place: tuple[int, int] | None = None  # inode and device, once they were looked at
+    looked: bool = False
 
     @classmethod
     def of(cls, item: Candidate) -> _Member:
-        found = item.found
-        return cls(None, item.digest or b"", item.directory, item.name, found.inode, found.device)
+        place = item.found.inode, item.found.device
+        return cls(None, item.digest or b"", item.directory, item.name, place, looked=True)
+
+    def on_disk(self, size: int) -> tuple[int, int] | None:
+        """Inode and device of the file of this size that stands there; None if there is none."""
+        if not self.looked:
+            self.looked = True
+            with suppress(OSError):
+                status = os.lstat(join(self.directory, self.name))
+                if stat.S_ISREG(status.st_mode) and status.st_size == size:
+                    self.place = signed(status.st_ino), status.st_dev
+        return self.place
 
 
 @dataclass
@@ -204,7 +215,7 @@ class Settler:
                 continue
             tally.bytes_read += item.read
             others = [member for member in members[item.digest] if row is None or member.id != row.id]
-            link, stands = _company(item, others, row.id if row is not None else None)
+            link, all_stand = _company(item, others, row.id if row is not None else None)
             disk = {
                 "size": item.found.size,
                 "mtime_ns": item.found.mtime_ns,
@@ -242,13 +253,13 @@ class Settler:
                         **own,
                         **name_columns(item.name),
                         "directory_id": self._directory_ids[item.directory],
-                        "state": PENDING if found_as == COPY and not stands else PRESENT,
+                        "state": PENDING if found_as == COPY and not all_stand else PRESENT,
                         "found_as": found_as,
                     }
                 )
                 if found_as == COPY:
                     touched.add(item.digest)
-                    tally.copies += stands
+                    tally.copies += all_stand
                     batch.copies += 1
                 elif found_as == HARD_LINK:
                     tally.hard_links += 1
@@ -372,9 +383,9 @@ def write_errors(
 
 def _members(connection: sa.Connection, digests: Iterable[bytes]) -> list[_Member]:
     """The rows of these contents, oldest first."""
-    columns = photos.c.id, _raw_hash, _raw_path, _raw_name, photos.c.inode
+    columns = photos.c.id, _raw_hash, _raw_path, _raw_name
     return [
-        _Member(row.id, bytes(row.hash), bytes(row.directory), bytes(row.name), row.inode)
+        _Member(row.id, bytes(row.hash), bytes(row.directory), bytes(row.name))
         for page in pages(digests)
         for row in connection.execute(
             sa.select(*columns).select_from(_located).where(_raw_hash.element.in_(page)).order_by(photos.c.id)
@@ -385,31 +396,17 @@ def _members(connection: sa.Connection, digests: Iterable[bytes]) -> list[_Membe
 def _company(
     item: Candidate, others: Sequence[_Member], own: int | None
 ) -> tuple[int | _Member | None, bool]:
-    """What `item` is a hard link of (an older row, or an item before it), and whether any of the
-    `others`, which hold the same content, still stands on disk."""
-    stands = False
+    """What `item` is a hard link of (an older row, or an item before it), and whether all of the
+    `others`, which hold the same content, still stand on disk: else it may be one of them, moved."""
+    here = item.found.inode, item.found.device
+    stand = True
     for one in others:
-        if one.id is None:
-            same, there = (one.inode, one.device) == (item.found.inode, item.found.device), True
-        elif stands and (item.found.links == 1 or one.inode != item.found.inode):
-            continue
-        else:
-            same, there = _on_disk(join(one.directory, one.name), item)
+        found = one.on_disk(item.found.size)
         older = own is None or (one.id is not None and one.id < own)
-        if same and older and item.found.links > 1:
+        if found == here and older and item.found.links > 1:
             return (one if one.id is None else one.id), True
-        stands = stands or there
-    return None, stands
-
-
-def _on_disk(path: bytes, item: Candidate) -> tuple[bool, bool]:
-    """Whether `path` is the same file as `item`, and whether a file of its size is there at all."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return False, False
-    there = stat.S_ISREG(status.st_mode) and status.st_size == item.found.size
-    return there and (signed(status.st_ino), status.st_dev) == (item.found.inode, item.found.device), there
+        stand = stand and found is not None
+    return None, stand
 
 
 def _row_id(connection: sa.Connection, directory_id: int, name: bytes) -> int:

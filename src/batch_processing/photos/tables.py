@@ -48,6 +48,7 @@ class PathBytes(sa.TypeDecorator[str]):
     """Bytes in the database, text with surrogateescape in Python (`os.fsencode`, `os.fsdecode`)."""
 
     impl = sa.LargeBinary
+    operator_classes = sa.String.operator_classes  # text to whoever compares it
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> bytes | None:

@@ -1,0 +1,492 @@
+"""The rules of identity, moves, copies, missing photos and batches, as a caller sees them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from batch_processing.exceptions import QueueError, ValidationError
+from batch_processing.photos import (
+    Duplicate,
+    DuplicateRepository,
+    Photo,
+    PhotoRepository,
+    ScanGuardError,
+    calculate_file_hash,
+    is_valid_image_file,
+    load_images_from_folder,
+    scan_images_recursively,
+)
+from photos_help import Library, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RACY_S = 2.1
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    with Library(tmp_path / "photos.db") as library:
+        yield library
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    path = tmp_path / "tree"
+    path.mkdir()
+    return path
+
+
+def fill(tree: Path, count: int, folder: str = "a") -> list[Path]:
+    return [
+        write(tree / folder / f"{number:04d}.jpg", b"%s %d" % (folder.encode(), number))
+        for number in range(count)
+    ]
+
+
+def test_records_have_the_documented_keys(library: Library, tree: Path) -> None:
+    path = write(tree / "Käse.JPG", b"photo")
+    given, stats = library.batches(tree)
+    digest = calculate_file_hash(path)
+    assert given == [
+        [{"filename": "Käse.JPG", "path": str(path), "hash": digest, "size": 5, "extension": ".jpg"}]
+    ]
+    assert len(digest) == 64
+    assert (stats.files_seen, stats.registered, stats.batches, stats.bytes_read) == (1, 1, 1, 5)
+
+
+def test_batches_have_the_size_asked_for_whatever_lies_between(library: Library, tree: Path) -> None:
+    for number in range(60):
+        write(tree / f"{number:03d}.jpg", b"content %d" % (number // 3))  # two copies after each photo
+    given, stats = library.batches(tree, 7)
+    assert [len(batch) for batch in given] == [7, 7, 6]
+    assert (stats.registered, stats.duplicates, stats.batches) == (20, 40, 3)
+
+
+def test_a_moved_photo_keeps_its_row(library: Library, tree: Path) -> None:
+    old = fill(tree, 3)[1]
+    library.scan(tree)
+    before = library.photos.get_by_path(old)
+    assert before is not None
+    number = before.id
+    new = tree / "b" / "renamed.jpg"
+    new.parent.mkdir()
+    old.rename(new)
+    given, stats = library.batches(tree)
+    assert given == []
+    assert (stats.moved, stats.duplicates, stats.missing, stats.registered) == (1, 0, 0, 0)
+    after = library.photos.get_by_path(new)
+    assert after is not None
+    assert (after.id, after.state) == (number, "present")
+    assert library.photos.get_by_path(old) is None
+
+
+def test_a_renamed_folder_is_moved_copies_and_all(library: Library, tree: Path) -> None:
+    fill(tree, 150)
+    write(tree / "a" / "copy.jpg", b"a 7")
+    library.scan(tree)
+    (tree / "a").rename(tree / "z")
+    stats = library.scan(tree)
+    assert (stats.moved, stats.duplicates, stats.missing, stats.registered) == (151, 0, 0, 0)
+    assert library.copies() == {(str(tree / "z" / "copy.jpg"), str(tree / "z" / "0007.jpg"))}
+
+
+def test_the_oldest_copy_becomes_the_original(library: Library, tree: Path) -> None:
+    first, second, third = (write(tree / name, b"same") for name in ("1.jpg", "2.jpg", "3.jpg"))
+    library.scan(tree)
+    assert library.copies() == {(str(second), str(first)), (str(third), str(first))}
+    first.unlink()
+    stats = library.scan(tree)
+    assert (stats.missing, stats.duplicates, stats.moved) == (1, 0, 0)
+    assert library.copies() == {(str(third), str(second))}
+    assert library.hashes("missing").keys() == {str(first)}
+    # It comes back: known, so nothing new, and now a copy like the third.
+    write(first, b"same")
+    stats = library.scan(tree)
+    assert (stats.registered, stats.moved) == (0, 0)
+    assert library.copies() == {(str(first), str(second)), (str(third), str(second))}
+
+
+def test_swapped_photos_are_changed_and_no_copies(library: Library, tree: Path) -> None:
+    one, two = write(tree / "1.jpg", b"one"), write(tree / "2.jpg", b"two")
+    library.scan(tree)
+    write(one, b"two")
+    write(two, b"one")
+    given, stats = library.batches(tree)
+    assert (stats.changed, stats.duplicates, stats.moved, stats.missing) == (2, 0, 0, 0)
+    assert len(given[0]) == 2
+    assert library.copies() == set()
+
+
+def test_changed_content_with_the_old_time_is_noticed(library: Library, tree: Path) -> None:
+    path = write(tree / "1.jpg", b"one")
+    time.sleep(RACY_S)
+    library.scan(tree)
+    before = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    stats = library.scan(tree)
+    assert (stats.changed, stats.already_processed) == (1, 0)
+    assert library.hashes() == {str(path): calculate_file_hash(path)}
+
+
+def test_changed_times_alone_are_read_again_and_no_change(library: Library, tree: Path) -> None:
+    path = write(tree / "1.jpg", b"one")
+    time.sleep(RACY_S)
+    library.scan(tree)
+    path.chmod(0o600)
+    stats = library.scan(tree)
+    assert (stats.changed, stats.already_processed, stats.bytes_read) == (0, 1, 3)
+    time.sleep(RACY_S)
+    library.scan(tree)
+    assert library.scan(tree).bytes_read == 0
+
+
+def test_a_file_written_just_before_is_not_trusted(library: Library, tree: Path) -> None:
+    write(tree / "1.jpg", b"one")
+    library.scan(tree)
+    assert library.scan(tree).bytes_read == 3
+
+
+def test_a_clock_set_back_makes_nothing_trusted(library: Library, tree: Path) -> None:
+    path = write(tree / "1.jpg", b"one")
+    ahead = time.time_ns() + 3600 * 10**9
+    os.utime(path, ns=(ahead, ahead))
+    library.scan(tree)
+    assert library.scan(tree).bytes_read == 3
+    path.write_bytes(b"two")
+    os.utime(path, ns=(ahead, ahead))
+    assert library.scan(tree).changed == 1
+
+
+def test_hard_links_are_read_once_and_are_no_copies(library: Library, tree: Path) -> None:
+    path = write(tree / "1.jpg", b"x" * 1000)
+    for name in ("2.jpg", "3.jpg"):
+        (tree / name).hardlink_to(path)
+    write(tree / "4.jpg", b"x" * 1000)
+    stats = library.scan(tree)
+    assert (stats.registered, stats.hard_links, stats.duplicates, stats.bytes_read) == (1, 2, 1, 2000)
+    assert library.copies() == {(str(tree / "4.jpg"), str(path))}
+    path.unlink()
+    stats = library.scan(tree)
+    assert (stats.missing, stats.duplicates) == (1, 0)
+    assert library.copies() in (
+        {(str(tree / "4.jpg"), str(tree / "2.jpg"))},
+        {(str(tree / "2.jpg"), str(tree / "4.jpg"))},
+    )
+
+
+def test_copies_that_become_hard_links_stop_being_copies(library: Library, tree: Path) -> None:
+    first, second = write(tree / "1.jpg", b"same"), write(tree / "2.jpg", b"same")
+    library.scan(tree)
+    second.unlink()
+    second.hardlink_to(first)
+    stats = library.scan(tree)
+    assert (stats.changed, stats.already_processed) == (0, 2)
+    assert library.copies() == set()
+    assert library.hashes().keys() == {str(first), str(second)}
+
+
+@pytest.mark.parametrize("gone", ["removed", "emptied"])
+def test_a_root_that_is_gone_marks_nothing(library: Library, tree: Path, gone: str) -> None:
+    fill(tree, 3)
+    library.scan(tree)
+    before = library.dump()
+    shutil.rmtree(tree)
+    if gone == "emptied":
+        tree.mkdir()
+    with pytest.raises(ScanGuardError, match="add --allow-missing") as caught:
+        library.scan(tree)
+    assert caught.value.exit_code == 13
+    assert library.dump() == before
+    assert library.scan(tree, allow_missing=True).missing == 3
+    assert library.hashes() == {}
+
+
+def test_too_many_missing_photos_stop_the_scan(library: Library, tree: Path) -> None:
+    paths = fill(tree, 150)
+    fill(tree, 5, "b")
+    library.scan(tree)
+    for path in paths[:101]:
+        path.unlink()
+    write(tree / "new.jpg", b"new")
+    with pytest.raises(ScanGuardError, match="101 of 155 known photos"):
+        library.scan(tree)
+    assert library.hashes("missing") == {}
+    paths[101].unlink()
+    write(paths[0], b"a 0")
+    with pytest.raises(ScanGuardError, match="101 of 155 known photos"):
+        library.scan(tree)
+    write(paths[1], b"a 1")
+    assert library.scan(tree).missing == 100  # the limit itself is allowed
+
+
+def test_missing_is_judged_only_below_the_folders_given(library: Library, tree: Path) -> None:
+    fill(tree, 2, "a")
+    lost = fill(tree, 2, "b")
+    library.scan(tree)
+    lost[0].unlink()
+    assert library.scan(tree / "a").missing == 0
+    assert library.hashes("missing") == {}
+    assert library.scan(tree).missing == 1
+
+
+def test_a_photo_moved_out_of_the_folder_given_is_moved(library: Library, tree: Path) -> None:
+    old, _ = fill(tree, 2, "a")
+    (tree / "b").mkdir()
+    library.scan(tree)
+    old.rename(tree / "b" / "x.jpg")
+    stats = library.scan(tree / "b")
+    assert (stats.moved, stats.duplicates, stats.registered) == (1, 0, 0)
+
+
+def test_ignored_folders_are_neither_read_nor_missing(library: Library, tree: Path) -> None:
+    fill(tree, 2, "a")
+    fill(tree, 2, "b")
+    fill(tree, 2, "c/keep")
+    fill(tree, 2, "c/drop")
+    assert library.scan(tree).registered == 8
+    write(tree / "a" / ".nomedia", b"")
+    write(tree / "c" / ".lote-ignore", b"drop/\n*1.jpg\n!keep/0001.jpg\n")
+    stats = library.scan(tree, exclude=["/b"])
+    assert (stats.files_seen, stats.missing) == (2, 0)
+    assert len(library.hashes()) == 8
+
+
+def test_what_is_no_photo_is_left_alone_and_counted(library: Library, tree: Path) -> None:
+    write(tree / "1.jpg", b"one")
+    write(tree / "1.xmp", b"sidecar")
+    write(tree / "film.MP4", b"video")
+    write(tree / "@eaDir" / "1.jpg", b"thumbnail")
+    write(tree / ".Trash-1000" / "files" / "2.jpg", b"given up")
+    (tree / "link.jpg").symlink_to("1.jpg")
+    (tree / "loop").symlink_to(".")
+    os.mkfifo(tree / "fifo.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tree / "socket.jpg"))
+        stats = library.scan(tree)
+    assert (stats.files_seen, stats.registered, stats.errors) == (1, 1, 0)
+    assert stats.unhandled == {".xmp": 1, ".mp4": 1}
+
+
+def test_any_bytes_are_a_name(library: Library, tree: Path) -> None:
+    root = os.fsencode(tree)
+    wanted = [
+        b"\xff\xfe.jpg",
+        b"new\nline.jpg",
+        b"e\xcc\x81.jpg",
+        b"\xc3\xa9.jpg",
+        b"n" * 251 + b".jpg",
+        b" .jpg",
+        b"'%s.jpg",
+    ]
+    for number, name in enumerate(wanted):
+        with open(root + b"/" + name, "wb") as file:  # noqa: PTH123 - bytes
+            file.write(b"photo %d" % number)
+    given, stats = library.batches(tree)
+    assert stats.registered == len(wanted)
+    assert {os.fsencode(one["path"]) for one in given[0]} == {root + b"/" + name for name in wanted}
+    for one in given[0]:
+        photo = library.photos.get_by_path(one["path"])
+        assert photo is not None
+        assert photo.hash == one["hash"] == calculate_file_hash(one["path"])
+        photo.filename.encode()  # what is shown is always text
+    assert library.scan(tree).registered == 0
+
+
+def test_a_consumer_that_stops_loses_nothing(library: Library, tree: Path) -> None:
+    fill(tree, 50)
+    scan = scan_images_recursively(tree, library.photos, 10)
+    taken = [next(scan), next(scan)]
+    scan.close()
+    again, _ = library.batches(tree, 10)
+    assert again[0] == taken[1]  # asked for nothing after it
+    assert taken[0] + [one for batch in again for one in batch] == sorted(
+        taken[0] + [one for batch in again for one in batch], key=lambda one: one["path"]
+    )
+    assert [len(batch) for batch in again] == [10, 10, 10, 10]
+    assert library.batches(tree, 10)[0] == []
+
+
+def test_an_interrupted_scan_goes_on_with_its_numbers(library: Library, tree: Path) -> None:
+    fill(tree, 35)
+    scan = scan_images_recursively(tree, library.photos, 10)
+    next(scan)
+    scan.close()
+    library.scan(tree, 10)
+    rows = library.dump("photo_scans", "photo_batches")
+    assert len(rows["photo_scans"]) == 1
+    table = sa.table("photo_batches", sa.column("number"), sa.column("photos"), sa.column("state"))
+    with library.database.read() as connection:
+        batches = connection.execute(sa.select(table).order_by(table.c.number)).all()
+    assert [tuple(row) for row in batches] == [
+        (1, 10, "taken"),
+        (2, 10, "taken"),
+        (3, 10, "taken"),
+        (4, 5, "taken"),
+    ]
+
+
+def test_a_scan_can_start_at_a_batch(library: Library, tree: Path) -> None:
+    paths = fill(tree, 40)
+    library.scan(tree, 10)
+    paths[3].write_bytes(b"changed before")
+    paths[4].unlink()
+    paths[33].write_bytes(b"changed behind")
+    given, stats = library.batches(tree, 10, start_batch=3)
+    assert [one["path"] for batch in given for one in batch] == [str(paths[33])]
+    assert (stats.files_seen, stats.missing) == (20, 0)
+    stats = library.scan(tree, 10)
+    assert (stats.changed, stats.missing) == (1, 1)
+    with pytest.raises(ValidationError, match="no batch 9"):
+        library.scan(tree, 10, start_batch=9)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"batch_size": True}, {"start_batch": 0}, {"readers": 0}]
+)
+def test_wrong_numbers_are_refused(library: Library, tree: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        list(scan_images_recursively(tree, library.photos, **wrong))
+
+
+def test_a_folder_that_never_was_is_refused(library: Library, tree: Path) -> None:
+    with pytest.raises(ValidationError, match="does not exist"):
+        library.scan(tree / "nothing")
+    with pytest.raises(ValidationError, match="not a directory"):
+        library.scan(write(tree / "1.jpg", b"one"))
+
+
+def test_a_third_repository_is_understood(library: Library, tree: Path) -> None:
+    fill(tree, 3)
+    copies = DuplicateRepository(library.session)
+    given = list(scan_images_recursively(str(tree), library.photos, copies, 2))
+    assert [len(batch) for batch in given] == [2, 1]
+    assert list(scan_images_recursively(str(tree), library.photos, 2, duplicate_repo=copies)) == []
+    assert list(scan_images_recursively(str(tree), library.photos, copies, batch_size=2)) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "file"])
+def test_a_session_of_ones_own_engine_will_do(tmp_path: Path, tree: Path, url: str) -> None:
+    fill(tree, 5)
+    write(tree / "copy.jpg", b"a 1")
+    engine = sa.create_engine(url if url != "file" else f"sqlite:///{tmp_path / 'own.db'}")
+    with Session(engine) as session:
+        photos, copies = PhotoRepository(session), DuplicateRepository(session)
+        for batch in scan_images_recursively(tree, photos, 2):
+            assert photos.get_by_hash(batch[0]["hash"]) is not None  # the session is free between batches
+        assert len(photos.list_all()) == 6
+        assert copies.get_duplicates_count() == 1
+        session.rollback()
+        assert list(scan_images_recursively(tree, photos, 2)) == []
+        original = photos.get_by_hash(calculate_file_hash(tree / "copy.jpg"))
+        assert original is not None
+        photos.delete(original.id)
+        assert copies.get_duplicates_count() == 0  # foreign keys are enforced, and cascade
+    engine.dispose()
+
+
+def test_a_second_scan_inside_the_first_is_refused(library: Library, tree: Path) -> None:
+    fill(tree, 5)
+    scan = scan_images_recursively(tree, library.photos, 2)
+    next(scan)
+    with pytest.raises(QueueError, match="already running"):
+        library.scan(tree)
+    scan.close()
+    assert library.scan(tree).errors == 0
+
+
+def test_load_images_from_folder(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("LOTE_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.delenv("LOTE_DATABASE", raising=False)
+    paths = fill(tree, 5)
+    first = load_images_from_folder(str(tree), 2)
+    assert [one["path"] for one in first] == [str(path) for path in paths]
+    assert load_images_from_folder(tree) == []
+    assert load_images_from_folder(tree / "nothing") == []
+    assert "does not exist" in caplog.text
+    monkeypatch.setenv("LOTE_DATABASE", f"sqlite:///{tmp_path / 'other.db'}")
+    assert len(load_images_from_folder(tree)) == 5
+    with pytest.raises(ValidationError):
+        load_images_from_folder(tree, 0)
+
+
+def test_repositories(library: Library, tree: Path) -> None:
+    one, two = write(tree / "1.jpg", b"same"), write(tree / "2.jpg", b"same")
+    library.scan(tree)
+    photos, copies = library.photos, DuplicateRepository(library.session)
+    digest = calculate_file_hash(one)
+    original, copy = photos.get_by_path(str(one)), photos.get_by_path(str(two))
+    assert original is not None
+    assert copy is not None
+    assert photos.get_by_hash(digest) is original
+    assert photos.get_by_hash("no hash") is None
+    assert photos.get(original.id) is original
+    found = library.session.scalars(
+        sa.select(Photo).where(Photo.path == str(two), Photo.hash == digest)
+    ).all()
+    assert found == [copy]
+    assert library.session.scalars(sa.select(Photo).where(Photo.path.in_([str(one), "/x"]))).all() == [
+        original
+    ]
+    assert library.session.scalars(sa.select(Photo.path).order_by(Photo.path.desc())).all() == [
+        str(two),
+        str(one),
+    ]
+    assert library.session.scalars(sa.select(Photo).where(Photo.path.startswith(f"{tree}/"))).all() == [
+        original,
+        copy,
+    ]
+    assert [link.duplicate_of_id for link in copies.get_by_photo(copy.id)] == [original.id]
+    assert [link.photo_id for link in copies.get_by_original(original.id)] == [copy.id]
+    assert copies.get_duplicates_summary() == [("hash_duplicate", 1)]
+    assert copies.get_duplicate_groups() == {original.id: [copy.id]}
+    assert copies.exists_duplicate(copy.id, original.id)
+    assert not copies.exists_duplicate(original.id, copy.id)
+    again = copies.create_duplicate(copy.id, original.id, "hash_duplicate")
+    assert copies.list_all() == [again]
+    assert copies.get_duplicates_count() == 1
+    with pytest.raises(ValidationError, match="itself"):
+        copies.create_duplicate(copy.id, copy.id, "hash_duplicate")
+    with pytest.raises(ValidationError):
+        copies.create_duplicate(copy.id, 999, "hash_duplicate")
+    made = photos.create(
+        {"filename": "3.jpg", "path": str(tree / "3.jpg"), "hash": "ab" * 32, "size": 7, "extension": ".jpg"}
+    )
+    assert (made.filename, made.path, made.hash, made.size) == ("3.jpg", str(tree / "3.jpg"), "ab" * 32, 7)
+    assert made.extension == ".jpg"
+    with pytest.raises(ValidationError):
+        photos.create({"path": str(tree / "3.jpg"), "hash": "ab" * 32})
+    with pytest.raises(ValidationError, match="colour"):
+        photos.create({"path": "/x.jpg", "hash": "ab" * 32, "colour": 1})
+    assert photos.delete(made.id)
+    assert not photos.delete(made.id)
+    assert isinstance(copies.get_by_photo(copy.id)[0], Duplicate)
+
+
+def test_small_functions_never_mislead(tree: Path) -> None:
+    photo = write(tree / "a.JPG", b"abc")
+    assert (
+        calculate_file_hash(str(photo)) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+    assert is_valid_image_file(photo)
+    for other in (
+        write(tree / "b.txt", b"x"),
+        write(tree / "empty.jpg", b""),
+        tree,
+        tree / "no.jpg",
+        None,
+        "\0.jpg",
+    ):
+        assert not is_valid_image_file(other)  # type: ignore[arg-type]
