@@ -114,6 +114,16 @@ def test_a_png_with_one_wrong_bit_in_its_pixels_is_refused(tmp_path: Path) -> No
     assert "checksum" in refusal(file(tmp_path, bytes(data)))
 
 
+def test_a_jpeg_whose_end_was_never_downloaded_is_refused(tmp_path: Path) -> None:
+    data = saved(Image.fromarray(samples(size=(200, 200))), "JPEG")
+    assert "cut off" in refusal(file(tmp_path, data[: len(data) // 2] + bytes(len(data) // 2)))
+    assert decode(file(tmp_path, data + bytes(1000))).rgb.shape == (
+        200,
+        200,
+        3,
+    )  # padding behind the end is none
+
+
 def test_floating_point_samples_are_refused(tmp_path: Path) -> None:
     data = saved(Image.fromarray(samples(1).astype(np.float32)), "TIFF")
     assert "floating-point" in refusal(file(tmp_path, data, "float.tif"))

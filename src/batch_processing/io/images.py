@@ -149,6 +149,8 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
         try:
             if kind == "PNG":
                 _check_png(path)
+            elif kind == "JPEG":
+                _check_jpeg(path)
             target = _shrunk(im.size, max_side)
             if target and kind == "JPEG":
                 im.draft(None, target)
@@ -437,6 +439,18 @@ def _check_png(path: Path) -> None:
                 raise OSError(f"wrong checksum in chunk {name!r}")
             if name == b"IEND":
                 return
+
+
+def _check_jpeg(path: Path) -> None:
+    """Refuse a file whose tail was never filled in, as a broken download leaves it: it would decode to gray."""
+    with path.open("rb") as file:
+        file.seek(-min(64, path.stat().st_size), io.SEEK_END)
+        if any(file.read()):
+            return
+        file.seek(0)
+        data = file.read()
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end of image behind the last scan
+        raise OSError("image file is truncated: its end is filled with zeros")
 
 
 # --- samples and colour ----------------------------------------------------------------------------------
