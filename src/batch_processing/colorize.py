@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, book, pages
+from . import __version__, book, pages, report
 from .backends import create as create_backend
 from .core.coordinator import Desk, Interrupt, OnNews, run_job
 from .core.ledger import Item, ItemSpec, Job, Source, chunks
@@ -676,6 +676,8 @@ class Comics:
                 result["copied"] = self._complete_folder(desk)
             if (archive := _archive_of(job)) is not None:
                 result |= self._bind(desk, archive)
+        if not job.config["settings"]["preview_mode"]:
+            result["warnings"] += report.write(desk, beside(Path(job.output)), self._sets, result)
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
         return result
 
@@ -708,7 +710,7 @@ class Comics:
             publish(part_path(Path(result.id), self._token(desk)), Path(result.id))
             fsync_dir(Path(result.id).parent)
             desk.ledger.copied(copies[result.id].id, str(result.value and result.value["sha256"]))
-        if info := self._comic_info():
+        if info := self._comic_info(desk):
             with SaveFile(folder / "ComicInfo.xml") as file:
                 file.write(info)
         with SaveFile(beside(folder) / METADATA_NAME) as file:
@@ -725,7 +727,7 @@ class Comics:
             for line in self._metadata(desk):
                 file.write(line)
         members: list[tuple[str, str, str]] = []
-        if info := self._comic_info():
+        if info := self._comic_info(desk):
             with SaveFile(folder / "ComicInfo.xml") as file:
                 file.write(info)
             members.append(("ComicInfo.xml", str(folder / "ComicInfo.xml"), ""))
@@ -793,10 +795,15 @@ class Comics:
         """The same for every run of this job: what a killed run left is overwritten by the next."""
         return pages.fingerprint(workspace=str(desk.workspace.root), job=desk.job.id)[:16]
 
-    def _comic_info(self) -> bytes | None:
+    def _comic_info(self, desk: Desk) -> bytes | None:
+        """The book's ComicInfo.xml, no longer black and white; a damaged one is left out, with a warning."""
         if self._found.comic_info is None:
             return None
-        return comic_info(Path(self._found.comic_info).read_bytes())
+        try:
+            return comic_info(Path(self._found.comic_info).read_bytes())
+        except ValidationError as error:
+            desk.warn(f"ComicInfo.xml is left out: {error}")
+            return None
 
     def _metadata(self, desk: Desk) -> Iterator[bytes]:
         """`processing_metadata.json` line by line: a book of any length, one page in memory.
