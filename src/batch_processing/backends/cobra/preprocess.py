@@ -204,22 +204,27 @@ def join(parts: Sequence[NDArray[np.uint8]], places: Sequence[tuple[slice, slice
 def keep_ink(
     coloured: NDArray[np.uint8], page: NDArray[np.uint8], grey: NDArray[np.uint8], reach: int
 ) -> NDArray[np.uint8]:
-    """The page's own ink over the model's colours, all (H, W, 3) of the page's size.
+    """The page's own ink over the model's colours, all (H, W, 3) of the page's size; `grey` is the page's.
 
-    Black ink is put back pixel for pixel, its soft edge faded in. The model's own drawing of these lines,
-    softened by the enlargement, would stand around them as a halo: within `reach` pixels of ink the nearest
-    colour from outside takes its place, unless that is nothing but ink far and wide (solid blacks)."""
+    Black ink comes back pixel for pixel, softer ink darkens. The model's own drawing of a black line, blurred
+    by the enlargement, would stand beside it as a halo: where the page is light within `reach` pixels of
+    black, colours become at least as light as the nearest ones beyond."""
     import cv2
 
-    ink = np.clip((SHADOW_BELOW - grey.astype(np.float32)) / (SHADOW_BELOW - BLACK_UP_TO), 0, 1)
-    near = cv2.dilate((ink > 0).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    if near.any() and not near.all():
-        _, nearest = cv2.distanceTransformWithLabels(
+    black = grey <= BLACK_UP_TO
+    near = cv2.dilate(black.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    result = coloured.copy()
+    halo = (near == 1) & (grey >= SHADOW_BELOW)
+    if halo.any() and not near.all():
+        _, labels = cv2.distanceTransformWithLabels(
             near, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
         )
-        outside = near == 0
-        colour_of = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
-        colour_of[nearest[outside]] = coloured[outside]
-        coloured = colour_of[nearest]
-    weight = ink[:, :, None]
-    return np.rint(coloured * (1 - weight) + page * weight).astype(np.uint8)
+        beyond = np.zeros((int(labels.max()) + 1, 3), np.uint8)
+        beyond[labels[near == 0]] = coloured[near == 0]
+        result[halo] = np.maximum(coloured[halo], beyond[labels[halo]])
+    soft = (grey > BLACK_UP_TO) & (grey < SHADOW_BELOW)
+    weight = (SHADOW_BELOW - grey[soft, None].astype(np.float32)) / (SHADOW_BELOW - BLACK_UP_TO)
+    darker = np.minimum(coloured[soft], page[soft])
+    result[soft] = np.rint(coloured[soft] * (1 - weight) + darker * weight)
+    result[black] = page[black]
+    return result
