@@ -1,46 +1,52 @@
 """The coordinator: turns the wishes in the ledger into work, one process per kind at a time.
 
 Promises: an output appears whole, once, and only under a lease that is still held; whatever dies,
-the next run goes on where the ledger says; control is answered between two ticks. Refuses to run
-two jobs of one kind at once in a workspace. Does not decide what a job is: that is the `Application`.
+the next run goes on where the ledger says, and at most one item for each slot is done again; control
+is answered between two ticks. Refuses to run two jobs of one kind at once in a workspace. Does not
+decide what a job is: that is the `Application`.
 
 How an output becomes final: the worker writes and fsyncs `.<name>.<token>.part`; its hash is
 committed as intent; the part is renamed; the folder is fsynced; the item is settled. A run that
-begins looks at every item left in "processing" and finishes or undoes exactly this.
+begins looks at every item left in "processing" and finishes or undoes exactly this (`recover`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..exceptions import BatchProcessingError, Cancelled, ResourceError
 from ..io.outputs import fsync_dir, hash_file, part_path, publish
 from ..logging_config import get_logger
-from .ledger import Event, Item, Job, Ledger, Settlement
+from .ledger import LOCKED_JOB_STATES, Event, Item, Job, Ledger, Settlement
 from .status import JobNews, Snapshot
-from .workers import Failure, Pool, Result, Task
+from .workers import Failure, Pool, Result, Task, disk_is_full
 from .workspace import Kind, Workspace, process_identity
 
 log = get_logger(__name__)
 
 # One tick of the loop: the longest time for which a wish goes unread, and a front end without news.
 TICK_S = 0.1
+# How long an ended item waits for others, so that they share the fsyncs of one commit: less than a
+# commit costs, and nothing to a page that takes a second.
+COMPANY_S = 0.003
 NEWS_INTERVAL_S = 0.25
 # How often somebody who waits for the lock looks again.
 FOLLOW_S = 0.25
 # A worker that dies twice over the same item would die a third time.
 DEATHS_ALLOWED = 1
 
+T = TypeVar("T")
 OnNews = Callable[[list[Event], Snapshot], None]
 
 
@@ -61,8 +67,8 @@ class Application(Protocol):
         ...
 
     def task(self, job: Job, item: Item, part: Path) -> Task:
-        """The task that writes the item's output to `part` (fsynced) and returns a value with
-        `sha256`, `details` and optionally `extras`, a list of (part, target) to publish with it."""
+        """The task that writes the item's output to `part` (fsynced) and returns a value with its
+        `sha256` and `details`."""
         ...
 
     def finish(self, desk: Desk) -> dict[str, Any]:
@@ -103,6 +109,18 @@ class Interrupted(BatchProcessingError):  # noqa: N818 - an outcome that was ask
     exit_code = 130
 
 
+class JobFailed(BatchProcessingError):  # noqa: N818 - says what became of a job
+    """The job as a whole was stopped by an error, in whichever process; a command that followed it ends
+    like the one that ran it."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code  # type: ignore[misc]  # of this error, not of the class
+
+    def __reduce__(self) -> tuple[type[JobFailed], tuple[str, int]]:
+        return type(self), (str(self), self.exit_code)
+
+
 @dataclass(frozen=True)
 class Desk:
     """What an application works with while it plans and finishes."""
@@ -113,6 +131,15 @@ class Desk:
     generation: int
     run: Callable[[Iterable[Task]], Iterator[Result]]
     """Run tasks in the pool, bounded; results come as they end. Raises Cancelled when the job is."""
+    check: Callable[[], None]
+    """Do what is wanted of the job: wait while it is paused, raise when it is to end. For the steps of
+    long work that runs no tasks."""
+
+    def watched(self, things: Iterable[T]) -> Iterator[T]:
+        """`things`, with a `check` before each."""
+        for thing in things:
+            self.check()
+            yield thing
 
     def phase(self, text: str) -> None:
         """Say what is being done before or after the items."""
@@ -143,26 +170,80 @@ def run_job(
     interrupt = interrupt or Interrupt()
     me = process_identity()
     news = JobNews(ledger, number)
+    followed = False  # somebody else ran or awaited it while we looked on
     with workspace.lock(application.kind) as lock:
         while True:
             job = ledger.job(number)
             if job.ended:
                 on_news(news.events(), news.snapshot())
                 if job.state == "failed" and job.error:
-                    raise BatchProcessingError(job.error)
+                    raise JobFailed(job.error, job.exit_code or 1)
                 return job
-            mine = job.alive and job.owner == me
-            if not mine and not job.alive:
-                ledger.adopt(number, me)
+            if job.owner != me and not job.alive and ledger.adopt(number, me, keep_wish=followed):
                 continue
-            if mine and ledger.is_next(number) and lock.acquire():
-                return _Run(workspace, job, application, news, on_news, interrupt, budget).run()
+            if job.owner != me:
+                followed = True
+                # Whoever runs it holds the lock: if we can have it, that run is dead.
+                if job.state in LOCKED_JOB_STATES and lock.acquire():
+                    if ledger.job(number).state in LOCKED_JOB_STATES:
+                        ledger.take_over(number, me)
+                    lock.release()
+                    continue
+            elif job.state == "queued" and job.wanted == "cancel":
+                _end_cancelled(ledger, number)
+                continue
+            elif job.wanted != "pause" and ledger.is_next(number) and lock.acquire():
+                job = ledger.job(number)
+                if job.owner == me and not job.ended:
+                    return _Run(workspace, job, application, news, on_news, interrupt, budget).run()
+                lock.release()
+                continue
             on_news(news.events(), news.snapshot())
             if interrupt.level:
                 raise Interrupted(
                     f"Left job {number}, which goes on by itself or waits for `lote resume {number}`."
                 )
             time.sleep(FOLLOW_S)
+
+
+def cancel_job(workspace: Workspace, number: int) -> Job:
+    """Cancel a job, and return it as it is then: still running where a living process has to do it.
+
+    QueueError if there is no such job."""
+    ledger = workspace.ledger
+    ledger.want(number, "cancel")
+    if not ledger.job(number).ended and ledger.adopt(number, process_identity(), keep_wish=True):
+        _end_cancelled(ledger, number)
+    return ledger.job(number)
+
+
+def _end_cancelled(ledger: Ledger, number: int) -> None:
+    """Cancel a job that is ours and does not run."""
+    recover(ledger, number)
+    ledger.cancel_pending(number)
+    ledger.set_job(number, state="cancelled", phase="", finished_at=time.time())
+
+
+def recover(ledger: Ledger, number: int) -> None:
+    """Finish or undo what a dead run of the job has left in "processing"."""
+    settlements = []
+    for item in ledger.items(number, state="processing"):
+        target, token = Path(item.output), str(item.token)
+        part = part_path(target, token)
+        state = "pending"
+        if item.intent is not None:
+            if _hash_of(part) == item.intent:
+                publish(part, target)
+                fsync_dir(target.parent)
+            if _hash_of(target) == item.intent:
+                state = "completed"
+        part.unlink(missing_ok=True)
+        settlements.append(
+            Settlement(item.id, token, state, item.intent, item.details or {}, item.seconds or 0.0)
+        )
+    if settlements:
+        log.info("job %d: %d items were in flight when it stopped", number, len(settlements))
+        ledger.settle(settlements)
 
 
 class _Run:
@@ -183,56 +264,78 @@ class _Run:
         self.news, self.on_news, self.interrupt = news, on_news, interrupt
         self.budget = budget
         self.in_flight: dict[str, Item] = {}
-        self.ready: deque[Item] = deque()
+        self.ready: deque[Item] = deque()  # leased, and too large to begin beside what is in flight
+        self.published: list[Settlement] = []  # final on disk, not yet in the ledger
         self.fatal: Failure | None = None
         self._news_at = 0.0
+        self._wish_at = 0.0
+        self._last_wish = "run"
+        self._phase = ""
         self.pool: Pool = application.pool(job)
 
     def run(self) -> Job:
         number = self.job.id
-        now = time.time()
         generation = self.job.generation + 1
-        self.ledger.set_job(
-            number,
-            state="planning",
-            phase="",
-            started_at=now,
-            finished_at=None,
-            error=None,
-            generation=generation,
-        )
-        desk = Desk(self.workspace, self.ledger, self.ledger.job(number), generation, self._map)
         try:
-            self._recover()
+            self.ledger.set_job(
+                number, state="planning", phase="", started_at=time.time(), finished_at=None, error=None,
+                exit_code=None, generation=generation,
+            )  # fmt: skip
+            desk = Desk(
+                self.workspace, self.ledger, self.ledger.job(number), generation, self._map, self._check
+            )
+            recover(self.ledger, number)
             self.application.plan(desk)
-            self.ledger.set_job(number, state="running", phase="", started_at=time.time())
-            self._work()
-            self.ledger.set_job(number, state="finishing")
-            result = self.application.finish(desk)
+            self.ledger.set_job(number, started_at=time.time())
+            while True:
+                self.ledger.set_job(number, state="running", phase="")
+                self._work()
+                self.ledger.set_job(number, state="finishing")
+                result = self.application.finish(replace(desk, job=self.ledger.job(number)))
+                if not self.ledger.counts(number)["pending"]:
+                    break  # else somebody asked for a retry meanwhile
             state = result.get("state", "done")
             self.ledger.set_job(number, state=state, phase="", result=result, finished_at=time.time())
         except Cancelled:
-            self.pool.close()
-            self.ledger.cancel_pending(number)
-            self._clean_parts()
-            self.ledger.set_job(number, state="cancelled", phase="", finished_at=time.time())
-        except (Interrupted, KeyboardInterrupt):
             self._let_go()
-            self.ledger.set_job(number, state="paused", phase="", owner=None)
-            raise
+            self.ledger.cancel_pending(number)
+            self.ledger.set_job(number, state="cancelled", phase="", finished_at=time.time())
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):  # nobody reads our news any more: not the job's fault
+                self._leave()
+                raise
+            text = f"Job {number} cannot go on: {error}. What is finished is kept; the same command goes on."
+            self._fail(ResourceError(text))
+            raise ResourceError(text) from error
         except Exception as error:
             # Whatever stops a job as a whole is told to whoever follows it, and goes on to the caller.
-            # Where the ledger itself is the trouble, the next run repairs what this one leaves.
-            with contextlib.suppress(ResourceError):
-                self._let_go()
-                self.ledger.set_job(
-                    number, state="failed", phase="", error=str(error), finished_at=time.time()
-                )
+            if isinstance(error, Interrupted):
+                self._leave()
+            else:
+                self._fail(error)
+            raise
+        except BaseException:  # Ctrl-C in a library call, or the end of the interpreter
+            self._leave()
             raise
         finally:
             self.pool.close()
-            self._tell(force=True)
+        self._tell(force=True)
         return self.ledger.job(number)
+
+    def _leave(self) -> None:
+        """End this run so that any other may go on."""
+        self._let_go()
+        self.ledger.set_job(self.job.id, state="paused", phase="", owner=None)
+
+    def _fail(self, error: Exception) -> None:
+        # Where the ledger or the disk itself is the trouble, the next run repairs what this one leaves.
+        with contextlib.suppress(ResourceError, OSError):
+            self._let_go()
+        with contextlib.suppress(ResourceError):
+            self.ledger.set_job(
+                self.job.id, state="failed", phase="", error=str(error), finished_at=time.time(),
+                exit_code=error.exit_code if isinstance(error, BatchProcessingError) else 1,
+            )  # fmt: skip
 
     # -- control ------------------------------------------------------------------------------------
 
@@ -240,28 +343,37 @@ class _Run:
         """What is wanted now: "run", "pause", "cancel", or "leave" (pause, and end this process)."""
         if self.interrupt.level >= 2:
             raise Interrupted(self._how_to_go_on())
-        wish = self.ledger.wanted(self.job.id)
-        if wish != "cancel" and self.interrupt.level:
+        now = time.monotonic()
+        if now - self._wish_at >= TICK_S / 2:
+            self._wish_at, self._last_wish = now, self.ledger.wanted(self.job.id)
+        if self._last_wish != "cancel" and self.interrupt.level:
             return "leave"
-        return wish
+        return self._last_wish
+
+    def _check(self) -> None:
+        """Do what is wanted while nothing is in flight."""
+        wish = self._wish()
+        if wish == "cancel":
+            raise Cancelled("cancelled")
+        if wish == "leave":
+            raise Interrupted(self._how_to_go_on())
+        if wish == "pause":
+            self._wait_while_paused()
+        self._tell()
 
     def _how_to_go_on(self) -> str:
         return f"Job {self.job.id} is paused: `lote resume {self.job.id}` or the same command goes on."
 
     def _wait_while_paused(self) -> None:
         """Nothing is in flight and somebody wants a pause: wait until that changes."""
-        if self._wish() == "leave":
-            raise Interrupted(self._how_to_go_on())
-        before = self.ledger.job(self.job.id).state
-        self.ledger.set_job(self.job.id, state="paused")
-        while (wish := self._wish()) == "pause":
+        before = self.ledger.job(self.job.id)
+        self.ledger.set_job(self.job.id, state="paused", phase="")
+        while self._wish() == "pause":
             self._tell()
             time.sleep(TICK_S)
-        if wish == "leave":
-            raise Interrupted(self._how_to_go_on())
-        if wish == "cancel":
-            raise Cancelled("cancelled")
-        self.ledger.set_job(self.job.id, state=before)
+        self._check()
+        self._phase = "" if before.state == "running" else before.phase
+        self.ledger.set_job(self.job.id, state=before.state, phase=self._phase)
 
     def _tell(self, *, force: bool = False) -> None:
         now = time.monotonic()
@@ -280,12 +392,9 @@ class _Run:
         try:
             while flying or not exhausted:
                 wish = self._wish()
-                if wish == "cancel":
-                    raise Cancelled("cancelled")
-                if wish == "leave":
-                    raise Interrupted(self._how_to_go_on())
-                if wish == "pause" and not flying:
-                    self._wait_while_paused()
+                if wish != "pause" or not flying:
+                    self._check()
+                    wish = "run"
                 while wish == "run" and not exhausted and len(flying) < self.pool.slots:
                     task = next(waiting, None)
                     if task is None:
@@ -315,65 +424,74 @@ class _Run:
             wish = self._wish()
             if wish == "cancel":
                 self._cancel()
-            more = True
-            if wish == "run" and self.fatal is None:
-                more = self._fill()
-            if self.in_flight:
-                self._take(self.pool.completed(TICK_S))
-            elif self.fatal is not None:
-                raise ResourceError(self.fatal.text)
-            elif wish != "run":
+            going = wish == "run" and self.fatal is None
+            if not going and self.in_flight:
+                self._say_once("finishing what is in flight")
+            ended = self._ended() if self.in_flight else []
+            self._step(ended, claim=going)
+            if not (self.in_flight or self.ready or self.published):
+                if self.fatal is not None:
+                    raise ResourceError(self.fatal.text)
+                if going:
+                    return
+                self._check()
+            elif not going and not self.in_flight:
                 self._give_back_ready()
-                self._wait_while_paused()
-            elif not more:
-                return
             self._tell()
 
-    def _fill(self) -> bool:
-        """Give every free slot an item, as far as the byte budget allows. False if nothing is left."""
-        free = self.pool.slots - len(self.in_flight)
-        if free > len(self.ready):
-            self.ready.extend(self.ledger.claim(self.job.id, free - len(self.ready)))
+    def _say_once(self, phase: str) -> None:
+        if self._phase != phase:
+            self._phase = phase
+            self.ledger.set_job(self.job.id, phase=phase)
+
+    def _ended(self) -> list[tuple[Item, Result]]:
+        """What ended within a tick, together with what ends right behind the first."""
+        results = self.pool.completed(TICK_S)
+        if results and len(results) < len(self.in_flight):
+            results += self.pool.completed(COMPANY_S)
+        return [(self.in_flight.pop(result.id), result) for result in results]
+
+    def _step(self, ended: list[tuple[Item, Result]], *, claim: bool) -> None:
+        """Take in what has ended, and give free slots new work, in one commit.
+
+        New work begins after that commit: what a kill can lose is one item for each slot."""
+        results = [self._settlement(item, result) for item, result in ended]
+        finished = [settlement for settlement in results if settlement.state == "completed"]
+        unfinished = [settlement for settlement in results if settlement.state != "completed"]
+        free = self.pool.slots - len(self.in_flight) - len(self.ready)
+        holding, leased = self.ledger.advance(
+            self.job.id,
+            settle=self.published + unfinished,
+            intend=finished,
+            claim=free if claim and self.fatal is None else 0,
+        )
+        self.published = []
+        self.ready.extend(leased)
+        if claim and self.fatal is None:
+            self._begin()
+        targets = {item.id: Path(item.output) for item, _ in ended}
+        for settlement in unfinished:
+            part_path(targets[settlement.item_id], settlement.token).unlink(missing_ok=True)
+        self.published = self._publish(finished, targets, holding)
+
+    def _begin(self) -> None:
+        """Start what is ready, as far as slots and the byte budget allow."""
         while self.ready and len(self.in_flight) < self.pool.slots:
             used = sum(item.cost for item in self.in_flight.values())
             if self.budget and self.in_flight and used + self.ready[0].cost > self.budget:
                 break
             item = self.ready.popleft()
             token = str(item.token)
-            self.pool.submit(self.application.task(self.job, item, part_path(Path(item.output), token)))
             self.in_flight[token] = item
-        return bool(self.ready or self.in_flight)
+            self.pool.submit(self.application.task(self.job, item, part_path(Path(item.output), token)))
 
-    def _take(self, results: list[Result]) -> None:
-        """Publish and settle what has ended, and give the freed slots new work before that."""
-        if not results:
-            return
-        ended = [(self.in_flight.pop(result.id), result) for result in results]
-        if self._wish() == "run" and self.fatal is None:
-            self._fill()
-        settlements = []
-        finished = []
-        for item, result in ended:
-            token = str(item.token)
-            if result.value is not None:
-                settlement = Settlement(
-                    item.id,
-                    token,
-                    "completed",
-                    str(result.value["sha256"]),
-                    result.value["details"],
-                    result.seconds,
-                )
-                finished.append((item, result.value, settlement))
-                continue
-            settlements.append(self._failed(item, result))
-            part_path(Path(item.output), token).unlink(missing_ok=True)
-        settlements += self._publish(finished)
-        self.ledger.settle(settlements)
-
-    def _failed(self, item: Item, result: Result) -> Settlement:
+    def _settlement(self, item: Item, result: Result) -> Settlement:
+        """What becomes of an item whose task has ended."""
+        token, seconds = str(item.token), result.seconds
+        if result.value is not None:
+            sha256, details = str(result.value["sha256"]), result.value["details"]
+            return Settlement(item.id, token, "completed", sha256, details, seconds)
         failure = result.failure or Failure("RuntimeError", "gave no result")
-        token = str(item.token)
         if failure.fatal:
             self.fatal = failure
             return Settlement(item.id, token, "pending")
@@ -383,36 +501,30 @@ class _Run:
             log.warning("%s: %s; it will be tried once more", item.key, failure.text)
             return Settlement(item.id, token, "pending", died=True)
         text = failure.text + (", twice" if result.died else "")
-        return Settlement(
-            item.id, token, "failed", seconds=result.seconds, error_type=failure.type, error=text
-        )
+        return Settlement(item.id, token, "failed", seconds=seconds, error_type=failure.type, error=text)
 
-    def _publish(self, finished: list[tuple[Item, dict[str, Any], Settlement]]) -> list[Settlement]:
-        if not finished:
-            return []
-        holding = self.ledger.intend(settlement for _, _, settlement in finished)
+    def _publish(
+        self, finished: list[Settlement], targets: dict[int, Path], holding: set[int]
+    ) -> list[Settlement]:
+        """Rename the parts of what still holds its lease; what is to be settled then."""
         folders = set()
         published = []
-        for item, value, settlement in finished:
-            target = Path(item.output)
+        for settlement in finished:
+            target = targets[settlement.item_id]
             part = part_path(target, settlement.token)
-            if item.id not in holding:  # the lease was lost: this result is nobody's
+            if settlement.item_id not in holding:  # the lease was lost: this result is nobody's
                 part.unlink(missing_ok=True)
                 continue
             try:
-                for extra_part, extra_target in value.get("extras", ()):
-                    publish(Path(extra_part), Path(extra_target))
-                    folders.add(Path(extra_target).parent)
                 publish(part, target)
             except OSError as error:
-                published.append(
-                    Settlement(
-                        item.id, settlement.token, "failed", seconds=settlement.seconds, error_type="OSError",
-                        error=f"cannot write {target}: {error.strerror}",
-                    )
-                )  # fmt: skip
+                if disk_is_full(error) or error.errno in (errno.EIO, errno.EROFS):
+                    raise  # no other item can do better
                 part.unlink(missing_ok=True)
-                continue
+                text = f"cannot write {target}: {error.strerror}"
+                settlement = replace(  # noqa: PLW2901 - it failed after all
+                    settlement, state="failed", output_hash=None, details={}, error_type="OSError", error=text
+                )
             folders.add(target.parent)
             published.append(settlement)
         for folder in folders:
@@ -421,50 +533,27 @@ class _Run:
 
     def _cancel(self) -> None:
         """End what is in flight, keep what was finished in that moment, and stop."""
+        self._say_once("cancelling")
         self.pool.stop(list(self.in_flight))
         while self.in_flight:
-            self._take(self.pool.completed(TICK_S))
+            self._step(self._ended(), claim=False)
+            self._tell()
         raise Cancelled("cancelled")
 
     def _give_back_ready(self) -> None:
-        if self.ready:
-            self.ledger.settle(Settlement(item.id, str(item.token), "pending") for item in self.ready)
-            self.ready.clear()
+        self.ledger.settle([Settlement(item.id, str(item.token), "pending") for item in self.ready])
+        self.ready.clear()
 
     def _let_go(self) -> None:
         """Drop what is in flight; its items are pending again."""
         self.pool.close()
+        self.ledger.settle(self.published)
+        self.published = []
         for item in self.in_flight.values():
             part_path(Path(item.output), str(item.token)).unlink(missing_ok=True)
         self.ready.extend(self.in_flight.values())
         self.in_flight.clear()
         self._give_back_ready()
-
-    def _clean_parts(self) -> None:
-        for item in self.in_flight.values():
-            part_path(Path(item.output), str(item.token)).unlink(missing_ok=True)
-        self.in_flight.clear()
-
-    def _recover(self) -> None:
-        """Finish or undo what an earlier run left in "processing"."""
-        settlements = []
-        for item in list(self.ledger.items(self.job.id, state="processing")):
-            target, token = Path(item.output), str(item.token)
-            part = part_path(target, token)
-            state = "pending"
-            if item.intent is not None:
-                if _hash_of(part) == item.intent:
-                    publish(part, target)
-                    fsync_dir(target.parent)
-                if _hash_of(target) == item.intent:
-                    state = "completed"
-            part.unlink(missing_ok=True)
-            settlements.append(
-                Settlement(item.id, token, state, item.intent, item.details or {}, item.seconds or 0.0)
-            )
-        if settlements:
-            log.info("job %d: %d items were in flight when it stopped", self.job.id, len(settlements))
-            self.ledger.settle(settlements)
 
 
 def _hash_of(path: Path) -> str | None:

@@ -58,6 +58,7 @@ class Database:
             else sa.URL.create("sqlite", database=text)
         )
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.name = str(self.url.database) if self.is_sqlite else self.url.render_as_string()
         self.journal = journal or journal_mode()
         if self.is_sqlite:
             self.engine = sa.create_engine(
@@ -97,23 +98,30 @@ class Database:
             yield
         except sa.exc.OperationalError as error:
             raise ResourceError(
-                f"The database {self.url.render_as_string()} cannot be used ({error.orig}): nothing that was "
-                "recorded is lost; free disk space or mend its permissions, and give the command again."
+                f"The database {self.name} cannot be used ({error.orig}): nothing that was recorded is lost; "
+                "free disk space or mend its permissions, and give the command again."
+            ) from error
+        except sa.exc.DatabaseError as error:
+            if type(error) is not sa.exc.DatabaseError:
+                raise  # a broken constraint, a wrong statement: a fault of ours
+            raise WorkspaceError(
+                f"{self.name} is damaged or no database ({error.orig}): put it aside, or choose another workspace."
             ) from error
 
     def migrate(self, room: str, steps: Sequence[Migration]) -> None:
         """Bring the tables of `room` up to date: each step not yet named in `migration` runs once,
         in one transaction of its own. WorkspaceError if a newer Lote has been here."""
-        with self.write() as connection:
-            migration_table.create(connection, checkfirst=True)
         known = {name for name, _ in steps}
-        with self.read() as connection:
-            done = set(
-                connection.scalars(sa.select(migration_table.c.name).where(migration_table.c.room == room))
-            )
+        mine = sa.select(migration_table.c.name).where(migration_table.c.room == room)
+        with self.read() as connection:  # the usual case: nothing to do, and nobody to wait for
+            exists = sa.inspect(connection).has_table(migration_table.name)
+            done = set(connection.scalars(mine)) if exists else set()
+        if not exists:
+            with self.write() as connection:
+                migration_table.create(connection, checkfirst=True)
         if newer := done - known:
             raise WorkspaceError(
-                f"{self.url.render_as_string()} was written by a newer Lote (it knows {min(newer)}): "
+                f"{self.name} was written by a newer Lote (it knows {min(newer)}): "
                 "install that version, or choose another workspace."
             )
         for name, step in steps:

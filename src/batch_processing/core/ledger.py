@@ -399,7 +399,12 @@ class Ledger:
             row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == number)).one_or_none()
             if row is None:
                 raise QueueError(f"There is no job {number} in this workspace.")
-            if row.owner != owner and row.state in ACTIVE_JOB_STATES and row.owner and process_alive(row.owner):
+            if (
+                row.owner != owner
+                and row.state in ACTIVE_JOB_STATES
+                and row.owner
+                and process_alive(row.owner)
+            ):
                 return False
             self._enqueue(connection, number, owner, **({} if keep_wish else {"wanted": "run"}))
         return True
@@ -551,6 +556,13 @@ class Ledger:
                     source_table.update().where(source_table.c.id == sa.bindparam("which")),
                     [{"which": source_id, "role": role} for source_id, role in chunk],
                 )
+
+    def copied(self, source_id: int, sha256: str) -> None:
+        """Record that a copy of this source now stands in the output."""
+        with self.database.write() as connection:
+            connection.execute(
+                source_table.update().where(source_table.c.id == source_id).values(written=sha256)
+            )
 
     # -- items --------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ..exceptions import QueueError
+
 if TYPE_CHECKING:
     from .ledger import Event, Item, Job, Ledger
 
@@ -101,9 +103,11 @@ class StatusTracker:
 
     pending -> processing -> completed, failed or cancelled; pending may end directly; what has ended
     stays so (ValueError), but for `retry`. With a ledger the tracker only shows: the coordinator
-    changes states, and `update_status`, `add_image`, `retry` and `clear` belong to it."""
+    changes states, and `update_status`, `add_image`, `retry` and `clear` are a QueueError."""
 
     def __init__(self, ledger: Ledger | None = None, job: int | None = None) -> None:
+        if (ledger is None) != (job is None):
+            raise QueueError("A tracker of the ledger needs both: StatusTracker(ledger, job).")
         self._ledger, self._job = ledger, job
         self._lock = threading.RLock()
         self._statuses: dict[str, ProcessingStatus] = {}
@@ -113,6 +117,7 @@ class StatusTracker:
 
     def add_image(self, id: str) -> None:  # noqa: A002 - the documented name
         """Begin to track an image, as pending. ValueError if it is tracked already."""
+        self._must_be_mine()
         with self._lock:
             if id in self._statuses:
                 raise ValueError(f"Image {id!r} is already being tracked")
@@ -129,6 +134,7 @@ class StatusTracker:
         """Move an image to another state. KeyError if it is not tracked, ValueError for a state that
         does not exist or a move that is not allowed."""
         new = _state(state)
+        self._must_be_mine()
         with self._lock:
             status = self._tracked(id)
             if status.is_terminal_state() and new is not status.state:
@@ -151,6 +157,7 @@ class StatusTracker:
 
     def retry(self, id: str) -> None:  # noqa: A002 - the documented name
         """The one way back from a terminal state: the image is pending again."""
+        self._must_be_mine()
         with self._lock:
             status = self._tracked(id)
             self._move(status, ProcessingState.PENDING)
@@ -169,7 +176,7 @@ class StatusTracker:
     def get_all_statuses(self) -> dict[str, ProcessingStatus]:
         """Copies of all statuses, by id."""
         if self._ledger is not None and self._job is not None:
-            return {item.key: _status(item) for item in self._ledger.items(self._job)}
+            return {item.key: _status(item) for item in self._ledger.items(self._job) if not item.held}
         with self._lock:
             return {key: replace(status) for key, status in self._statuses.items()}
 
@@ -177,7 +184,8 @@ class StatusTracker:
         """The ids of the images in that state."""
         wanted = _state(state)
         if self._ledger is not None and self._job is not None:
-            return [item.key for item in self._ledger.items(self._job, state=wanted.value)]
+            items = self._ledger.items(self._job, state=wanted.value)
+            return [item.key for item in items if not item.held]
         with self._lock:
             return list(self._by_state[wanted])
 
@@ -197,6 +205,7 @@ class StatusTracker:
 
     def clear(self) -> None:
         """Track nothing any more."""
+        self._must_be_mine()
         with self._lock:
             self._statuses.clear()
             for ids in self._by_state.values():
@@ -212,6 +221,10 @@ class StatusTracker:
         if self._ledger is not None and self._job is not None:
             return isinstance(id, str) and self._ledger.item(self._job, id) is not None
         return id in self._statuses
+
+    def _must_be_mine(self) -> None:
+        if self._ledger is not None:
+            raise QueueError("This tracker shows a job of the ledger: the job's coordinator changes states.")
 
     def _tracked(self, key: str) -> ProcessingStatus:
         try:

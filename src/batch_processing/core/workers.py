@@ -15,6 +15,7 @@ import contextlib
 import errno
 import logging
 import os
+import pickle
 import queue
 import signal
 import socket
@@ -61,7 +62,6 @@ class Failure:
 
     type: str
     text: str
-    retryable: bool = False
     fatal: bool = False
 
 
@@ -133,6 +133,12 @@ class _Child:
                 # Its own group: Ctrl-C in the terminal is for the coordinator, who pauses safely.
                 process_group=0,
             )
+        except OSError as error:
+            ours.close()
+            self.stderr.close()
+            raise ResourceError(
+                f"A worker process cannot be started ({error.strerror}): end other programs, or use fewer --workers."
+            ) from error
         finally:
             theirs.close()
         self.connection = Connection(ours.detach())
@@ -183,13 +189,20 @@ class LocalPool:
             if child.process.poll() is not None:  # killed while it had nothing to do: nobody's loss
                 child.end()
                 child = None
-        child = child or _Child(self._memory_limit)
+        if child is None:
+            child = _Child(self._memory_limit)
         child.task, child.progress, child.stopping = task, None, False
         child.started = time.monotonic()
         child.deadline = child.started + task.timeout_s
         self._busy.append(child)
-        with contextlib.suppress(OSError):  # it died while idle: `completed` will see and say so
+        try:
             child.connection.send(("task", task))
+        except OSError:  # it died while idle: `completed` will see and say so
+            pass
+        except (TypeError, AttributeError, pickle.PicklingError):
+            self._busy.remove(child)
+            self._idle.append(child)
+            raise
 
     def completed(self, timeout: float) -> list[Result]:
         results: list[Result] = []
@@ -285,7 +298,7 @@ class LocalPool:
                 text += ", probably because the machine ran out of memory"
         else:
             text = f"its worker process ended by itself with exit code {code}"
-        return Result(task_id, None, Failure("WorkerDied", text, retryable=True), seconds, died=True)
+        return Result(task_id, None, Failure("WorkerDied", text), seconds, died=True)
 
 
 # -- the child's side ---------------------------------------------------------------------------------
@@ -327,18 +340,25 @@ class _Desk:
             self.send("progress", done, total)
 
 
+_TOO_LARGE = "needs more memory than a worker may use: see --worker-memory"
+_CV_NO_MEMORY = -4  # cv::Error::StsNoMem, in `cv2.error.code`
+
+
 def _run(task: Task, progress: Callable[[int, int], None]) -> tuple[dict[str, Any] | None, Failure | None]:
     try:
         module, name = task.function.split(":")
         return getattr(import_module(module), name)(progress, **task.args), None
     except BatchProcessingError as error:
-        fatal = isinstance(error, ResourceError) and disk_is_full(error)
-        return None, Failure(type(error).__name__, str(error), error.retryable, fatal)
+        return None, Failure(
+            type(error).__name__, str(error), isinstance(error, ResourceError) and disk_is_full(error)
+        )
     except MemoryError:
-        return None, Failure("MemoryError", "needs more memory than a worker may use", retryable=True)
+        return None, Failure("MemoryError", _TOO_LARGE)
     except OSError as error:
-        return None, Failure("OSError", str(error), retryable=True, fatal=disk_is_full(error))
+        return None, Failure("OSError", str(error), disk_is_full(error))
     except Exception as error:  # the border: whatever a task does, the item fails and the run goes on
+        if getattr(error, "code", None) == _CV_NO_MEMORY:
+            return None, Failure("MemoryError", _TOO_LARGE)
         log.exception("unexpected error in %s", task.function)
         return None, Failure(type(error).__name__, f"unexpected {type(error).__name__}: {error}")
 
@@ -362,10 +382,22 @@ def _limit_memory(limit: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
+def _die_with_parent() -> None:
+    """Have the kernel end this process with its parent, even one that is stopped or deep in C code.
+
+    The end of the connection tells a child too, but only one that can still listen."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1  # linux/prctl.h
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def serve(descriptor: int, memory_limit: int) -> None:
     """The life of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _die_with_parent()
     if memory_limit:
         _limit_memory(memory_limit)
     desk = _Desk(Connection(descriptor))
@@ -379,4 +411,7 @@ def serve(descriptor: int, memory_limit: int) -> None:
         desk.current = task.id
         value, failure = _run(task, desk.progress)
         desk.stopped.discard(task.id)
-        desk.send("end", value, failure)
+        try:
+            desk.send("end", value, failure)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            desk.send("end", None, Failure("TypeError", f"{task.function} gave no plain data: {error}"))
