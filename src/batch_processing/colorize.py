@@ -326,6 +326,7 @@ class Comics:
         specs = self._specs(desk, config, backend, references, found)
         desk.ledger.plan(desk.job.id, desk.generation, self._guarded(desk, config, specs))
         desk.ledger.drop_old_items(desk.job.id, desk.generation)
+        self._announce(desk)
         self._learn_all(desk, backend)
 
     def _choose(self, desk: Desk, config: BatchConfig) -> Backend:
@@ -504,6 +505,7 @@ class Comics:
                 work={
                     "source": source.path, "name": name, "settings": settings, "artefact": learned, "hints": hints,
                     "format": written, "backend": backend.name, "version": backend.version,
+                    "pixels": size[0] * size[1],
                 },
                 output=said.get("output") or str(root / name),
                 priority=said.get("priority", options.priority),
@@ -513,6 +515,26 @@ class Comics:
                 held=previewed or (chosen is not None and not any(ordinal in some for some in chosen)),
             )  # fmt: skip
             previewed = config.preview_mode
+
+    def _announce(self, desk: Desk) -> None:
+        """Before a long job: how many pages, and whether the disk will do."""
+        pages_left = 0
+        needed = 0.0
+        for item in desk.ledger.items(desk.job.id, state="pending"):
+            if not item.held:
+                pages_left += 1
+                needed += item.work["pixels"] * BYTES_PER_PIXEL
+        if not pages_left:
+            return
+        folder = Path(desk.job.output)
+        while not folder.is_dir():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        text = f"{pages_left} pages to colour; about {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free"
+        if needed > free:
+            desk.warn(f"{text}: free some space, or the job will stop when the disk is full")
+        else:
+            desk.note(text)
 
     def _own_references(self, paths: tuple[str, ...]) -> list[tuple[str, str]]:
         """References that a page's settings name."""
