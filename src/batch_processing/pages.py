@@ -7,9 +7,11 @@ only to the `part` it is given.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .backends.base import Backend, Progress
-    from .io.images import Page
+    from .io.images import OutputFormat, Page
+
+# A contact sheet has about this many pixels, and a cell is this wide in pixels, at least and at most.
+SHEET_PIXELS = 12_000_000
+SHEET_CELL = (32, 320)
 
 # The backend that this worker has made ready, and for what.
 _ready: tuple[tuple[str, str | None], Backend] | None = None
@@ -94,7 +100,7 @@ def colour(
     artefact: str | None,
     settings: dict[str, Any],
     hints: str | None,
-    format: str,  # noqa: A002 - the word the command line uses
+    format: OutputFormat,  # noqa: A002 - the word the command line uses
 ) -> dict[str, Any]:
     """Colour the page at `source` into the file `part`. `name` is what people call the page."""
     from .backends.base import PageSettings
@@ -129,7 +135,7 @@ def _backend(name: str, artefact: str | None) -> Backend:
     return _ready[1]
 
 
-def _like_input(rgb: NDArray[np.uint8], page: Page, format: str) -> NDArray[Any]:  # noqa: A002
+def _like_input(rgb: NDArray[np.uint8], page: Page, format: OutputFormat) -> NDArray[Any]:  # noqa: A002
     """16 bit again where the page had it and the format can hold it, line pixels exact."""
     import numpy as np
 
@@ -157,6 +163,90 @@ def bind(progress: Progress, *, part: str, listing: str) -> dict[str, Any]:
                 yield name, Path(path)
 
     return {"sha256": write_zip(Path(part), members()), "details": {}}
+
+
+def thumbnails(progress: Progress, *, images: list[tuple[str, str, int, int]]) -> dict[str, Any]:
+    """Draw small pictures: (image, target, longest side in pixels, most bytes) each.
+
+    An image that cannot be read gets none."""
+    from .io.images import thumbnail
+    from .io.outputs import SaveFile
+
+    for done, (source, target, longest, limit) in enumerate(images):
+        progress(done, len(images))
+        with contextlib.suppress(ImageProcessingError):
+            picture = thumbnail(Path(source), longest, limit)
+            with SaveFile(Path(target)) as file:
+                file.write(picture)
+    return {}
+
+
+def crops(
+    progress: Progress, *, path: str, crops: list[tuple[tuple[int, int, int, int], str, int, int]]
+) -> dict[str, Any]:
+    """Cut regions out of a page, with some of what is around them: ((x0, y0, x1, y1), target, longest
+    side in pixels, most bytes) each."""
+    import numpy as np
+
+    from .io.images import decode, thumbnail
+    from .io.outputs import SaveFile
+
+    rgb = decode(Path(path)).rgb
+    height, width = rgb.shape[:2]
+    for done, ((x0, y0, x1, y1), target, longest, limit) in enumerate(crops):
+        progress(done, len(crops))
+        margin = max(x1 - x0, y1 - y0, 64) // 2
+        left, top = max(0, x0 - margin), max(0, y0 - margin)
+        part = rgb[top : min(height, y1 + margin), left : min(width, x1 + margin)]
+        if part.size:
+            with SaveFile(Path(target)) as file:
+                file.write(thumbnail(np.ascontiguousarray(part), longest, limit))
+    return {}
+
+
+def contact_sheet(progress: Progress, *, listing: str, target: str) -> dict[str, Any]:
+    """Lay small pictures out on one PNG. `listing` is a file with one JSON array a line: [picture or "",
+    state]; what has failed is framed in red."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    from .io.outputs import SaveFile
+
+    with Path(listing).open(encoding="utf-8") as file:
+        count = sum(1 for _ in file)
+    # Cells in the proportions of a page; the sheet a little wider than high, and of about as many pixels
+    # whatever the number of pages.
+    wide = min(SHEET_CELL[1], max(SHEET_CELL[0], math.isqrt(int(SHEET_PIXELS / 1.6 / max(1, count)))))
+    gap, line = wide // 16 + 2, wide // 12 + 8
+    high = wide * 7 // 5
+    columns = max(1, min(count, math.ceil(math.sqrt(count * 1.6 * 4 / 3))))
+    rows = -(-count // columns)
+    sheet = Image.new(
+        "RGB", (columns * (wide + gap) + gap, rows * (high + line + gap) + gap), (246, 244, 239)
+    )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(line * 0.75)
+    with Path(listing).open(encoding="utf-8") as file:
+        for at, text in enumerate(file):
+            progress(at, count)
+            picture, state = json.loads(text)
+            x, y = gap + at % columns * (wide + gap), gap + at // columns * (high + line + gap)
+            box = (x, y, x + wide - 1, y + high - 1)
+            if picture and Path(picture).is_file():
+                with Image.open(picture) as opened:
+                    small = opened.convert("RGB")
+                small.thumbnail((wide, high), Image.Resampling.BOX)
+                left, top = x + (wide - small.width) // 2, y + (high - small.height) // 2
+                sheet.paste(small, (left, top))
+                box = (left, top, left + small.width - 1, top + small.height - 1)
+            failed = state == "failed"
+            draw.rectangle(
+                box, outline=(179, 38, 30) if failed else (200, 194, 182), width=3 if failed else 1
+            )
+            draw.text(
+                (x + wide // 2, y + high + line // 2), str(at + 1), (90, 85, 78), font=font, anchor="mm"
+            )
+    with SaveFile(Path(target)) as file:
+        sheet.save(file, "PNG")
+    return {}
 
 
 def copy(progress: Progress, *, source: str, part: str) -> dict[str, Any]:

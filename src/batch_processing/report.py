@@ -1,0 +1,620 @@
+"""The report of a comics job: one page to look through before the book goes out.
+
+Promises: `report.html` is one file that needs nothing beside it and asks nothing of a network (its
+content security policy forbids it); every name and sentence in it is text, whatever it contains; it is
+written page by page, so that a book of any length needs the memory of one page. Beside it stand
+`contact_sheet.png` and, where the backend tells of them, `palette.json` and `review.json` (the regions
+it was least sure of first). Pictures are kept by content: a rerun draws only what has changed.
+
+Refuses to fail a job: a picture that cannot be read is missing, and said to be. Not part of what is the
+same on every run: a report holds times.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from . import __version__
+from .classification.classifier import ASK_BELOW
+from .config.settings import built_in
+from .core.coordinator import Desk
+from .core.ledger import Event, Item, Source
+from .core.workers import Task
+from .exceptions import ResourceError
+from .io.outputs import SaveFile, metadata_json
+from .io.scan import natural_key
+
+# Longest side in pixels and bytes of each of a page's two pictures. In base64 the two are 96 KB: with
+# its text, a page adds less than 100 KB to the report.
+PICTURE = (640, 36_000)
+REFERENCE = (192, 9_000)
+# Below this share of its area that is believed right, a page is shown among the unsure ones.
+UNSURE_BELOW = 0.7
+# Regions to review that are shown with a picture; all of them stand in review.json.
+CROPS = 50
+CROP = (320, 12_000)
+
+Sets = Mapping[str, list[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One place of the book: its number from 1, and the pictures of it before and after."""
+
+    number: int
+    source: Source
+    item: Item | None
+    before: Path | None
+    after: Path | None
+
+    @property
+    def state(self) -> str:
+        """The class of its card: coloured, failed, kept (passed through) or waiting (not in this run)."""
+        if self.item is None:
+            return "kept"
+        return {"completed": "coloured", "failed": "failed"}.get(self.item.state, "waiting")
+
+
+def write(desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any]) -> list[str]:
+    """Write the report of a job that has done its items, and what belongs beside it, into `folder`.
+
+    `sets` are the references, (path, SHA-256) each, by the key that items name as their artefact; `result`
+    is what `Job.result` will be. Returns the warnings that it gave: why there is no report, if so."""
+    desk.phase("writing the report")
+    began = time.time()
+    try:
+        pictures = _Pictures(desk.workspace.folder("jobs", str(desk.job.id), "thumbs"))
+        _Report(desk, folder, sets, result, pictures).write()
+        pictures.forget_before(began)
+    except (OSError, ResourceError) as error:
+        sentence = f"there is no new report in {folder}: {error}"
+        desk.warn(sentence)
+        return [sentence]
+    return []
+
+
+class _Pictures:
+    """Thumbnails in the workspace, named by the content that they show."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of_source(self, sha256: str | None) -> Path | None:
+        return self._folder / f"{sha256}.webp" if sha256 else None
+
+    def of_output(self, item: Item) -> Path | None:
+        """Time and size are part of the name: a page edited by hand since is shown as it is now."""
+        try:
+            stat = os.stat(item.output)  # noqa: PTH116
+        except OSError:
+            return None
+        return self._folder / f"{item.output_hash}-{stat.st_size}-{stat.st_mtime_ns}.webp"
+
+    def of_reference(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}-reference.webp"
+
+    def of_region(self, picture: Path, box: tuple[int, ...]) -> Path:
+        return self._folder / f"{picture.stem}-{'-'.join(map(str, box))}.webp"
+
+    @staticmethod
+    def missing(path: Path) -> bool:
+        """Whether a picture has yet to be made; one that is there is marked as still in use."""
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return True
+        return False
+
+    def forget_before(self, moment: float) -> None:
+        """Drop the pictures that nobody has asked for since."""
+        for entry in os.scandir(self._folder):
+            # A second of grace: file systems keep coarser times than clocks do.
+            if entry.name.endswith(".webp") and entry.stat().st_mtime < moment - 1:
+                Path(entry.path).unlink(missing_ok=True)
+
+
+class _Report:
+    """Writes one report. Each `_html` method gives a part of the page as strings of HTML."""
+
+    def __init__(
+        self, desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any], pictures: _Pictures
+    ) -> None:
+        self.desk, self.folder, self.sets, self.result, self.pictures = desk, folder, sets, result, pictures
+        self.job = desk.ledger.job(desk.job.id)
+        self.is_folder = Path(self.job.output) in folder.parents
+        self.warnings: dict[str | None, dict[str, None]] = {}
+        for event in desk.ledger.warnings(self.job.id, self.job.submitted_at):
+            self.warnings.setdefault(event.key, {})[_warning(event)] = None
+        self.counts: Counter[str] = Counter()
+        self.places: dict[str, int] = {}  # content -> number of the place that shows it
+        self.palette: dict[str, dict[str, Any]] = {}
+        self.review: list[dict[str, Any]] = []
+
+    def write(self) -> None:
+        self._draw()
+        self._gather()
+        self._draw_references()
+        self._draw_regions()
+        if self.palette:
+            colours = [self.palette[key] for key in sorted(self.palette, key=natural_key)]
+            with SaveFile(self.folder / "palette.json") as file:
+                file.write(metadata_json({"colors": colours}))
+        if self.review:
+            regions = [{name: region[name] for name in region if name[0] != "_"} for region in self.review]
+            with SaveFile(self.folder / "review.json") as file:
+                file.write(metadata_json({"regions": regions}))
+        self._draw_contact_sheet()
+        with SaveFile(self.folder / "report.html") as file:
+            for text in self._html():
+                file.write(text.encode("utf-8", "backslashreplace"))
+
+    def _rows(self) -> Iterator[_Row]:
+        """The places of the book in page order, read from the ledger as they are asked for."""
+        items = self.desk.ledger.items(self.job.id)
+        number = 0
+        for source in self.desk.ledger.sources(self.job.id):
+            if source.role not in ("page", "copy", "kept"):
+                continue
+            number += 1
+            item = next(items) if source.role == "page" else None
+            before = self.pictures.of_source(source.sha256)
+            done = item is not None and item.state == "completed"
+            after = self.pictures.of_output(item) if item is not None and done else None
+            yield _Row(number, source, item, before, after)
+
+    # -- pictures -------------------------------------------------------------------------------------
+
+    def _run(self, tasks: Iterable[Task]) -> None:
+        """What cannot be drawn is left out: the report says so in its place."""
+        for result in self.desk.run(tasks):
+            if result.failure is not None:
+                self.desk.note(f"a picture of the report is missing: {result.failure.text}")
+
+    def _task(self, name: str, images: list[tuple[str, str, tuple[int, int]]]) -> Task:
+        listed = [[source, target, *limits] for source, target, limits in images]
+        timeout = self.job.config["settings"]["timeout"]
+        return Task(name, "batch_processing.pages:thumbnails", {"images": listed}, timeout_s=timeout)
+
+    def _draw(self) -> None:
+        """Both pictures of each page that has changed, in one task."""
+
+        def tasks() -> Iterator[Task]:
+            for row in self._rows():
+                images = []
+                if row.before and "error" not in (row.source.facts or {}) and _Pictures.missing(row.before):
+                    images.append((row.source.path, str(row.before), PICTURE))
+                if row.after and row.item and _Pictures.missing(row.after):
+                    images.append((row.item.output, str(row.after), PICTURE))
+                if images:
+                    yield self._task(str(row.number), images)
+
+        self._run(tasks())
+
+    def _draw_references(self) -> None:
+        def tasks() -> Iterator[Task]:
+            for sha256, path in {
+                sha256: path for used in self.sets.values() for path, sha256 in used
+            }.items():
+                target = self.pictures.of_reference(sha256)
+                if _Pictures.missing(target):
+                    drawn = self.pictures.of_source(sha256)
+                    smaller = str(drawn) if drawn and drawn.exists() else path
+                    yield self._task(sha256, [(smaller, str(target), REFERENCE)])
+
+        self._run(tasks())
+
+    def _draw_regions(self) -> None:
+        """Cut the least sure regions out of their pages, each page opened once."""
+        by_page: dict[str, list[list[Any]]] = {}
+        for region in self.review[:CROPS]:
+            if _Pictures.missing(region["_picture"]):
+                wanted = [list(region["box"]), str(region["_picture"]), *CROP]
+                by_page.setdefault(region["_output"], []).append(wanted)
+        self._run(
+            Task(path, "batch_processing.pages:crops", {"path": path, "crops": crops})
+            for path, crops in by_page.items()
+        )
+
+    def _draw_contact_sheet(self) -> None:
+        """All places on one picture, in page order."""
+        listing = self.desk.workspace.folder("jobs", str(self.job.id)) / "contact_sheet.jsonl"
+        with SaveFile(listing) as file:
+            for row in self._rows():
+                shown = row.after or row.before
+                file.write((json.dumps([str(shown or ""), row.state]) + "\n").encode())
+        target = self.folder / "contact_sheet.png"
+        args = {"listing": str(listing), "target": str(target)}
+        self._run([Task("contact sheet", "batch_processing.pages:contact_sheet", args)])
+        listing.unlink()
+
+    # -- what the pages tell -------------------------------------------------------------------------
+
+    def _gather(self) -> None:
+        """Counts, the palette of the book, and its regions by confidence, the least sure first."""
+        for row in self._rows():
+            self.counts["pages"] += 1
+            self.counts[row.state] += 1
+            self.counts["warned"] += row.source.key in self.warnings
+            self.counts["unsure"] += _unsure(row)
+            self.places.setdefault(row.source.sha256 or "", row.number)
+            details = row.item.details if row.state == "coloured" and row.item else None
+            for colour in (details or {}).get("palette", ()):
+                known = self.palette.setdefault(str(colour["id"]), {**colour, "pages": []})
+                known["pages"].append(row.source.key)
+            for region in (details or {}).get("review", ()):
+                box = tuple(int(value) for value in region["box"])
+                entry: dict[str, Any] = {**region, "box": list(box), "page": row.source.key}
+                if row.after is not None and row.item is not None:
+                    entry |= {
+                        "_number": row.number,
+                        "_output": row.item.output,
+                        "_picture": self.pictures.of_region(row.after, box),
+                    }
+                    self.review.append(entry)
+        self.review.sort(key=lambda region: (region["confidence"], region["_number"], region["box"]))
+
+    # -- the page ------------------------------------------------------------------------------------
+
+    def _html(self) -> Iterator[str]:
+        style, script = _resource("report.css"), _resource("report.js")
+        policy = (
+            f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+            "base-uri 'none'; form-action 'none'"
+        )
+        name = Path(self.job.output).name
+        yield (
+            "<!doctype html>\n"
+            '<html lang="en"><head><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+            f"<title>{_text(name)} · Lote</title><style>{style}</style></head>\n"
+            '<body><a class="skip" href="#pages">To the pages</a>\n'
+        )
+        yield from self._html_head(name)
+        yield '<main class="only">\n'
+        yield from self._html_problems()
+        yield from self._html_bar()
+        yield '<section id="pages" class="pages" aria-label="Pages">\n'
+        for row in self._rows():
+            yield from self._html_page(row)
+        yield "</section>\n"
+        yield from self._html_review()
+        yield from self._html_palette()
+        yield from self._html_references()
+        yield from self._html_settings()
+        yield "</main>\n"
+        yield f"<footer>Written by Lote {_text(__version__)}, job {self.job.id}, {_moment(time.time())}.</footer>\n"
+        yield f"<script>{script}</script></body></html>\n"
+
+    def _html_head(self, name: str) -> Iterator[str]:
+        counts = self.counts
+        took = time.time() - self.job.started_at if self.job.started_at else None
+        figures: list[tuple[str, str, str]] = [("pages", str(counts["pages"]), "")]
+        for state, words in (
+            ("coloured", "coloured"),
+            ("failed", "failed"),
+            ("kept", "kept as they are"),
+            ("waiting", "not in this run"),
+        ):
+            if counts[state] or state == "coloured":
+                figures.append((words, str(counts[state]), "bad" if state == "failed" else ""))
+        warned = sum(map(len, self.warnings.values()))
+        if warned:
+            figures.append(("warnings" if warned > 1 else "warning", str(warned), "warn"))
+        figures.append(("this run", _seconds(took), ""))
+        inputs = ", ".join(_name(path) for path in self.job.inputs)
+        yield '<header><p class="over">Lote report</p>\n'
+        yield f"<h1>{_name(name)}</h1>\n"
+        yield f'<p class="lead">from {inputs}</p>\n<dl class="figures">'
+        for words, figure, kind in figures:
+            yield f'<div class="{kind}"><dt>{words}</dt><dd>{figure}</dd></div>'
+        yield '</dl>\n<nav class="files" aria-label="Files">'
+        target = Path(self.job.output)
+        if self.result["state"] == "done":
+            words = "Folder of the pages" if self.is_folder else f"Archive {_name(target.name)}"
+            yield f'<a href="{self._link(str(target))}">{words}</a>'
+        for file, words in (
+            ("contact_sheet.png", "Contact sheet"),
+            ("palette.json", "Palette"),
+            ("review.json", "Regions to review"),
+            ("processing_metadata.json", "Metadata"),
+        ):
+            if (self.folder / file).exists():
+                yield f'<a href="{file}">{words}</a>'
+        yield "</nav></header>\n"
+
+    def _html_problems(self) -> Iterator[str]:
+        """What belongs to the job as a whole; each page tells its own."""
+        general = self.warnings.get(None, ())
+        failed = [
+            f'<li class="bad"><b>failed</b> <a href="#p{row.number}">{_name(row.source.key)}</a> {_text(row.item.error)}</li>'
+            for row in self._rows()
+            if row.item is not None and row.state == "failed"
+        ]
+        left_out = self.result.get("left_out") or ()
+        if not general and not failed and not left_out:
+            return
+        yield '<h2>To know</h2>\n<ul class="list">'
+        yield from failed
+        yield from (f"<li>{_text(text)}</li>" for text in general)
+        if left_out:
+            yield f"<li>left out, because they are no images: {', '.join(_name(name) for name in left_out)}</li>"
+        yield "</ul>\n"
+
+    def _html_bar(self) -> Iterator[str]:
+        filters = (
+            ("", "All", self.counts["pages"]),
+            ("coloured", "Coloured", self.counts["coloured"]),
+            ("failed", "Failed", self.counts["failed"]),
+            ("warned", "Warnings", self.counts["warned"]),
+            ("unsure", "Not sure", self.counts["unsure"]),
+            ("kept", "Kept", self.counts["kept"]),
+        )
+        yield '<div class="bar"><fieldset aria-label="Which pages">'
+        for value, words, count in filters:
+            if count or not value:
+                yield (
+                    f'<label><input type="radio" name="filter" id="f-{value or "all"}" value="{value}" autocomplete="off"'
+                    f"{'' if value else ' checked'}><span>{words} {count}</span></label>"
+                )
+        yield '</fieldset><fieldset class="view" aria-label="What is shown">'
+        for value, words in (("100", "Before"), ("50", "Split"), ("0", "After")):
+            checked = " checked" if value == "50" else ""
+            yield (
+                f'<label><input type="radio" name="view" value="{value}" autocomplete="off"{checked}>'
+                f"<span>{words}</span></label>"
+            )
+        yield (
+            '</fieldset><input type="search" placeholder="Find a page by name" aria-label="Find a page by name" '
+            'autocomplete="off"><output aria-live="polite"></output></div>\n'
+        )
+
+    def _html_page(self, row: _Row) -> Iterator[str]:
+        source, item = row.source, row.item
+        says = self.warnings.get(source.key, {})
+        classes = ["page", row.state, *["warned"] * bool(says), *["unsure"] * _unsure(row)]
+        yield f'<article class="{" ".join(classes)}" id="p{row.number}" aria-labelledby="n{row.number}">'
+        yield from self._html_pictures(row)
+        yield (
+            f'<h3 id="n{row.number}"><span class="number">{row.number}</span>{_name(source.key)}</h3>'
+            f'<ul class="facts">{"".join(_facts(row))}</ul>'
+        )
+        problem = item.error if item is not None else (source.facts or {}).get("error")
+        if problem:
+            yield f'<p class="says bad">{_text(problem)}</p>'
+        for text in says:
+            yield f'<p class="says">{_text(text)}</p>'
+        yield f"<details><summary>Details</summary><dl>{''.join(self._details(row))}</dl></details></article>\n"
+
+    def _html_pictures(self, row: _Row) -> Iterator[str]:
+        before, after = _data(row.before), _data(row.after)
+        if not before and not after:
+            yield '<div class="compare"><span class="none">no picture of this page</span></div>'
+            return
+        facts = row.source.facts or {}
+        shape = f'width="{facts.get("width", 3)}" height="{facts.get("height", 4)}" loading="lazy" decoding="async"'
+        written = self._file_of(row)
+        element = f'a href="{self._link(written)}" target="_blank" rel="noopener"' if written else "div"
+        kind = "compare both" if before and after else "compare"
+        yield f'<{element} class="{kind}">'
+        name = _text(row.source.key)
+        if after:
+            yield f'<img src="{after}" alt="{name}, coloured" {shape}>'
+        if before:
+            words = f'class="before" alt="{name}, before"' if after else f'alt="{name}"'
+            yield f'<img {words} src="{before}" {shape}>'
+        yield f"</{element.partition(' ')[0]}>"
+        if before and after:
+            yield (
+                '<label class="slide"><span aria-hidden="true">after</span>'
+                f'<input type="range" min="0" max="100" value="50" aria-label="Before and after, {name}" '
+                'autocomplete="off"><span aria-hidden="true">before</span></label>'
+            )
+
+    def _file_of(self, row: _Row) -> str | None:
+        """The file in the output that a click opens; archives have none to open."""
+        if not self.is_folder:
+            return None
+        if row.item is not None:
+            return row.item.output if row.state == "coloured" else None
+        return str(Path(self.job.output) / row.source.key) if self.result["state"] == "done" else None
+
+    def _details(self, row: _Row) -> Iterator[str]:
+        facts, item = row.source.facts or {}, row.item
+        if "width" in facts:
+            yield _pair("size", f"{facts['width']} × {facts['height']} px, {_text(facts.get('format', ''))}")
+        metrics = facts.get("metrics") or {}
+        if metrics:
+            told = ", ".join(
+                f"{_text(name.replace('_', ' '))} {value:.4g}" for name, value in metrics.items()
+            )
+            yield _pair("measured", told)
+        if item is None:
+            return
+        settings = self.job.config["settings"]
+        for name, value in item.work["settings"].items():
+            own = "" if settings.get(name) == value else " (this page's own)"
+            yield _pair(_text(name), _value(value) + own)
+        yield _pair("backend", f"{_text(item.work['backend'])} {_text(item.work['version'])}")
+        if item.work["artefact"] in self.sets:
+            at = list(self.sets).index(item.work["artefact"])
+            count = len(self.sets[item.work["artefact"]])
+            yield _pair("references", f'<a href="#references-{at}">{count} learned</a>')
+        if item.work["hints"]:
+            yield _pair("hints", _name(Path(item.work["hints"]).name))
+        for name, value in (item.details or {}).items():
+            if name in ("palette", "review", "confidence"):
+                continue
+            words = "references taken" if name == "references" else _text(name.replace("_", " "))
+            yield _pair(words, _value(value))
+        if item.attempts > 1:
+            yield _pair("attempts", str(item.attempts))
+        if item.state == "completed" and item.finished_at:
+            yield _pair("finished", _moment(item.finished_at) + (", kept from then" if item.reused else ""))
+
+    def _html_review(self) -> Iterator[str]:
+        if not self.review:
+            return
+        rest = len(self.review) - CROPS
+        more = f" The other {rest} stand in review.json." if rest > 0 else ""
+        yield f'<h2 id="review">Regions to review</h2>\n<p class="lead">The least sure first.{more}</p><ul class="strip crops">'
+        for region in self.review[:CROPS]:
+            name = self.palette.get(str(region.get("id")), {}).get("name") or region.get("id", "")
+            picture = _data(region["_picture"])
+            image = f'<img src="{picture}" alt="" loading="lazy" decoding="async">' if picture else ""
+            why = f", {_text(region['why'])}" if region.get("why") else ""
+            yield (
+                f'<li>{image}<a href="#p{region["_number"]}">{_name(region["page"])}</a><br>'
+                f"{region['confidence']:.0%} sure of {_text(name)}{why}</li>"
+            )
+        yield "</ul>\n"
+
+    def _html_palette(self) -> Iterator[str]:
+        if not self.palette:
+            return
+        yield '<h2 id="palette">Palette</h2>\n<ul class="palette">'
+        for key in sorted(self.palette, key=natural_key):
+            colour = self.palette[key]
+            red, green, blue = (int(value) for value in colour["rgb"])
+            count = len(colour["pages"])
+            yield (
+                f'<li><svg aria-hidden="true" viewBox="0 0 1 1"><rect width="1" height="1" fill="#{red:02x}{green:02x}{blue:02x}"/></svg>'
+                f"{_text(colour.get('name') or key)} · {count} {'page' if count == 1 else 'pages'}</li>"
+            )
+        yield "</ul>\n"
+
+    def _html_references(self) -> Iterator[str]:
+        for at, references in enumerate(self.sets.values()):
+            words = "References" if len(self.sets) == 1 else f"References, set {at + 1}"
+            yield f'<h2 id="references-{at}">{words}</h2>\n<ul class="strip">'
+            for path, sha256 in references:
+                picture = _data(self.pictures.of_reference(sha256))
+                image = f'<img src="{picture}" alt="" loading="lazy" decoding="async">' if picture else ""
+                name = _name(Path(path).name)
+                number = self.places.get(sha256)
+                yield f"<li>{image}" + (f'<a href="#p{number}">{name}</a>' if number else name) + "</li>"
+            yield "</ul>\n"
+
+    def _html_settings(self) -> Iterator[str]:
+        origins = self.job.config.get("origins", {})
+        yield (
+            '<h2 id="settings">Settings</h2>\n<div class="scroll"><table><thead><tr><th scope="col">Setting</th>'
+            '<th scope="col">Value</th><th scope="col">From</th></tr></thead><tbody>'
+        )
+        for name, value in self.job.config["settings"].items():
+            given = value != built_in(name)
+            origin = origins.get(name) or ("given" if given else "built-in")
+            row = "set" if origin != "built-in" else ""
+            yield (
+                f'<tr class="{row}"><th scope="row">{_text(name)}</th><td>{_value(value)}</td>'
+                f"<td>{_text(origin)}</td></tr>"
+            )
+        yield "</tbody></table></div>\n"
+
+    def _link(self, path: str) -> str:
+        """A relative link from the report, right for any name: bytes that are not UTF-8 too."""
+        return quote(os.fsencode(os.path.relpath(path, self.folder)), safe="/")
+
+
+def _facts(row: _Row) -> Iterator[str]:
+    """The short line below a page's name: what it is, how sure, how long."""
+    facts, item = row.source.facts or {}, row.item
+    if "kind" in facts:
+        kind = "line art" if facts["kind"] == "line_art" else "coloured"
+        doubt = ' class="warn"' if facts["confidence"] < ASK_BELOW else ""
+        yield f"<li{doubt}>{kind}, {facts['confidence']:.0%}</li>"
+    elif "error" not in facts:
+        yield "<li>taken as told</li>"
+    if item is None:
+        yield f"<li>{'kept, a reference' if row.source.role == 'copy' else 'kept as it is'}</li>"
+        return
+    if row.state == "coloured":
+        sure = (item.details or {}).get("confidence", 1.0)
+        yield f'<li class="{"warn" if sure < UNSURE_BELOW else "good"}">coloured, {sure:.0%} sure</li>'
+        yield f"<li>{_seconds(item.seconds)}</li>"
+        if item.approved:
+            yield '<li class="good">approved</li>'
+    else:
+        words = {"failed": "failed", "cancelled": "cancelled"}.get(item.state, "not in this run")
+        yield f'<li class="{"bad" if words == "failed" else ""}">{words}</li>'
+
+
+def _unsure(row: _Row) -> bool:
+    details = row.item.details if row.item is not None and row.state == "coloured" else None
+    kind = (row.source.facts or {}).get("confidence", 1.0)
+    return bool(kind < ASK_BELOW or (details or {}).get("confidence", 1.0) < UNSURE_BELOW)
+
+
+def _warning(event: Event) -> str:
+    return str(event.data["text"])
+
+
+def _text(value: object) -> str:
+    """Any text, as text: what cannot be seen or could turn the line around is spelled out, then escaped."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+    return html.escape(shown)
+
+
+def _name(path: str) -> str:
+    """A file's name or path; isolated, so that one written from right to left turns nothing else."""
+    return f"<bdi>{_text(path)}</bdi>"
+
+
+def _value(value: object) -> str:
+    if value is None or value in ((), [], {}, ""):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_text(name)} {_value(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(part) for part in value)
+    return _text(f"{value:.4g}" if isinstance(value, float) else value)
+
+
+def _pair(term: str, words: str) -> str:
+    return f"<dt>{term}</dt><dd>{words}</dd>"
+
+
+def _data(picture: Path | None) -> str:
+    """The picture as a data URI; "" where there is none."""
+    if picture is None or not picture.is_file():
+        return ""
+    return "data:image/webp;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def _digest(text: str) -> str:
+    """The hash by which a content security policy names an inline style or script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    hours, rest = divmod(round(value), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d} min"
+
+
+def _moment(value: float) -> str:
+    moment = datetime.fromtimestamp(value, UTC)
+    return f'<time datetime="{moment.isoformat(timespec="seconds")}">{moment:%Y-%m-%d %H:%M} UTC</time>'
