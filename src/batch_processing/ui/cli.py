@@ -466,16 +466,12 @@ def pause(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
 @app.command()
 def cancel(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
     """Cancel a job: pages in flight are stopped, finished pages stay."""
+    from ..core.coordinator import cancel_job
     from ..core.workspace import Workspace
 
     place = Workspace(workspace)
     row = _wish(place, job, "cancel")
-    if not row.alive:
-        with place.lock("comics") as lock:
-            if not lock.acquire():
-                raise QueueError(f"Job {row.id} waits behind another one: cancel it when that has ended.")
-            place.ledger.cancel_pending(row.id)
-            place.ledger.set_job(row.id, state="cancelled", wanted="cancel")
+    cancel_job(place, row.id)
     typer.echo(f"job {row.id} is cancelled: finished pages stay in {row.output}")
 
 
