@@ -324,7 +324,7 @@ class Comics:
             )
         desk.phase("planning")
         specs = self._specs(desk, config, backend, references, found)
-        desk.ledger.plan(desk.job.id, desk.generation, self._guarded(desk, config, specs))
+        desk.ledger.plan(desk.job.id, desk.generation, desk.watched(self._guarded(desk, config, specs)))
         desk.ledger.drop_old_items(desk.job.id, desk.generation)
         self._announce(desk)
         self._learn_all(desk, backend)
@@ -347,6 +347,7 @@ class Comics:
         """Enter every image of the inputs into the ledger."""
         desk.phase("looking for images")
         ledger, number = desk.ledger, desk.job.id
+        self._sweep(desk)
         folder = desk.workspace.folder("jobs", str(number)) / "in"
         shutil.rmtree(folder, ignore_errors=True)  # what a run that died has left
         found = book.Found()
@@ -358,11 +359,23 @@ class Comics:
             unpack_to=folder,
             found=found,
         )
-        ledger.found(number, desk.generation, sources)
+        ledger.found(number, desk.generation, desk.watched(sources))
         ledger.drop_old_sources(number, desk.generation)
         if config.hints:
             found.hints |= book.hints_in(Path(config.hints))
         return found
+
+    def _sweep(self, desk: Desk) -> None:
+        """Remove the unfinished files of a run that died, where nobody but this job writes.
+
+        Those of pages the ledger knows by name, and the engine has removed them already."""
+        output = Path(desk.job.output)
+        own = [beside(output), desk.workspace.root / "jobs" / str(desk.job.id)]
+        for stray in [
+            *(path for folder in own for path in folder.rglob(".*.part")),
+            *output.glob(".ComicInfo.xml.*.part"),
+        ]:
+            stray.unlink(missing_ok=True)
 
     def _examine(self, desk: Desk, config: BatchConfig) -> None:
         desk.phase("examining")
@@ -773,20 +786,22 @@ class Comics:
         task = Task(
             "bind", "batch_processing.pages:bind", {"part": str(part), "listing": str(folder / "listing")}
         )
-        for result in desk.run([task]):
-            if result.value is None:
-                part.unlink(missing_ok=True)
-                text = result.failure.text if result.failure else ""
-                raise ResourceError(f"The archive {target} cannot be written: {text}")
-            bound = {
-                "output_hash": result.value["sha256"],
-                "previous_hash": before["output_hash"],
-                "listing": digest.hexdigest(),
-            }
-            # The intent first: a kill right after the rename must not make our own archive a stranger's.
-            desk.ledger.set_job(job.id, result={**job.result, **bound})
-            publish(part, target)
-            fsync_dir(target.parent)
+        try:
+            for result in desk.run([task]):
+                if result.value is None:
+                    text = result.failure.text if result.failure else ""
+                    raise ResourceError(f"The archive {target} cannot be written: {text}")
+                bound = {
+                    "output_hash": result.value["sha256"],
+                    "previous_hash": before["output_hash"],
+                    "listing": digest.hexdigest(),
+                }
+                # The intent first: a kill right after the rename must not make our own archive a stranger's.
+                desk.ledger.set_job(job.id, result={**job.result, **bound})
+                publish(part, target)
+                fsync_dir(target.parent)
+        finally:
+            part.unlink(missing_ok=True)
         return {**bound, "copied": copied}
 
     def _members(

@@ -12,7 +12,6 @@ import fnmatch
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -71,11 +70,11 @@ def learn(
     """Have the backend learn references, (path, SHA-256) each, into the new file `artefact`."""
     from .backends import create
     from .backends.base import PageSettings, Reference
-    from .io.outputs import fsync_dir, publish
+    from .io.outputs import fsync_dir, part_path, publish
 
     target = Path(artefact)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = part_path(target, "learning")  # one writer: the holder of the lock; a killed one's is overwritten
     try:
         create(backend).prepare(
             [Reference(Path(path), sha256) for path, sha256 in references],
