@@ -733,6 +733,24 @@ class Ledger:
                 return
             last = rows[-1].ordinal
 
+    def window(self, number: int, start: int, count: int, *, state: str | None = None) -> list[Item]:
+        """`count` of the job's items in order, from position `start` on: what fits on a screen."""
+        t = item_table
+        query = sa.select(t).where(t.c.job_id == number).order_by(t.c.ordinal).offset(start).limit(count)
+        if state is not None:
+            query = query.where(t.c.state == state)
+        with self.database.read() as connection:
+            return [_item(row) for row in connection.execute(query).all()]
+
+    def item_of(self, number: int, item_id: int) -> Item | None:
+        """The item with this id, if it is one of the job's."""
+        t = item_table
+        with self.database.read() as connection:
+            row = connection.execute(
+                sa.select(t).where(t.c.job_id == number, t.c.id == item_id)
+            ).one_or_none()
+        return None if row is None else _item(row)
+
     def item(self, number: int, key: str) -> Item | None:
         with self.database.read() as connection:
             row = connection.execute(

@@ -25,7 +25,7 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:
     from ..config import BatchConfig
-    from .ledger import Event
+    from .ledger import Event, Item
 
 log = get_logger(__name__)
 
@@ -105,7 +105,7 @@ class BatchProcessor:
                 )
             if not self.queue:
                 raise BatchProcessingError("The queue is empty: call add_images() first.")
-            self._active, self._paused, self._cancelled = True, False, False
+            self._active, self._paused, self._cancelled, self._job = True, False, False, None
             preview = self.config.preview_mode and not self._approved
             items = [self.queue.dequeue()] if preview else list(iter(self.queue.dequeue, None))
             batch = [item for item in items if item is not None]
@@ -129,6 +129,7 @@ class BatchProcessor:
                 **self.config.model_dump(mode="json", exclude_unset=True),
                 "as_lineart": ["*"],
                 "overwrite": True,
+                "preview_mode": False,  # this class shows the preview itself
             },
             suffix=SUFFIX,
             images={
@@ -140,11 +141,18 @@ class BatchProcessor:
                 for item in batch
             },
         )
-        self._job = job.id
-        by_key: dict[str, ImageQueueItem] = {}
+        with self._lock:  # what was asked for before the job had a number
+            self._job = job.id
+            if self._cancelled or self._paused:
+                ledger.want(job.id, "cancel" if self._cancelled else "pause")
+        by_path = {item.input_path: item for item in batch}
 
         def on_news(events: list[Event], snapshot: Snapshot) -> None:
-            self._follow(by_key, batch)
+            for row in ledger.items(job.id, state="processing"):
+                self._show(row, by_path)
+            for key in (event.key for event in events if event.kind == "page"):
+                if key is not None and (settled := ledger.item(job.id, key)) is not None:
+                    self._show(settled, by_path)
             if self.on_progress is not None:
                 self.on_progress(snapshot)
 
@@ -152,7 +160,8 @@ class BatchProcessor:
         ended = run_job(
             self._workspace, job.id, application.Comics(self._workspace), on_news=on_news, budget=budget
         )
-        self._follow(by_key, batch)
+        for row in ledger.items(job.id):
+            self._show(row, by_path)
         self._cancelled = ended.state == "cancelled"
         if self._cancelled:
             for item in batch:
@@ -160,18 +169,12 @@ class BatchProcessor:
                     self.status_tracker.update_status(item.id, ProcessingState.CANCELLED)
         ledger.say(job.id, "note", "run by BatchProcessor")
 
-    def _follow(self, by_key: dict[str, ImageQueueItem], batch: list[ImageQueueItem]) -> None:
-        """Bring the tracker up to date with the ledger."""
-        if self._job is None:
-            return
-        by_path = {item.input_path: item for item in batch}
-        for row in self._workspace.ledger.items(self._job):
-            item = by_key.setdefault(row.key, by_path[row.work["source"]])
-            status = self.status_tracker.get_status(item.id)
-            if row.state == status.state.value or status.is_terminal_state():
-                continue
+    def _show(self, row: Item, by_path: dict[str, ImageQueueItem]) -> None:
+        """Bring the tracker up to date with one item of the ledger."""
+        status = self.status_tracker.get_status(by_path[row.work["source"]].id)
+        if row.state != status.state.value and not status.is_terminal_state():
             output = row.output if row.state == "completed" else None
-            self.status_tracker.update_status(item.id, row.state, row.error, output)
+            self.status_tracker.update_status(status.id, row.state, row.error, output)
 
     def _requeue(self, batch: list[ImageQueueItem]) -> None:
         """Nothing is lost when a run breaks off: what has not ended waits again."""
@@ -183,27 +186,35 @@ class BatchProcessor:
 
     def pause_processing(self) -> None:
         """Finish what is in flight and then wait. Returns at once."""
-        if not self._active or self._job is None:
-            log.warning("Cannot pause: processing is not active")
-            return
-        self._paused = True
-        self._workspace.ledger.want(self._job, "pause")
+        with self._lock:
+            if not self._active:
+                log.warning("Cannot pause: processing is not active")
+                return
+            self._paused = True
+            self._want("pause")
 
     def resume_processing(self) -> None:
         """Go on after a pause. Returns at once."""
-        if not self._active or self._job is None or not self._is_paused():
-            log.warning("Cannot resume: processing is not paused")
-            return
-        self._paused = False
-        self._workspace.ledger.want(self._job, "run")
+        with self._lock:
+            if not self._active or not self._is_paused():
+                log.warning("Cannot resume: processing is not paused")
+                return
+            self._paused = False
+            self._want("run")
 
     def cancel_processing(self) -> None:
         """Stop, paused or not; what was finished stays. Returns at once."""
-        if not self._active or self._job is None:
-            log.warning("Cannot cancel: processing is not active")
-            return
-        self._cancelled = True
-        self._workspace.ledger.want(self._job, "cancel")
+        with self._lock:
+            if not self._active:
+                log.warning("Cannot cancel: processing is not active")
+                return
+            self._cancelled = True
+            self._want("cancel")
+
+    def _want(self, wish: str) -> None:
+        """Tell the job; one that has no number yet is told when it has."""
+        if self._job is not None and not (self._cancelled and wish != "cancel"):
+            self._workspace.ledger.want(self._job, wish)
 
     def _is_paused(self) -> bool:
         """Also true when another process has paused the job."""
