@@ -145,3 +145,40 @@ def test_hints_are_painted_as_upstream_painted_them() -> None:
     painted, small = preprocess.paint_hints(known["cond_input"][:, :, 0], Image.fromarray(hints))
     assert np.array_equal(painted, known["hint_color"])
     assert np.abs(small * 255 - known["hint_mask_small"][:, :, 0]).max() < 1
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float16, 0.02), (torch.bfloat16, 0.15)])
+def test_half_precision_goes_through_every_stage(
+    small_model: Path, pipeline: Pipeline, dtype: torch.dtype, limit: float
+) -> None:
+    """The types of a GPU, on the CPU: nothing falls back to or stumbles over float32 on the way."""
+    known = arrays("e2e")
+    half = Pipeline(open_model(small_model), torch.device("cpu"), dtype)
+    first = torch.from_numpy(known["step0.control_input"])
+    latents = torch.from_numpy(known["refs_latent_scaled"])[0]
+    predictions = []
+    for each in (pipeline, half):
+        networks = each.networks(STYLE)
+        entries = torch.cat(
+            [each.record(STYLE, latents[2 * g : 2 * g + 2].to(each.dtype), g) for g in range(4)]
+        )
+        memory = each.memory(STYLE, 1, 8, (64, 96))
+        assert memory is not None
+        for slot, entry in enumerate(entries):
+            memory.put(0, slot, entry)
+        with torch.inference_mode():
+            guidance = networks.guider(first.to(each.dtype), 999)
+            predictions.append(
+                networks.transformer(first[:, :4].to(each.dtype), 999, memory, guidance).float()
+            )
+        out = each.denoise(
+            STYLE, [1], 2, first[:, 4:8], first[:, 8:12], first[:, 12:], memory, lambda _: None
+        )
+        assert out.dtype == each.dtype
+    exact, rounded = predictions
+    assert largest_difference(rounded, exact) < limit * float(exact.abs().max())
+    half.tiled = True
+    colours = half.picture(half.encode([known["low_res_rgb"]]))
+    enlarged = half.enlarge(STYLE, colours, known["cond_input"][:, :, 0])
+    whole = pipeline.enlarge(STYLE, colours, known["cond_input"][:, :, 0])
+    assert np.abs(enlarged.astype(int) - whole).mean() < 255 * limit
