@@ -15,7 +15,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, AnyStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,8 +150,10 @@ class Candidate:
         return join(self.directory, self.name)
 
 
-def join(directory: bytes, name: bytes) -> bytes:
-    return directory + name if directory == b"/" else directory + b"/" + name
+def join(directory: AnyStr, name: AnyStr) -> AnyStr:
+    """`os.path.join` for an absolute folder without a slash at its end, and a name."""
+    slash = directory[:1]
+    return directory + name if directory == slash else directory + slash + name
 
 
 class Hashers:

@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
 from ..exceptions import ValidationError
 from .hashing import Candidate, Hashers, Stopped
-from .settle import OpenBatch, Record, ScanGuardError, Settler, finish, known_below, record
+from .settle import Name, OpenBatch, Record, ScanGuardError, Settler, finish, known_below, record
 from .store import Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,
@@ -133,12 +133,13 @@ class Scan:
         exclude: Sequence[str] = (),
         readers: int | None = None,
         allow_missing: bool = False,
+        facts: bool = False,
         workspace: Workspace | None = None,
         stopped: Callable[[], bool] = lambda: False,
         progress: Callable[[Scan], None] = _nothing,
         waiting: Callable[[str], None] = _nothing,
     ) -> None:
-        """`readers` None chooses by the kind of disk. `workspace` None: the lock lies beside the database.
+        """`facts`: read header facts after hashing. `readers` None chooses by the kind of disk. `workspace` None: the lock lies beside the database.
         `stopped` is asked often: once it says True, what is hashed is committed and the scan ends.
         `progress` is called a few times a second, `waiting` when another scan is in the way.
         ValidationError for settings that make no sense."""
@@ -153,12 +154,14 @@ class Scan:
         self.was_stopped = False
         self.last_seen: int | None = None  # candidates in the last finished scan of the same folders
         self.last_path = ""
+        self.facts_read = 0  # headers; more than 0 in stage two only
         self._store = store
         self._batch_size = batch_size
         self._start_batch = start_batch
         self._exclude = list(exclude)
         self._readers = readers
         self._allow_missing = allow_missing
+        self._facts = facts
         self._workspace = workspace
         self._stopped = stopped
         self._progress = progress
@@ -202,10 +205,25 @@ class Scan:
             self.stats.moved, self.stats.missing = ending.moved, ending.missing
             self.stats.duplicates = max(0, self._links(scan_id) - links_before)
             self.stats.unhandled = dict(walk.unhandled.most_common())
-            self._end(scan_id, FINISHED)
+            if self._facts:
+                self._read_facts(walked)
+            self._end(scan_id, STOPPED if self.was_stopped else FINISHED)
         except (GeneratorExit, ScanGuardError):
             self._end(scan_id, STOPPED)
             raise
+
+    def _read_facts(self, walked: list[bytes]) -> None:
+        from .facts import read_facts
+
+        empty = self.stats.facts_errors
+
+        def progress(done: int, failed: int) -> None:
+            self.facts_read = done
+            self.stats.facts_errors = empty + failed
+            self._tell()
+
+        read_facts(self._store, walked, processes=_cores(), stopped=self._stopped, progress=progress)
+        self.was_stopped = self._stopped()
 
     def _check_roots(self) -> list[bytes]:
         """The roots that can be walked. ValidationError for one that never was there, ScanGuardError for
@@ -294,6 +312,8 @@ class Scan:
             if current is not None:
                 opened = OpenBatch(
                     **{name: getattr(current, name) for name in _BATCH_COLUMNS},
+                    first_path=os.fsencode(current.first_path or "") or None,
+                    last_path=os.fsencode(current.last_path or "") or None,
                     read=current.bytes,
                     records=_records(connection, current.id),
                 )
@@ -445,8 +465,8 @@ class Scan:
             batch.errors,
             batch.read,
             batch.seconds,
-            batch.first_path or "",
-            batch.last_path or "",
+            os.fsdecode(batch.first_path or b""),
+            os.fsdecode(batch.last_path or b""),
         )
         self._taken.append(batch.id)  # the caller came back for more
 
@@ -483,9 +503,7 @@ class Scan:
 
 
 _END = object()
-_BATCH_COLUMNS = (
-    "id", "number", "first_path", "last_path", "photos", "changed", "copies", "errors", "seconds"
-)  # fmt: skip
+_BATCH_COLUMNS = ("id", "number", "photos", "changed", "copies", "errors", "seconds")
 
 
 def _known_query() -> sa.Select[Any]:
@@ -508,7 +526,7 @@ def _records(connection: sa.Connection, batch_id: int) -> list[Record]:
         .order_by(photos.c.id)
     )
     return [
-        record(os.fsencode(path), os.fsencode(name), bytes.fromhex(digest), size)
+        record(os.fsencode(path), Name(os.fsencode(name)), bytes.fromhex(digest), size)
         for path, name, digest, size in rows
     ]
 

@@ -43,6 +43,7 @@ def scan_images_recursively(
     exclude: Sequence[str] = (),
     readers: int | None = None,
     allow_missing: bool = False,
+    facts: bool = False,
     stopped: Callable[[], bool] = ...,
 ) -> Generator[list[Record], None, ScanStats]: ...
 @overload
@@ -56,6 +57,7 @@ def scan_images_recursively(
     exclude: Sequence[str] = (),
     readers: int | None = None,
     allow_missing: bool = False,
+    facts: bool = False,
     stopped: Callable[[], bool] = ...,
 ) -> Generator[list[Record], None, ScanStats]: ...
 def scan_images_recursively(
@@ -68,6 +70,7 @@ def scan_images_recursively(
     exclude: Sequence[str] = (),
     readers: int | None = None,
     allow_missing: bool = False,
+    facts: bool = False,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[list[Record], None, ScanStats]:
     """Scan a folder into the database behind `photo_repo`, and give the photos that are new (or whose
@@ -76,7 +79,8 @@ def scan_images_recursively(
     A record has the keys filename, path (absolute), hash (SHA-256, hexadecimal), size (bytes) and
     extension (lower case, with dot). Copies are recorded in `duplicates`, in the same database; a
     `duplicate_repo` is accepted, by position too, for callers who have one. `start_batch`: begin at
-    the first path of that batch of the latest scan of this folder. `exclude`: patterns in gitignore
+    the first path of that batch of the latest scan of this folder. `facts`: read width, height, EXIF
+    date ... of each photo when the last batch was taken. `exclude`: patterns in gitignore
     syntax. The session is committed before each batch. The generator returns `ScanStats`.
 
     ValidationError for a folder that does not exist and for wrong numbers; ScanGuardError when the folder
@@ -100,6 +104,7 @@ def scan_images_recursively(
         exclude=exclude,
         readers=readers,
         allow_missing=allow_missing,
+        facts=facts,
         stopped=stopped,
     )
     return _lists(scan)

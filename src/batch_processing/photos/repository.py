@@ -238,7 +238,7 @@ class PhotoRepository(_Repository[Photo]):
             raise ValidationError(
                 f"A photo needs a path and a hexadecimal hash, got {dict(data)!r}."
             ) from error
-        from .settle import name_columns
+        from .settle import Name
 
         size, mtime_ns = data.get("size"), data.get("mtime_ns")
         try:
@@ -249,14 +249,15 @@ class PhotoRepository(_Repository[Photo]):
         if directory is None:
             directory = Directory(path=os.fsdecode(folder))
         photo = Photo(
-            **name_columns(name),
+            name=os.fsdecode(name),
+            filename=Name(name).shown,
+            extension=Name(name).extension,
             directory=directory,
             hash=digest.hex(),
             size=size if size is not None else status.st_size if status else 0,
             mtime_ns=mtime_ns if mtime_ns is not None else status.st_mtime_ns if status else 0,
             processed_at=data.get("processed_at") or datetime.now(UTC),
         )
-        photo.name = os.fsdecode(name)
         return self._add(photo)
 
     def get_by_hash(self, hash: str) -> Photo | None:  # noqa: A002 - the field's name
