@@ -65,7 +65,10 @@ class Coloured:
 
     `rgb` is (height, width, 3), 8 bit, sRGB unless the page kept an ICC profile of its own.
     `confidence` in [0, 1] is the share of the page's area that the backend believes is right.
-    `details` is plain JSON data for the metadata and the report (palette, regions to review ...).
+    `details` is plain JSON data for the metadata and the report. Two of its keys have a meaning:
+    "palette", a list of {"id", "rgb": [r, g, b], optionally "name"}, one id the same colour on every page of
+    the job; and "review", a list of {"box": [x0, y0, x1, y1] in pixels of the page, the ends exclusive,
+    "id": of the palette, "confidence", optionally "why"}, the regions that a person should look at.
     `layers` from the bottom up, where the backend can give an editable document.
     """
 
