@@ -45,6 +45,15 @@ metadata = sa.MetaData()
 T = TypeVar("T")
 
 
+def _stored(value: str | None) -> str | bytes | None:
+    if value is not None:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return os.fsencode(value)
+    return value
+
+
 class FsText(sa.TypeDecorator[str]):
     """A path, or a sentence with a path in it. What is not UTF-8 (surrogateescape) is stored as bytes."""
 
@@ -52,12 +61,7 @@ class FsText(sa.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
-        if value is not None:
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                return os.fsencode(value)
-        return value
+        return _stored(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
         return os.fsdecode(value) if isinstance(value, bytes) else value
@@ -837,40 +841,52 @@ _BLANK: dict[str, Any] = {
 }  # fmt: skip
 
 
+# The three statements of a step run for every item, thousands of times: as plain SQL they cost a tenth
+# of what building them anew does.
+_END = (
+    "UPDATE item SET state = ?, token = NULL, intent = NULL, details = ?, seconds = ?, finished_at = ?, "
+    "error_type = ?, error = ?, reused = 0, approved = 0, forced = 0, output_hash = coalesce(?, output_hash) "
+    "WHERE id = ? AND token = ? AND state = 'processing' RETURNING job_id, key"
+)
+_GIVE_BACK = (
+    "UPDATE item SET state = 'pending', token = NULL, intent = NULL, deaths = deaths + ? "
+    "WHERE id = ? AND token = ? AND state = 'processing'"
+)
+_INTEND = (
+    "UPDATE item SET intent = ?, details = ?, seconds = ? WHERE id = ? AND token = ? AND state = 'processing'"
+)
+_LEASE = "UPDATE item SET state = 'processing', token = ?, attempts = ?, started_at = ? WHERE id = ?"
+_TELL = "INSERT INTO event (job_id, at, kind, key, data) VALUES (?, ?, 'page', ?, ?) RETURNING id"
+
+
 def _settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> None:
-    t = item_table
     now = time.time()
     for s in settlements:
-        values: dict[str, Any] = {"state": s.state, "token": None, "intent": None}
         if s.state == "pending":
-            values["deaths"] = t.c.deaths + int(s.died)
-        else:
-            values |= {
-                "details": s.details, "seconds": s.seconds, "finished_at": now, "error_type": s.error_type,
-                "error": s.error, "reused": False, "approved": False, "forced": False,
-            }  # fmt: skip
-            if s.output_hash is not None:
-                values["output_hash"] = s.output_hash
-        row = connection.execute(
-            t.update()
-            .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
-            .values(**values)
-            .returning(t.c.job_id, t.c.key)
-        ).one_or_none()
-        if row is not None and s.state != "pending":
-            news = {"state": s.state, "seconds": round(s.seconds, 3), "error": s.error}
-            _say(connection, row.job_id, "page", row.key, news)
+            connection.exec_driver_sql(_GIVE_BACK, (int(s.died), s.item_id, s.token))
+            continue
+        values = (
+            s.state,
+            json.dumps(s.details),
+            s.seconds,
+            now,
+            s.error_type,
+            _stored(s.error),
+            s.output_hash,
+        )
+        row = connection.exec_driver_sql(_END, (*values, s.item_id, s.token)).one_or_none()
+        if row is not None:  # else its lease was lost
+            news = json.dumps({"state": s.state, "seconds": round(s.seconds, 3), "error": s.error})
+            event = connection.exec_driver_sql(_TELL, (row[0], now, row[1], news)).scalar_one()
+            _forget_old(connection, event)
 
 
 def _intend(connection: sa.Connection, intents: Sequence[Settlement]) -> set[int]:
-    t = item_table
     return {
         s.item_id
         for s in intents
-        if connection.execute(
-            t.update()
-            .where(t.c.id == s.item_id, t.c.token == s.token, t.c.state == "processing")
-            .values(intent=s.output_hash, details=s.details, seconds=s.seconds)
+        if connection.exec_driver_sql(
+            _INTEND, (s.output_hash, json.dumps(s.details), s.seconds, s.item_id, s.token)
         ).rowcount
     }
 
@@ -879,28 +895,30 @@ def _claim(connection: sa.Connection, number: int, count: int) -> list[Item]:
     t = item_table
     if count < 1:
         return []
+    # Nobody can change these rows before they are leased: the transaction has the write lock.
     rows = connection.execute(
         sa.select(t)
         .where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
         .order_by(t.c.priority.desc(), t.c.ordinal)
         .limit(count)
     ).all()
+    now = time.time()
     claimed = []
     for row in rows:
-        lease = {
-            "state": "processing", "token": secrets.token_hex(8), "attempts": row.attempts + 1,
-            "started_at": time.time(),
-        }  # fmt: skip
-        connection.execute(t.update().where(t.c.id == row.id, t.c.state == "pending").values(**lease))
-        claimed.append(_item(row, **lease))
+        token, attempts = secrets.token_hex(8), row.attempts + 1
+        connection.exec_driver_sql(_LEASE, (token, attempts, now, row.id))
+        claimed.append(_item(row, state="processing", token=token, attempts=attempts, started_at=now))
     return claimed
 
 
 def _say(connection: sa.Connection, number: int, kind: str, key: str | None, data: dict[str, Any]) -> None:
     row = event_table.insert().values(job_id=number, at=time.time(), kind=kind, key=key, data=data)
-    event_id: int = connection.scalars(row.returning(event_table.c.id)).one()
-    if event_id % 1000 == 0:
-        connection.execute(event_table.delete().where(event_table.c.id <= event_id - EVENTS_KEPT))
+    _forget_old(connection, connection.scalars(row.returning(event_table.c.id)).one())
+
+
+def _forget_old(connection: sa.Connection, newest: int) -> None:
+    if newest % 1000 == 0:
+        connection.execute(event_table.delete().where(event_table.c.id <= newest - EVENTS_KEPT))
 
 
 def _job(row: sa.Row[Any]) -> Job:

@@ -1,0 +1,101 @@
+"""Starting, pausing, cancelling and repeating jobs from outside of the process that runs them.
+
+What the commands and the web page do alike: wishes go into the ledger, and a job that nobody runs gets a
+process of its own, in a session of its own, so that whoever asked may leave or crash.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..exceptions import QueueError
+
+if TYPE_CHECKING:
+    from ..core.ledger import Job
+    from ..core.workspace import Workspace
+
+
+def log_of(place: Workspace, number: int) -> Path:
+    """Where the process of a job in the background writes what it has to say."""
+    return place.folder("logs") / f"job-{number}.log"
+
+
+def start(place: Workspace, number: int) -> subprocess.Popen[bytes]:
+    """Have another process run the job, in a session of its own. It adopts the job when it is up."""
+    program = [sys.executable, "-P", "-m", "batch_processing"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "LANGUAGE": "en",  # its words go into a log
+        "LC_ALL": "C.UTF-8",
+    }
+    with log_of(place, number).open("ab") as log:
+        return subprocess.Popen(
+            [*program, "resume", str(number), "--workspace", str(place.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
+        )
+
+
+def begin(place: Workspace, number: int) -> subprocess.Popen[bytes]:
+    """`start` for a process that stays alive itself: the job is nobody's until the new process has it."""
+    place.ledger.set_job(number, owner=None)
+    return start(place, number)
+
+
+def pause(place: Workspace, number: int) -> Job:
+    """Wish for a pause. QueueError when the job has ended; a job that nobody runs stays as it is."""
+    row = _going(place, number, "pause")
+    if row.alive:
+        place.ledger.want(number, "pause")
+    return row
+
+
+def cancel(place: Workspace, number: int) -> Job:
+    """Wish for the end, or end the job here and now when nobody runs it."""
+    row = _going(place, number, "cancel")
+    if row.alive:
+        place.ledger.want(number, "cancel")
+        return row
+    with place.lock("photos" if row.kind == "photos" else "comics") as lock:
+        if not lock.acquire():
+            raise QueueError(f"Job {number} waits behind another one: cancel it when that has ended.")
+        place.ledger.cancel_pending(number)
+        place.ledger.set_job(number, state="cancelled", wanted="cancel")
+    return row
+
+
+def resume(place: Workspace, number: int) -> subprocess.Popen[bytes] | None:
+    """Go on with a job: by a wish where its process is alive (None), else in a new one."""
+    row = place.ledger.job(number)
+    if row.ended:
+        raise QueueError(f"Job {number} is {row.state}: `lote retry {number}` does its failed pages again.")
+    if row.alive:
+        place.ledger.want(number, "run")
+        return None
+    return begin(place, number)
+
+
+def retry(
+    place: Workspace, number: int, keys: Sequence[str] | None = None
+) -> tuple[list[str], subprocess.Popen[bytes] | None]:
+    """Do failed and cancelled pages again, or those of `keys`: which ones, and the process if one was needed."""
+    again = place.ledger.retry(number, keys=keys)
+    if not again or place.ledger.job(number).alive:
+        return again, None
+    place.ledger.set_job(number, state="queued", wanted="run", error=None, finished_at=None)
+    return again, begin(place, number)
+
+
+def _going(place: Workspace, number: int, wish: str) -> Job:
+    row = place.ledger.job(number)
+    if row.ended:
+        raise QueueError(f"Job {number} is {row.state}: there is nothing to {wish}.")
+    return row

@@ -1,0 +1,195 @@
+"""The Gradio page: tabs, the settings of a chapter, and the places that the script fills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from ...backends import NAMES
+from ...backends import create as create_backend
+from ...config.settings import built_in
+from ...exceptions import BatchProcessingError
+from . import jobs
+from .server import Site
+from .texts import SPANISH, speak
+
+HEAD = (
+    '<link rel="stylesheet" href="/lote/assets/page.css">'
+    '<link rel="icon" href="/lote/assets/icon.svg" type="image/svg+xml">'
+    '<script src="/lote/assets/page.js" defer></script>'
+)
+SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
+MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
+Work = Callable[[Site, str, str, dict[str, Any]], dict[str, Any]]
+
+
+def THEME() -> Any:  # noqa: N802 - a theme, made when Gradio is there
+    """Ink, paper and vermilion; fonts of the system, because nothing is fetched."""
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.orange,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_md,
+        font=SYSTEM_FONTS,
+        font_mono=MONO_FONTS,
+    )
+    return theme.set(
+        body_background_fill="#f7f4ef", body_background_fill_dark="#151417",
+        background_fill_primary="#ffffff", background_fill_primary_dark="#1e1d21",
+        background_fill_secondary="#fbf9f6", background_fill_secondary_dark="#19181b",
+        block_background_fill="#ffffff", block_background_fill_dark="#1e1d21",
+        border_color_primary="#e4ded4", border_color_primary_dark="#36343a",
+        block_border_width="0px", block_shadow="none", block_shadow_dark="none",
+        body_text_color="#211f1d", body_text_color_dark="#ece9e4",
+        body_text_color_subdued="#6b6560", body_text_color_subdued_dark="#a39d96",
+        block_info_text_color="#6b6560", block_info_text_color_dark="#a39d96",
+        block_label_text_color="#4c4743", block_label_text_color_dark="#c9c3bb",
+        block_title_text_color="#4c4743", block_title_text_color_dark="#c9c3bb",
+        input_background_fill="#ffffff", input_background_fill_dark="#151417",
+        button_primary_background_fill="#c2410c", button_primary_background_fill_dark="#ea6a34",
+        button_primary_background_fill_hover="#9a3412", button_primary_background_fill_hover_dark="#f58a5a",
+        button_primary_text_color="#ffffff", button_primary_text_color_dark="#1a1210",
+    )  # fmt: skip
+
+
+def translations() -> Any:
+    """The labels of Gradio's own components; English is the key and the fallback."""
+    return gr.I18n(en={text: text for text in SPANISH}, es=SPANISH)
+
+
+def build(site: Site) -> Any:
+    """The page of this site."""
+    label = gr.I18n()
+    with gr.Blocks(title="Lote", analytics_enabled=False, fill_width=True) as page:
+        _place('<div data-part="top"></div>', elem_id="lote-top")
+        with gr.Tabs(elem_id="lote-tabs"):
+            with gr.Tab(label("New chapter"), id="chapter", elem_id="tab-chapter"):
+                _place(_CHAPTER, elem_id="lote-chapter")
+                controls = _settings(label)
+                with gr.Row(elem_id="lote-start"):
+                    trial = gr.Button(label("Try one page"), elem_id="try", scale=0, min_width=160)
+                    go = gr.Button(label("Colour the chapter"), variant="primary", elem_id="start", scale=0, min_width=220)  # fmt: skip
+                _place('<div data-part="said" aria-live="polite"></div><div data-part="preview"></div>')
+            with gr.Tab(label("Job"), id="job", elem_id="tab-job"):
+                _place(_JOB, elem_id="lote-job")
+            with gr.Tab(label("History"), id="history", elem_id="tab-history"):
+                _place('<div data-part="history"></div>', elem_id="lote-history")
+            with gr.Tab(label("Photos"), id="photos", elem_id="tab-photos"):
+                _place('<div data-part="photos"></div>', elem_id="lote-photos")
+        tab = gr.Textbox(visible="hidden", elem_id="lote-tab")
+        page_key = gr.Textbox(visible="hidden", elem_id="lote-key")
+        answer = gr.Textbox(visible="hidden", elem_id="lote-answer")
+        names = list(controls)
+        inputs = [tab, page_key, *controls.values()]
+        mine = "(...all) => { all[0] = lote.draft; all[1] = lote.trial; return all; }"
+        for pressed, work in ((go, _start), (trial, _preview)):
+            pressed.click(
+                _answering(site, work, names), inputs, answer,
+                js=mine, queue=False, show_progress="hidden", api_visibility="private",
+            ).then(None, answer, None, js="text => lote.answered(text)", queue=False)  # fmt: skip
+    return page
+
+
+def _place(content: str, elem_id: str | None = None) -> Any:
+    """HTML with places for the script to fill."""
+    return gr.HTML(content, elem_id=elem_id, apply_default_css=False, js_on_load=None)
+
+
+_CHAPTER = (
+    '<div data-part="drop"></div><div data-part="inputs"></div><div data-part="unreadable"></div>'
+    '<div class="galleries"><div data-part="page"></div><div data-part="reference"></div></div>'
+)
+_JOB = (
+    '<div data-part="title"></div><div data-part="numbers"></div><div class="controls" data-part="controls"></div>'
+    '<div class="filters" data-part="filters"></div><div data-part="results"></div><div data-part="rows"></div>'
+)
+
+
+def _settings(label: Any) -> dict[str, Any]:
+    """The components of the settings, by the name of the setting."""
+    missing = {name: reason for name in NAMES if (reason := create_backend(name).unavailable())}
+    why = " ".join(f"{name}: {reason}" for name, reason in missing.items())
+    choices = [("auto", "auto")] + [(f"{name} ✕" if name in missing else name, name) for name in NAMES]
+    with gr.Accordion(label("Settings"), open=False, elem_id="settings"):
+        with gr.Row():
+            controls = {
+                "backend": gr.Radio(
+                    choices, value="auto", label=label("Backend"), info=why or None, elem_id="set-backend"
+                ),
+                "style": gr.Radio(["line", "line + shadow"], value=built_in("style"), label=label("Style")),
+                "form": gr.Radio(
+                    [(label("Folder"), "folder"), ("ZIP", "zip"), ("CBZ", "cbz")],
+                    value="cbz",
+                    label=label("Output"),
+                ),
+                "layers": gr.CheckboxGroup(["psd", "ora"], label=label("Layered documents")),
+            }
+        with gr.Row():
+            controls |= {
+                "seed": gr.Number(
+                    built_in("seed"), label=label("Seed"), precision=0, minimum=0, min_width=90
+                ),
+                "num_inference_steps": gr.Number(
+                    built_in("num_inference_steps"),
+                    label=label("Steps"),
+                    precision=0,
+                    minimum=1,
+                    min_width=90,
+                ),
+                "top_k": gr.Number(built_in("top_k"), label="Top k", precision=0, minimum=1, min_width=90),
+            }
+        with gr.Row():
+            controls |= {
+                "output": gr.Textbox(
+                    label=label("Where to"), placeholder=label("beside the input, unless you type a path")
+                ),
+                "config_file": gr.Textbox(
+                    label=label("Configuration file"), placeholder=label("path of a JSON or TOML file")
+                ),
+            }
+    return controls
+
+
+def _answering(site: Site, work: Work, names: list[str]) -> Any:
+    """What Gradio calls for a pressed button. The script gets the job's number, or what was wrong."""
+
+    def answer(request: gr.Request, draft: str, key: str, *values: Any) -> str:
+        say = speak(request.headers.get("accept-language", ""))
+        try:
+            return json.dumps(work(site, draft, key, dict(zip(names, values, strict=True))))
+        except BatchProcessingError as error:
+            return json.dumps({"error": say(str(error))})
+
+    return answer
+
+
+def _given(site: Site, form: dict[str, Any]) -> tuple[dict[str, Any], str | None, str | None]:
+    """Settings that differ from the built-in ones, so that a configuration file fills the others; paths."""
+    form = dict(form)
+    output, config_file = (form.pop(name) or "" for name in ("output", "config_file"))
+    values = {
+        name: value
+        for name, value in form.items()
+        if name == "form" or (value not in (None, "", []) and value != built_in(name))
+    }
+    return (
+        values,
+        site.allowed(output) if output.strip() else None,
+        site.allowed(config_file) if config_file.strip() else None,
+    )
+
+
+def _start(site: Site, draft: str, _key: str, form: dict[str, Any]) -> dict[str, Any]:
+    values, output, config_file = _given(site, form)
+    number, child = jobs.start(site.place, site.drafts.get(draft), values, output, config_file)
+    site.watch(child)
+    return {"job": number}
+
+
+def _preview(site: Site, draft: str, key: str, form: dict[str, Any]) -> dict[str, Any]:
+    values, _, config_file = _given(site, form)
+    number, child = jobs.preview(site.place, site.drafts.get(draft), key, values, config_file)
+    site.watch(child)
+    return {"preview": number}
