@@ -625,6 +625,33 @@ def _age(text: str) -> float:
     return int(text[:-1]) * unit
 
 
+@app.command()
+def ui(
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", metavar="NAME", help="Where to listen; another than this machine needs --auth."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="N", help="7860 or the next free one if left out.")
+    ] = None,
+    auth: Annotated[
+        str | None, typer.Option("--auth", metavar="USER:PASSWORD", help="Ask for this name and password.")
+    ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option("--root", metavar="DIR", help="Folder that the page may read and write. Repeatable."),
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Open the web page: a whole chapter without the command line."""
+    from .web import launch
+
+    launch(host, port, roots=root or (), auth=auth, workspace=workspace, open_browser=not no_browser)
+
+
 def _mount(name: str, module: str, attribute: str) -> None:
     """Add a sub-command that lives in a module of its own."""
     app.add_typer(getattr(import_module(f".{module}", __package__), attribute), name=name)
