@@ -31,7 +31,9 @@ document.addEventListener("input", (event) => {
     for (const card of cards) {
       card.style.removeProperty("--cut");
       const range = card.querySelector("input[type=range]");
-      if (range) range.value = field.value;
+      if (!range) continue;
+      range.value = field.value;
+      range.setAttribute("aria-valuetext", field.value + "% before");
     }
   } else {
     select();

@@ -341,7 +341,7 @@ class _Report:
         """What belongs to the job as a whole; each page tells its own."""
         general = self.warnings.get(None, ())
         failed = [
-            f'<li class="bad"><b>failed</b> <a href="#p{row.number}">{_name(row.source.key)}</a> {_text(row.item.error)}</li>'
+            f'<li class="bad"><b>failed</b> <a href="#p{row.number}">{_name(row.source.key)}</a> {_text(_problem(row))}</li>'
             for row in self._rows()
             if row.item is not None and row.state == "failed"
         ]
@@ -384,7 +384,7 @@ class _Report:
         )
 
     def _html_page(self, row: _Row) -> Iterator[str]:
-        source, item = row.source, row.item
+        source = row.source
         says = self.warnings.get(source.key, {})
         classes = ["page", row.state, *["warned"] * bool(says), *["unsure"] * _unsure(row)]
         yield f'<article class="{" ".join(classes)}" id="p{row.number}" aria-labelledby="n{row.number}">'
@@ -393,8 +393,7 @@ class _Report:
             f'<h3 id="n{row.number}"><span class="number">{row.number}</span>{_name(source.key)}</h3>'
             f'<ul class="facts">{"".join(_facts(row))}</ul>'
         )
-        problem = item.error if item is not None else (source.facts or {}).get("error")
-        if problem:
+        if problem := _problem(row):
             yield f'<p class="says bad">{_text(problem)}</p>'
         for text in says:
             yield f'<p class="says">{_text(text)}</p>'
@@ -420,9 +419,8 @@ class _Report:
         yield f"</{element.partition(' ')[0]}>"
         if before and after:
             yield (
-                '<label class="slide"><span aria-hidden="true">after</span>'
                 f'<input type="range" min="0" max="100" value="50" aria-label="Before and after, {name}" '
-                'autocomplete="off"><span aria-hidden="true">before</span></label>'
+                'aria-valuetext="50% before" autocomplete="off">'
             )
 
     def _file_of(self, row: _Row) -> str | None:
@@ -551,6 +549,12 @@ def _facts(row: _Row) -> Iterator[str]:
     else:
         words = {"failed": "failed", "cancelled": "cancelled"}.get(item.state, "not in this run")
         yield f'<li class="{"bad" if words == "failed" else ""}">{words}</li>'
+
+
+def _problem(row: _Row) -> str:
+    """Why a page failed, "" if it did not; its name stands beside it already."""
+    error = (row.source.facts or {}).get("error") if row.item is None else row.item.error
+    return str(error or "").removeprefix(f"Error processing {row.source.key}: ")
 
 
 def _unsure(row: _Row) -> bool:
