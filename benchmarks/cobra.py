@@ -369,12 +369,12 @@ def colour_book(
         for number in range(len(pages)):
             book.host.clear()
             book.entries.clear()
-            book.colour([picture(number)], lambda: None)
+            book.colour([picture(number)], lambda _: None)
         return clock(book) - started
     pictures = [picture(number) for number in range(len(pages))]
     likenesses: list[Likeness] = [each.likeness for each in pictures]
     for group in batches(likenesses, [each.choice for each in pictures], lambda _: together):
-        book.colour([pictures[number] for number in group], lambda: None)
+        book.colour([pictures[number] for number in group], lambda _: None)
     return clock(book) - started
 
 

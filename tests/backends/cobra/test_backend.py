@@ -152,7 +152,7 @@ def test_pages_of_a_book_together_are_as_alone(ready: CobraBackend, monkeypatch:
 
 def test_a_plan_names_every_page_once_in_batches_of_one_size(ready: CobraBackend) -> None:
     jobs = [PageJob(drawn_page(*((128, 192), (192, 128))[n % 2], n), SETTINGS) for n in range(5)]
-    plan = ready.plan(jobs, ignored)
+    plan = ready.plan(iter(jobs), len(jobs), ignored)
     assert sorted(number for group in plan for number in group) == list(range(5))
     for group in plan:
         assert len({number % 2 for number in group}) == 1
@@ -277,6 +277,30 @@ def failing(times: int, real: Callable[..., object], error: Exception) -> Callab
         return real(*args, **kwargs)
 
     return stage
+
+
+@pytest.mark.parametrize("room", [1 << 30, 0])
+def test_what_is_kept_between_pages_changes_time_not_pixels(
+    backend: CobraBackend, artefact: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    from batch_processing.backends.cobra import backend as module
+    from batch_processing.backends.cobra.pipeline import Pipeline
+
+    record, recorded = Pipeline.record, []
+
+    def counted(self: Pipeline, style: str, latents: torch.Tensor, group: int) -> torch.Tensor:
+        recorded.append(len(latents))
+        return record(self, style, latents, group)
+
+    monkeypatch.setattr(Pipeline, "record", counted)
+    monkeypatch.setattr(module, "CPU_ENTRIES", room)
+    backend.load(artefact)
+    page = drawn_page(128, 192)
+    cold = backend.colour(page, SETTINGS, None, ignored).rgb
+    assert sum(recorded) == 4 * SETTINGS.top_k
+    warm = backend.colour(page, SETTINGS, None, ignored).rgb
+    assert np.array_equal(cold, warm)
+    assert sum(recorded) == (1 if room else 2) * 4 * SETTINGS.top_k
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from backends.cobra.recorded import arrays, facts, largest_difference, vectors
 from batch_processing.backends.cobra import folder as folders
+from batch_processing.backends.cobra import weights
 from batch_processing.backends.cobra.assembly import adapter_differences, assemble_guider, shapes_of
 from batch_processing.backends.cobra.gsrp import GSRP
 from batch_processing.backends.cobra.line_extractor import LineExtractor, LineExtractorShape
@@ -338,3 +340,13 @@ def test_scheduler_settings_survive_conversion(small_model: Path, tmp_path: Path
     convert(small_model, tmp_path / "converted", lambda _: None)
     written = json.loads((tmp_path / "converted" / "cobra.json").read_text())
     assert written["scheduler"]["algorithm_type"] == "dpmsolver++"
+
+
+def test_another_prompt_than_the_published_one_is_remarked(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "PROMPT_CHANNELS", 16)
+    assert any("is not the empty prompt" in remark for remark in check(small_model).remarks)
+    row = torch.from_numpy(arrays("e2e")["prompt_embeds"])[:1].half().numpy().tobytes()
+    monkeypatch.setattr(weights, "PROMPT_SHA256", hashlib.sha256(row).hexdigest())
+    assert not any("prompt" in remark for remark in check(small_model).remarks)

@@ -21,11 +21,11 @@ import math
 import os
 import platform
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...exceptions import ImageProcessingError, ResourceError, ValidationError
 from ...logging_config import get_logger
@@ -46,9 +46,12 @@ PAGES_TOGETHER = 4  # more fill the GPU no better
 ENTRY_SHARE = 0.5  # of the device memory that is free after loading, for kept keys and values
 BATCH_SHARE = 0.5  # of what is free beside them, for the keys and values of a batch
 CPU_ENTRIES = 2 << 30  # bytes of kept keys and values without a GPU
+STAGES = 3  # of a picture beside its steps: looking at it, decoding, enlarging
 HALO = 2  # pixels of the model's picture within which its own drawing of a line is soft
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold: the artefact depends on no clock
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -135,22 +138,24 @@ class CobraBackend:
             raise result
         return result
 
-    def plan(self, jobs: Sequence[PageJob], progress: Progress) -> list[list[int]]:
-        """Numbers of the pages in the order to colour them, in groups for `colour_many`.
+    def plan(self, jobs: Iterable[PageJob], count: int, progress: Progress) -> list[list[int]]:
+        """Numbers of the `count` pages in the order to colour them, in groups for `colour_many`.
 
-        Looks up references for all pages, which is kept. Groups share a size and as many patches as can be."""
+        Looks up references for all pages, one in memory at a time, and keeps what it found. Groups share a
+        size and as many patches as can be."""
         from .book import batches
 
         book = self._opened()
-        first = []
+        likenesses, choices = [], []
         for done, job in enumerate(jobs):
-            alive = _beat(progress, done, len(jobs))
+            alive = _beat(progress, done, count)
+            alive()
             # Of a page in several pieces the first speaks for all: they follow each other anyway.
-            first.append(self._pictures(book, job.page, job.settings, None, alive)[0][0])
+            first, _ = self._pictures(book, job, None, alive)[0]
+            likenesses.append(first.likeness)
+            choices.append(first.choice)
         return batches(
-            [picture.likeness for picture in first],
-            [picture.choice for picture in first],
-            lambda likeness: self._together(book, likeness.bucket, likeness.patches),
+            likenesses, choices, lambda likeness: self._together(book, likeness.bucket, likeness.patches)
         )
 
     def colour_many(
@@ -172,14 +177,10 @@ class CobraBackend:
             except ImageProcessingError as error:
                 results[number] = error
                 continue
-            alive = _beat(progress, 0, 1)
-            pieces += [
-                (number, place, picture)
-                for picture, place in self._pictures(book, job.page, job.settings, hints, alive)
-            ]
+            found = self._pictures(book, job, hints, _beat(progress, 0, 1))
+            pieces += [(number, place, picture) for picture, place in found]
         pictures = [picture for _, _, picture in pieces]
-        # Before the steps, three stages of each picture: see Book.colour.
-        total = sum(picture.steps + 4 for picture in pictures)
+        total = sum(picture.steps + STAGES for picture in pictures) or 1
         done = 0
         coloured: dict[int, NDArray[np.uint8]] = {}
         groups = batches(
@@ -189,15 +190,14 @@ class CobraBackend:
         )
         while groups:
             group = groups.pop(0)
-            end = done + sum(pictures[number].steps + 4 for number in group)
-            counter = _Counter(progress, done, end, total, len(group))
-            try:
-                found = book.colour([pictures[number] for number in group], counter)
-            except (RuntimeError, MemoryError) as error:
-                groups = self._with_less(book, group, error) + groups
+            made = _unless_out_of_memory(
+                partial(book.colour, [pictures[number] for number in group], _Counter(progress, done, total))
+            )
+            if isinstance(made, BaseException):
+                groups = self._with_less(book, group, made) + groups
                 continue
-            coloured.update(zip(group, found, strict=True))
-            done = end
+            coloured.update(zip(group, made, strict=True))
+            done += sum(pictures[number].steps + STAGES for number in group)
         for number, job in enumerate(jobs):
             if results[number] is None:
                 parts = [
@@ -212,25 +212,18 @@ class CobraBackend:
     def _opened(self) -> Book:
         """The book with the networks loaded. ValidationError for wrong weights, ResourceError for memory."""
         if self._book is None:
-            import torch
-
             from . import folder
             from .book import Book
-            from .pipeline import Pipeline, device_and_type, is_out_of_memory
+            from .pipeline import Pipeline, device_and_type
             from .weights import open_model
 
-            device, dtype = device_and_type()
-            if os.environ.get(DEVICE):
-                device, dtype = torch.device(os.environ[DEVICE]), torch.float32
+            device, dtype = device_and_type(os.environ.get(DEVICE))
             place = folder.find()
-            try:
-                pipeline = Pipeline(open_model(place), device, dtype)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
+            pipeline = _unless_out_of_memory(lambda: Pipeline(open_model(place), device, dtype))
+            if isinstance(pipeline, BaseException):
                 raise ResourceError(
                     f"There is not enough memory on {device} to load Cobra from {place}: close other programs."
-                ) from error
+                ) from pipeline
             free = _free_bytes(device)
             budget = CPU_ENTRIES if free is None else int(free * ENTRY_SHARE)
             log.info("Cobra from %s on %s, %d MB for keys and values", place, device, budget >> 20)
@@ -238,12 +231,7 @@ class CobraBackend:
         return self._book
 
     def _pictures(
-        self,
-        book: Book,
-        page: Page,
-        settings: PageSettings,
-        hints: Any,
-        alive: Callable[[], None],
+        self, book: Book, job: PageJob, hints: Any, alive: Callable[[], None]
     ) -> list[tuple[Picture, tuple[slice, slice]]]:
         """The pieces of a page with their references, and where they lie in it."""
         import numpy as np
@@ -252,13 +240,16 @@ class CobraBackend:
         from . import preprocess
         from .book import Picture
 
-        rgb = _srgb(page.rgb, page.icc)
+        settings = job.settings
+        rgb = _srgb(job.page.rgb, job.page.icc)
         grey = np.asarray(Image.fromarray(rgb).convert("L"))
         found = []
         for place in preprocess.pieces(grey):
             part = np.ascontiguousarray(rgb[place])
             digest = hashlib.sha256(part.data).hexdigest() + "x".join(map(str, part.shape))
-            choice = book.choose(part, digest, settings.top_k, alive)
+            choose = partial(book.choose, part, digest, settings.top_k, alive)
+            while isinstance(choice := _unless_out_of_memory(choose), BaseException):
+                self._with_less(book, [0], choice)
             rows, columns = place
             box = (columns.start, rows.start, columns.stop, rows.stop)
             found.append(
@@ -290,10 +281,6 @@ class CobraBackend:
         """After running out of memory: free what is kept, then the same pages in a way that needs less."""
         import torch
 
-        from .pipeline import is_out_of_memory
-
-        if not is_out_of_memory(error):
-            raise error
         pipeline = book.pipeline
         book.entries.clear()
         if pipeline.device.type == "cuda":
@@ -321,16 +308,30 @@ class CobraBackend:
         return groups
 
 
+def _unless_out_of_memory(work: Callable[[], T]) -> T | BaseException:
+    """What `work` gives, or the error by which it ran out of memory; other errors pass.
+
+    The error comes without the frames it rose through: they hold the very tensors that are to be freed."""
+    from .pipeline import is_out_of_memory
+
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        error.__traceback__ = error.__context__ = None
+        return error
+
+
 class _Counter:
-    """Reports the stages and steps of a batch as work done; each call is one stage of one or all pictures."""
+    """Reports the work of a batch: steps of all pages, and `STAGES` more for each."""
 
-    def __init__(self, progress: Progress, start: int, end: int, total: int, pictures: int) -> None:
-        self._progress, self._end, self._total, self._pictures = progress, end, total, pictures
-        self._done = start
+    def __init__(self, progress: Progress, start: int, total: int) -> None:
+        self._progress, self._done, self._total = progress, start, total
 
-    def __call__(self) -> None:
-        self._progress(min(self._done, self._end), self._total)
-        self._done += self._pictures
+    def __call__(self, count: int) -> None:
+        self._done += count
+        self._progress(self._done, self._total)
 
 
 def _beat(progress: Progress, done: int, total: int) -> Callable[[], None]:

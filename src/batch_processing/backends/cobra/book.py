@@ -173,16 +173,13 @@ class Book:
     def choose(self, rgb: NDArray[np.uint8], digest: str, top_k: int, alive: Callable[[], None]) -> Choice:
         """Look up the `top_k` patches nearest to each crop of a picture, fewer if there are fewer.
 
-        `digest` stands for the pixels of `rgb` (H, W, 3). `alive` is called between references."""
+        `digest` stands for the pixels of `rgb` (H, W, 3). `alive` is called before each reference not seen before."""
         height, width = rgb.shape[:2]
         bucket = preprocess.choose_bucket((width, height), self.pipeline.model.architecture.buckets)
         names = self.references.names
         if not names:
             return Choice(bucket, ((), (), (), ()))
-        known = []
-        for name in names:
-            alive()
-            known.append(self._vectors(name, bucket))
+        known = [self._vectors(name, bucket, alive) for name in names]
         key = ("page", digest, bucket)
         queries = self.host.get(key)
         if queries is None:
@@ -197,14 +194,13 @@ class Book:
             ),
         )
 
-    def colour(self, pictures: Sequence[Picture], each_step: Callable[[], None]) -> list[NDArray[np.uint8]]:
+    def colour(self, pictures: Sequence[Picture], worked: Callable[[int], None]) -> list[NDArray[np.uint8]]:
         """The pictures (1.5 H, 1.5 W, 3) of their bucket's H and W; all of one `Likeness`.
 
-        `each_step` is called before and after each step, and between pictures; it may raise."""
+        `worked(n)` is called when n of all steps, or of 3 stages for each picture, are done; it may raise."""
         first = pictures[0].likeness
         conditions, lines, hints, masks = [], [], [], []
         for picture in pictures:
-            each_step()
             grey = np.asarray(preprocess.resized(Image.fromarray(picture.rgb), first.bucket).convert("L"))
             condition = preprocess.condition(grey, self.pipeline.line_art(grey), first.style)
             painted, mask = preprocess.paint_hints(condition, picture.hints)
@@ -214,9 +210,10 @@ class Book:
             # Without strokes the hint picture is the line art: the same latents serve.
             hints.append(self.pipeline.encode([painted]) if mask.any() else latents)
             masks.append(torch.from_numpy(mask)[None, None])
+            worked(1)
         memory = self.pipeline.memory(first.style, len(pictures), first.patches, first.bucket)
         if memory is not None:
-            self._fill(memory, pictures, each_step)
+            self._fill(memory, pictures, worked)
         latents = self.pipeline.denoise(
             first.style,
             [picture.seed for picture in pictures],
@@ -225,18 +222,18 @@ class Book:
             torch.cat(hints),
             torch.cat(masks),
             memory,
-            lambda _: each_step(),
+            lambda _: worked(len(pictures)),
         )
         del memory  # gigabytes that the large pictures need now
         results = []
         for number, condition in enumerate(conditions):
             colours = self.pipeline.picture(latents[number : number + 1])
-            each_step()
+            worked(1)
             results.append(self.pipeline.enlarge(first.style, colours, condition))
-            each_step()
+            worked(1)
         return results
 
-    def _fill(self, memory: PageMemory, pictures: Sequence[Picture], each_step: Callable[[], None]) -> None:
+    def _fill(self, memory: PageMemory, pictures: Sequence[Picture], worked: Callable[[int], None]) -> None:
         """Put the keys and values of all chosen patches in place, recording those that are not kept.
 
         Each is copied as soon as it is at hand, so that no more of them exist than the store holds."""
@@ -263,7 +260,7 @@ class Book:
                     for page, slot in wanted[group, patch]:
                         memory.put(page, slot, entry)
                     self.entries.put((likeness.style, likeness.bucket, group, patch), entry.clone())
-                each_step()
+                worked(0)
 
     def _fitted(self, name: str, bucket: Size) -> Image.Image:
         """A reference at the size of the bucket."""
@@ -274,11 +271,12 @@ class Book:
             self.host.put(key, kept)
         return Image.fromarray(kept.numpy())
 
-    def _vectors(self, name: str, bucket: Size) -> Tensor:
+    def _vectors(self, name: str, bucket: Size, alive: Callable[[], None]) -> Tensor:
         """(5, projection): CLIP vectors of the patches of a reference."""
         key = ("vectors", name, bucket)
         kept = self.host.get(key)
         if kept is None:
+            alive()
             fitted = self._fitted(name, bucket)
             kept = self.pipeline.embed([fitted, *preprocess.crops(fitted, bucket)])
             self.host.put(key, kept)

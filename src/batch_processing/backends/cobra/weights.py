@@ -8,6 +8,8 @@ Pickled files are read with `weights_only`: they can hold tensors and nothing th
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 import json
 import os
 import pickle
@@ -39,6 +41,9 @@ from .preprocess import BUCKETS, Size
 from .transformer import CobraTransformer, LineArtGuider, TransformerShape
 from .vae import ChunkedAttention
 
+# The one kept row of the published prompt, in float16: the T5 encoding of the empty text.
+PROMPT_CHANNELS = 4096
+PROMPT_SHA256 = "374b73454f50b47c462d7f2d25bd52b4a703bda1362f26fbb1974e442078abaf"
 STORED = torch.float16  # of converted folders; line extractor and image encoder stay in float32
 
 
@@ -323,6 +328,8 @@ def check(path: Path) -> Report:
                 problems[part], noted = model.style_problems(part)
                 remarks += noted
         remarks += _twins(model)
+        if not problems["shared"]:
+            remarks += _prompt_remarks(model)
     else:
         problems["shared"] += _caught(lambda: model.shared(STORED))
         for style, part in STYLE_FOLDERS.items():
@@ -331,16 +338,24 @@ def check(path: Path) -> Report:
     return Report(kind, problems, remarks)
 
 
+def _prompt_remarks(model: PublishedModel) -> list[str]:
+    """Another prompt than the published one is legal, but changes every colour without a word."""
+    rows = model.prompt_rows()
+    if rows.shape[1] != PROMPT_CHANNELS:
+        return []
+    digest = hashlib.sha256(rows.to(torch.float16).numpy().tobytes()).hexdigest()
+    if digest == PROMPT_SHA256:
+        return []
+    return [f"{model.files.prompt} is not the empty prompt that Cobra was trained with."]
+
+
 def _twins(model: PublishedModel) -> list[str]:
     """A file that lies in both styles' folders is in the wrong one of them."""
     first, second = (model.files.of_style(part) for part in STYLE_FOLDERS.values())
     return [
         f"{a} and {b} are the same file: one of them belongs to the other style."
         for a, b in zip(first, second, strict=True)
-        if a.is_file()
-        and b.is_file()
-        and a.stat().st_size == b.stat().st_size
-        and a.read_bytes() == b.read_bytes()
+        if a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)
     ]
 
 
