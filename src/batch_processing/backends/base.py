@@ -40,6 +40,10 @@ class PageSettings:
     seed: int = 0
     num_inference_steps: int = 10
     top_k: int = 3
+    keep_ink: bool = False
+    """Lay the page's own ink over the result, where the backend draws lines anew."""
+    layers: bool = False
+    """Whether an editable document is wanted: `Coloured.layers` stays empty without."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,15 @@ class Coloured:
     "palette", a list of {"id", "rgb": [r, g, b], optionally "name"}, one id the same colour on every page of
     the job; and "review", a list of {"box": [x0, y0, x1, y1] in pixels of the page, the ends exclusive,
     "id": of the palette, "confidence", optionally "why"}, the regions that a person should look at.
-    `layers` from the bottom up, where the backend can give an editable document.
+    `layers` from the bottom up, where the backend can give an editable document and the settings ask for it.
+    `state` is what the backend needs to draw the page again in other colours; empty where it cannot.
     """
 
     rgb: NDArray[np.uint8]
     confidence: float = 1.0
     details: dict[str, Any] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
+    state: bytes = b""
 
 
 class Backend(Protocol):
@@ -84,6 +90,8 @@ class Backend(Protocol):
     name: str
     version: str
     needs_references: bool
+    exclusive: bool
+    """Whether one worker at a time may run it, because it holds a device."""
 
     def unavailable(self) -> str | None:
         """Why this backend cannot run here, in one sentence that says what to do; None if it can.
@@ -116,6 +124,7 @@ class NoopBackend:
     name = "noop"
     version = "1"
     needs_references = False
+    exclusive = False
 
     def unavailable(self) -> str | None:
         return None

@@ -7,32 +7,34 @@ regions is one region. It does not paint: shading is the page's own or none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ...exceptions import ImageProcessingError
+from ...exceptions import ImageProcessingError, ResourceError
 from ..base import Coloured, PageSettings, Progress, Reference
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ...io.images import Page
+    from .pages import Flatted
     from .references import Knowledge
 
 __all__ = ["FlatsBackend"]
 
-WORK_SIDE = 2200
-"""Longest side in pixels at which regions are found and matched (some 3.4 megapixels)."""
+REVIEW_BELOW = 0.9
+"""Regions less sure than this are coloured, and listed for a person to look at."""
 
 
 class FlatsBackend:
     """See base.Backend for the contract and this package's text for what it promises."""
 
     name = "flats"
-    version = "1"
+    version = "2"
     needs_references = True
+    exclusive = False
 
     def __init__(self) -> None:
         self._known: Knowledge | None = None
@@ -56,7 +58,7 @@ class FlatsBackend:
         cv2.setNumThreads(1)
         total = len(references) + 1
 
-        def pictures() -> Any:
+        def pictures() -> Iterator[NDArray[np.uint8]]:
             for number, reference in enumerate(references):
                 progress(number, total)
                 yield learning.shrink(decode(reference.path).rgb, learning.WORK_SIDE)
@@ -66,6 +68,8 @@ class FlatsBackend:
         progress(total, total)
 
     def load(self, artefact: Path | None) -> None:
+        from zipfile import BadZipFile
+
         from .references import Knowledge
 
         if artefact is None:
@@ -73,41 +77,77 @@ class FlatsBackend:
             return
         try:
             self._known = Knowledge.read(artefact)
-        except (OSError, ValueError, KeyError) as fault:
+        except (OSError, ValueError, KeyError, BadZipFile) as fault:
             raise ImageProcessingError(
                 artefact,
-                "this file of learned references cannot be read; start the job again to make it anew",
+                "what was learned from the references cannot be read; start the job again to learn anew",
             ) from fault
 
     def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
+        try:
+            return self._drawn(page, self.flat(page, hints, progress), settings)
+        except MemoryError as fault:
+            height, width = page.rgb.shape[:2]
+            raise ResourceError(
+                f"not enough memory for a page of {width} x {height} pixels; close other programs or lower --jobs"
+            ) from fault
+
+    def flat(self, page: Page, hints: Path | None, progress: Progress) -> Flatted:
+        """The page's regions and colours before they are drawn; `to_bytes` of it is `Coloured.state`."""
         import cv2
 
-        from . import assign, describe, ink, references, regions, render, structure
+        from . import hints as marks
+        from . import pages
+        from .references import Knowledge
 
         cv2.setNumThreads(1)
-        known = self._known or references.Knowledge.of_palette([[255, 255, 255]])
-        h, w = page.rgb.shape[:2]
-        work = references.shrink(page.rgb, WORK_SIDE)
-        progress(0, 4)
-        drawn = ink.find(work)
-        labels = regions.segment(drawn.mask, drawn.unit)
-        progress(1, 4)
-        what = describe.shapes(labels)
-        panels = structure.find(labels, drawn.mask, what, drawn.unit)
-        fixed = np.full(what.count, -1, np.int32)
-        progress(2, 4)
-        chosen = assign.assign(drawn, labels, what, panels, known, fixed)
-        progress(3, 4)
-        if work.shape[:2] != (h, w):
-            labels = _enlarge(labels, h, w)
-        under = render.flats(labels, chosen.colour, known.rgb)
-        merged = render.merge(page.rgb, under, drawn.line, drawn.shade, shadow=settings.style != "line")
-        progress(4, 4)
-        share = what.area / what.area.sum()
-        return Coloured(merged, float((share * chosen.confidence).sum()))
+        known = self._known or Knowledge.of_palette([[255, 255, 255]])
+        height, width = page.rgb.shape[:2]
+        palette = {i: (int(r), int(g), int(b)) for i, (r, g, b) in enumerate(known.rgb)}
+        said = marks.read(hints, width, height, palette) if hints is not None else None
+        return pages.flat(page.rgb, known, said, progress)
+
+    def recolour(
+        self, page: Page, state: bytes, palette: Mapping[int, tuple[int, int, int]], settings: PageSettings
+    ) -> Coloured:
+        """Draw a page again from its `Coloured.state` with other colours for some palette ids, in milliseconds."""
+        from .pages import Flatted
+
+        return self._drawn(page, Flatted.of_bytes(state).painted(dict(palette)), settings)
+
+    def _drawn(self, page: Page, flatted: Flatted, settings: PageSettings) -> Coloured:
+        from . import render
+
+        merged = render.merge(page.rgb, flatted, shadow=settings.style != "line")
+        layers = render.layers(page.rgb, flatted, gray=page.gray) if settings.layers else []
+        confidence = float((flatted.area * flatted.confidence).sum() / max(1.0, flatted.area.sum()))
+        height, width = page.rgb.shape[:2]
+        return Coloured(
+            merged, min(1.0, confidence), _details(flatted, width, height), layers, flatted.to_bytes()
+        )
 
 
-def _enlarge(labels: NDArray[np.int32], h: int, w: int) -> NDArray[np.int32]:
-    import cv2
-
-    return np.asarray(cv2.resize(labels, (w, h), interpolation=cv2.INTER_NEAREST), np.int32)
+def _details(flatted: Flatted, width: int, height: int) -> dict[str, Any]:
+    """What the report and its JSON files say of a page, boxes in its own pixels."""
+    used = sorted(set(flatted.colour.tolist()))
+    sx, sy = width / flatted.labels.shape[1], height / flatted.labels.shape[0]
+    regions = []
+    for row, why in enumerate(flatted.why):
+        x0, y0, x1, y1 = flatted.box[row].tolist()
+        regions.append(
+            {
+                "label": row + 1,
+                "box": [int(x0 * sx), int(y0 * sy), min(width, round(x1 * sx)), min(height, round(y1 * sy))],
+                "id": int(flatted.ids[flatted.colour[row]]),
+                "confidence": round(float(flatted.confidence[row]), 4),
+                "why": why,
+                "panel": int(flatted.panel[row]),
+            }
+        )
+    unsure = [
+        {key: region[key] for key in ("box", "id", "confidence", "why")}
+        for region in sorted(regions, key=lambda region: (region["confidence"], region["label"]))
+        if region["confidence"] < REVIEW_BELOW
+    ]
+    palette = [{"id": int(flatted.ids[row]), "rgb": flatted.rgb[row].tolist()} for row in used]
+    return {"palette": palette, "review": unsure, "regions": regions}

@@ -53,8 +53,14 @@ def assign(
     known: Knowledge,
     fixed: NDArray[np.int32],
 ) -> Assignment:
-    """Choose a palette id for each region; `fixed` holds ids that stand already, -1 elsewhere."""
+    """Choose a palette id for each region; `fixed` holds those that stand already, -1 elsewhere.
+
+    Ids beyond the palette are colours that only hints use.
+    """
     n, k = what.count, len(known.rgb)
+    only_hinted = fixed >= k
+    wanted = fixed
+    fixed = np.where(only_hinted, 0, fixed)
     fixed = np.where((fixed < 0) & panels.white, 0, fixed)
     belief = np.full((n, k), np.log(1 / k))
     if len(known.region_rows):
@@ -67,12 +73,12 @@ def assign(
     belief[set_rows, fixed[set_rows]] = 0.0
     share = _settle(belief, drawn, labels, panels, known)
     colour = share.argmax(axis=1).astype(np.int32)
-    colour[set_rows] = fixed[set_rows]
+    colour[set_rows] = np.where(only_hinted, wanted, fixed)[set_rows]
     confidence = calibrated(share)
     why = ["reference" if len(known.region_rows) else "guess"] * n
     for row in set_rows:
         confidence[row] = 1.0
-        why[row] = "paper" if panels.white[row] else "hint"
+        why[row] = "hint" if wanted[row] >= 0 else "paper"
     return Assignment(colour, confidence, why, share)
 
 

@@ -21,7 +21,7 @@ BOXES = (1.3, 3.0)
 """Windows around a region that are described, as multiples of its bounding box."""
 STRIDE = 14.0
 """Distance between described points, in units of length (see ink.UNIT_SIDE)."""
-SCALES = (1.5, 3.0, 6.0)
+SCALES = (1.5, 3.0, 6.0, 12.0)
 """Scales of the point descriptor: units of length per pixel of its window."""
 REGION_WIDTH = len(BOXES) * 128 + 64 + 9
 """Values in a row that describes a region."""

@@ -53,7 +53,7 @@ def find(rgb: NDArray[np.uint8]) -> Ink:
     hat = cv2.morphologyEx(darkness, cv2.MORPH_TOPHAT, _disc(hat_side))
     level = _ink_level(darkness, hat)
     strength = np.clip(hat / level, 0, 1)
-    threshold = _threshold(strength)
+    threshold = _threshold(strength, unit)
     solid = darkness > max(0.72 * level, 0.45)
     mask = (strength > threshold) | solid
     mask = _drop_specks(mask, max(3, round(5 * unit * unit)))
@@ -155,13 +155,32 @@ def _ink_level(darkness: Plane, hat: Plane) -> float:
     return float(np.clip(np.percentile(drawn, 85), 0.25, 1.0)) if drawn.size >= 50 else 1.0
 
 
-def _threshold(strength: Plane) -> float:
-    """Otsu's threshold between paper and line, over what is not plain paper."""
+LEAST_LINE = 0.10
+"""Weakest line that counts, as a share of the page's strongest: half of that is grain."""
+
+
+def _threshold(strength: Plane, unit: float) -> Plane:
+    """Threshold between paper and line: Otsu's for the page, lower where only soft lines are near."""
     values = (strength[strength > 0.06] * 255).astype(np.uint8)
     if values.size < 50:
-        return 0.4
+        return np.full(strength.shape, 0.4, np.float32)
     found, _ = cv2.threshold(values[:, None], 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return float(np.clip(found / 255, 0.2, 0.45))
+    whole = float(np.clip(found / 255, 0.2, 0.45))
+    # The strongest line within some 16 units decides, so that the flank of a black line is no line.
+    step = max(1, round(2 * unit))
+    h, w = strength.shape
+    small = cv2.resize(strength, (max(1, w // step), max(1, h // step)), interpolation=cv2.INTER_AREA)
+    near = cv2.dilate(small, np.ones((9, 9), np.uint8))
+    near = cv2.resize(cv2.blur(near, (9, 9)), (w, h), interpolation=cv2.INTER_LINEAR)
+    grain = _grain(strength)
+    return np.clip(0.45 * near, max(LEAST_LINE, 4 * grain), whole).astype(np.float32)
+
+
+def _grain(strength: Plane) -> float:
+    """Standard deviation of what is no line: scanner noise and paper."""
+    quiet = strength[::3, ::3]
+    quiet = quiet[quiet < 0.15]
+    return float(quiet.std() + quiet.mean()) if quiet.size else 0.0
 
 
 def _drop_specks(mask: Mask, area: int) -> Mask:

@@ -184,7 +184,10 @@ def _palette(
     left[white] = 0
     while len(chosen) < MOST_COLOURS and left.sum() > 0.004 * weight.sum():
         top = int(left.argmax())
-        near = (np.sqrt(((lab - lab[top]) ** 2).sum(axis=1)) < MERGE) & (left > 0)
+        away = np.sqrt(((lab - lab[top]) ** 2).sum(axis=1))
+        # A flat colour towers over its shades; other flats nearby are colours of their own.
+        flat = left[top] > 0.7 * left[away < MERGE / 2].sum()
+        near = (away < (MERGE / 3 if flat else MERGE)) & (left > 0)
         part = float(left[near].sum())
         left_before = left[near].copy()
         left[near] = 0

@@ -1,0 +1,195 @@
+"""What a person says about a page: coloured points and strokes, and regions to leave alone.
+
+Two kinds of file. `.hints.png` is transparent but for strokes in the colours wanted, of the page's size.
+`.hints.json` holds any of
+
+    {"points":  [{"x": 10, "y": 20, "color": "#c0392b"}, {"x": 5, "y": 7, "id": 3}],
+     "strokes": [{"points": [[10, 20], [60, 20]], "color": [192, 57, 43]}],
+     "lock":    [{"x": 300, "y": 40}]}
+
+in pixels of the page; `id` is an id of the job's palette; a locked region stays paper. What cannot be
+understood is an error that names the file and the entry; nothing is ignored in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...exceptions import ImageProcessingError
+from .regions import Labels, nearest_label
+
+Rgb = tuple[int, int, int]
+PAPER: Rgb = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line of one colour through points of the page in pixels; one point is a dot."""
+
+    points: tuple[tuple[float, float], ...]
+    rgb: Rgb
+
+
+@dataclass(frozen=True)
+class Hints:
+    """All that was said about one page, of `width` x `height` pixels."""
+
+    width: int
+    height: int
+    strokes: tuple[Stroke, ...] = ()
+    painted: NDArray[np.uint8] | None = None
+    """RGBA of the page's size, from a `.hints.png`."""
+
+    def seeds(self, width: int, height: int) -> tuple[NDArray[np.int32], list[Rgb]]:
+        """A map of (height, width) with the number of a colour (from 1) where there is a hint, and the colours."""
+        seeds = np.zeros((height, width), np.int32)
+        colours: list[Rgb] = []
+        sx, sy = width / self.width, height / self.height
+        if self.painted is not None:
+            shown = cv2.resize(self.painted, (width, height), interpolation=cv2.INTER_NEAREST)
+            on = shown[..., 3] >= 200
+            code = shown[..., :3].astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+            for value in np.unique(code[on]).tolist():
+                colours.append((value >> 16, value >> 8 & 255, value & 255))
+                seeds[on & (code == value)] = len(colours)
+        for stroke in self.strokes:
+            if stroke.rgb not in colours:
+                colours.append(stroke.rgb)
+            number = colours.index(stroke.rgb) + 1
+            at = [
+                (min(width - 1, int((x + 0.5) * sx)), min(height - 1, int((y + 0.5) * sy)))
+                for x, y in stroke.points
+            ]
+            if len(at) == 1:
+                seeds[at[0][1], at[0][0]] = number
+            else:
+                cv2.polylines(seeds, [np.array(at, np.int32)], isClosed=False, color=number, thickness=1)
+        return seeds, colours
+
+
+def read(path: Path, width: int, height: int, palette: dict[int, Rgb]) -> Hints:
+    """Read the hints of a page of `width` x `height` pixels; `palette` gives the colours of the job's ids."""
+    if path.suffix.lower() == ".json":
+        return Hints(width, height, tuple(_from_json(path, width, height, palette)))
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            size = picture.size
+            if size != (width, height):
+                raise ImageProcessingError(
+                    path, f"these hints are {size[0]} x {size[1]} pixels and their page is {width} x {height}"
+                )
+            painted = np.asarray(picture.convert("RGBA"))
+    except (OSError, SyntaxError, ValueError) as fault:
+        raise ImageProcessingError(path, "these hints are no readable PNG; save them again") from fault
+    if (painted[..., 3] >= 200).mean() > 0.9:
+        raise ImageProcessingError(
+            path, "these hints have no transparent background: only strokes may be opaque"
+        )
+    return Hints(width, height, (), painted)
+
+
+def _from_json(path: Path, width: int, height: int, palette: dict[int, Rgb]) -> list[Stroke]:
+    try:
+        data = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError) as fault:
+        raise ImageProcessingError(path, f"these hints are no readable JSON: {fault}") from fault
+    kinds = {"points", "strokes", "lock"}
+    if not isinstance(data, dict) or not kinds.issuperset(data):
+        raise ImageProcessingError(
+            path, 'hints are an object with the keys "points", "strokes" and "lock" only'
+        )
+    strokes = []
+    for kind in ("points", "strokes", "lock"):
+        entries = data.get(kind, [])
+        if not isinstance(entries, list):
+            raise ImageProcessingError(path, f'"{kind}" must be a list')
+        for number, entry in enumerate(entries):
+            try:
+                strokes.append(_stroke(kind, entry, width, height, palette))
+            except (KeyError, TypeError, ValueError) as fault:
+                reason = f"{fault.args[0]!r} is missing" if isinstance(fault, KeyError) else str(fault)
+                raise ImageProcessingError(path, f'"{kind}" entry {number + 1}: {reason}') from fault
+    return strokes
+
+
+def _stroke(kind: str, entry: Any, width: int, height: int, palette: dict[int, Rgb]) -> Stroke:
+    points = entry["points"] if kind == "strokes" else [(entry["x"], entry["y"])]
+    at = tuple((float(x), float(y)) for x, y in points)
+    if not at:
+        raise ValueError("a stroke needs points")
+    for x, y in at:
+        if not (0 <= x < width and 0 <= y < height):
+            raise ValueError(f"({x:g}, {y:g}) lies outside of the page of {width} x {height} pixels")
+    if kind == "lock":
+        return Stroke(at, PAPER)
+    if "id" in entry:
+        if entry["id"] not in palette:
+            raise ValueError(f"the palette has no id {entry['id']!r}")
+        return Stroke(at, palette[entry["id"]])
+    return Stroke(at, _colour(entry["color"]))
+
+
+def _colour(value: Any) -> Rgb:
+    if isinstance(value, str) and len(value) == 7 and value[0] == "#":
+        return (int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16))
+    if isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value):
+        return (value[0], value[1], value[2])
+    raise ValueError(f"{value!r} is no colour: write #rrggbb or [r, g, b]")
+
+
+def apply(
+    labels: Labels, seeds: NDArray[np.int32], line: NDArray[np.float32]
+) -> tuple[Labels, NDArray[np.int32]]:
+    """Fix regions to the colours that touch them; a region touched by several is split between them.
+
+    Gives the labels, with new numbers at the end where a region was split, and the colour number (from 1) of
+    each region, 0 where nobody said anything.
+    """
+    labels = labels.copy()
+    marked = seeds > 0
+    count = int(labels.max())
+    said = [0] * count
+    pairs, times = np.unique(
+        labels[marked].astype(np.int64) * (int(seeds.max()) + 1) + seeds[marked], return_counts=True
+    )
+    by_region: dict[int, dict[int, int]] = {}
+    for pair, n in zip(pairs.tolist(), times.tolist(), strict=True):
+        by_region.setdefault(pair // (int(seeds.max()) + 1), {})[pair % (int(seeds.max()) + 1)] = n
+    for region, touched in sorted(by_region.items()):
+        # A stroke's tip that slips over the line means nothing next to a stroke inside.
+        longest = max(touched.values())
+        meant = [number for number, n in sorted(touched.items()) if n >= min(longest, max(1, 0.1 * longest))]
+        said[region - 1] = meant[0]
+        if len(meant) > 1:
+            mine = labels == region
+            parts = _split(mine, np.where(np.isin(seeds, meant), seeds, 0), line)
+            for number in meant[1:]:
+                said.append(number)
+                labels[mine & (parts == number)] = len(said)
+    return labels, np.array(said, np.int32)
+
+
+def _split(mine: NDArray[np.bool_], seeds: NDArray[np.int32], line: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Watershed between the seeds within one region, along what ink there is."""
+    ys, xs = np.nonzero(mine)
+    box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    inside, own = mine[box], np.where(mine[box], seeds[box], 0)
+    outside = int(seeds.max()) + 1
+    markers = np.pad(np.where(inside, own, outside).astype(np.int32), 1, constant_values=outside)
+    height = np.pad((line[box] * 255).astype(np.uint8), 1)
+    cv2.watershed(np.ascontiguousarray(np.repeat(height[..., None], 3, axis=2)), markers)
+    found = markers[1:-1, 1:-1]
+    found = np.where(inside & (found > 0) & (found < outside), found, 0).astype(np.int32)
+    found = np.where(own > 0, own, found).astype(np.int32)
+    result = np.zeros(mine.shape, np.int32)
+    result[box] = nearest_label(found)[1]
+    return result
