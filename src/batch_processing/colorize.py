@@ -297,11 +297,17 @@ class Comics:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._settings: Settings | None = None
+        self._backend: Backend = create_backend("noop")
+        self._why = ""
         self._sets: dict[str, list[tuple[str, str]]] = {}
         self._found = book.Found()
 
     def pool(self, job: Job) -> Pool:
         settings = job.config["settings"]
+        self._backend, self._why = _choose(settings["backend"])
+        if self._backend.exclusive:
+            # CUDA reserves far more address space than it uses, so that no limit can be set on it.
+            return LocalPool(1, memory_limit=settings["worker_memory"] or 0)
         return LocalPool(settings["max_concurrent"], memory_limit=settings["worker_memory"] or WORKER_MEMORY)
 
     # -- planning -----------------------------------------------------------------------------------
@@ -312,7 +318,11 @@ class Comics:
 
         config = BatchConfig(**desk.job.config["settings"])
         self._settings = Settings.of(config)
-        backend = self._choose(desk, config)
+        backend = self._backend
+        if reason := backend.unavailable():
+            raise ConfigurationError(f"The backend {backend.name} cannot run here: {reason}")
+        if self._why:
+            desk.note(self._why)
         self._found = found = self._find(desk, config)
         self._examine(desk, config)
         self._assign(desk, config)
@@ -328,20 +338,6 @@ class Comics:
         desk.ledger.drop_old_items(desk.job.id, desk.generation)
         self._announce(desk)
         self._learn_all(desk, backend)
-
-    def _choose(self, desk: Desk, config: BatchConfig) -> Backend:
-        if config.backend != "auto":
-            backend = create_backend(config.backend)
-            if reason := backend.unavailable():
-                raise ConfigurationError(f"The backend {backend.name} cannot run here: {reason}")
-            return backend
-        cobra = create_backend("cobra")
-        reason = cobra.unavailable()
-        if reason is None:
-            desk.note("backend cobra: its model and a GPU are here")
-            return cobra
-        desk.note(f"backend flats: {reason}")
-        return create_backend("flats")
 
     def _find(self, desk: Desk, config: BatchConfig) -> book.Found:
         """Enter every image of the inputs into the ledger."""
@@ -491,6 +487,7 @@ class Comics:
             options = self._settings.page(source.key)
             said = desk.job.config["images"].get(source.path, {})
             settings = {name: getattr(options, name) for name in PAGE_SETTINGS}
+            settings |= {"keep_ink": config.keep_ink, "layers": bool(config.layers)}
             settings |= {
                 name: value for name, value in (said.get("config") or {}).items() if name in settings
             }
@@ -895,6 +892,16 @@ _LOCAL_SETTINGS = (
     "input_dir", "output_dir", "reference_images", "max_concurrent", "overwrite", "hints", "config_file",
     "worker_memory", "timeout", "preview_mode", "input_is_zip",
 )  # fmt: skip
+
+
+def _choose(name: str) -> tuple[Backend, str]:
+    """The backend of that name, and, for "auto", which it is and why."""
+    if name != "auto":
+        return create_backend(name), ""
+    cobra = create_backend("cobra")
+    if reason := cobra.unavailable():
+        return create_backend("flats"), f"backend flats: {reason}"
+    return cobra, "backend cobra: its model and a GPU are here"
 
 
 def _page_metadata(

@@ -61,6 +61,7 @@ TEXTS = {
     "layers": ("psd, ora", ("psd", "ora")),
     "backend": ("flats", "flats"),
     "drop_references": ("true", True),
+    "keep_ink": ("true", True),
     "as_lineart": ("a*,b?", ("a*", "b?")),
     "as_reference": ("c*", ("c*",)),
     "pages": ("3-7,12", "3-7,12"),

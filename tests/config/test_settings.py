@@ -113,7 +113,15 @@ def fits(name: str, value: bool | int | None) -> bool:
     """Whether a setting may have this value, said without the code under test."""
     if value is None:
         return name in {"zip_output_name", "pages", "hints", "worker_memory", "config_file"}
-    flags = {"recursive", "overwrite", "preview_mode", "input_is_zip", "output_as_zip", "drop_references"}
+    flags = {
+        "recursive",
+        "overwrite",
+        "preview_mode",
+        "input_is_zip",
+        "output_as_zip",
+        "drop_references",
+        "keep_ink",
+    }
     if isinstance(value, bool):
         return name in flags
     least = {

@@ -57,6 +57,7 @@ FLAGS = {
     "format": "--format",
     "layers": "--layers",
     "backend": "--backend",
+    "keep_ink": "--keep-ink",
     "drop_references": "--drop-references",
     "as_lineart": "--as-lineart",
     "as_reference": "--as-reference",
@@ -156,6 +157,8 @@ class BatchConfig(BaseModel):
     """Layered documents written beside each page."""
     backend: Literal["auto", "flats", "cobra", "noop"] = "auto"
     """What colours the pages; `auto` takes cobra where it can run, else flats."""
+    keep_ink: bool = False
+    """Lay the page's own ink over what the model draws (cobra)."""
     drop_references: bool = False
     """Leave references out of the output."""
     as_lineart: _Globs = ()

@@ -70,6 +70,7 @@ class CobraBackend:
 
     name = "cobra"
     needs_references = True
+    exclusive = True
 
     def __init__(self) -> None:
         self._book: Book | None = None
@@ -356,7 +357,7 @@ def _finished(
         reach = max(reach, math.ceil(HALO * scale))
     rgb = preprocess.join(resized, [place for _, place, _ in parts])
     rgb = _from_srgb(rgb, job.page.icc)
-    if getattr(job.settings, "keep_ink", False):
+    if job.settings.keep_ink:
         grey = np.asarray(Image.fromarray(job.page.rgb).convert("L"))
         rgb = preprocess.keep_ink(rgb, job.page.rgb, grey, reach)
     used: dict[str, int] = {}
