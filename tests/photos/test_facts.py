@@ -81,11 +81,13 @@ def test_the_shared_files_say_what_exiftool_says(tmp_path: Path) -> None:
             found = library.photos.get_by_path(tree / Path(fact["path"]).relative_to("files"))
             if found is None or fact.get("pil_format") not in EXTENSIONS or not fact["pil_decodes"]:
                 continue
+            if "/crash-" in fact["path"]:
+                continue  # a damaged TIFF, whose size depends on the version of Pillow
             checked += 1
             if found.facts is None or [found.width, found.height] != fact["pil_size"]:
                 wrong.append((fact["path"], found.width, found.height, fact["pil_size"]))
-            elif (found.orientation or 1) != (fact["pil_orientation"] or 1):
-                wrong.append((fact["path"], found.orientation, fact["pil_orientation"]))
+            elif (found.orientation or 1) != (fact.get("pil_orientation") or 1):
+                wrong.append((fact["path"], found.orientation, fact.get("pil_orientation")))
         assert wrong == []
         assert checked > 90
         assert stats.facts_errors == len(library.errors())

@@ -101,7 +101,21 @@ def _image(file: BinaryIO, head: bytes, extension: str) -> Facts:
         "width": image.width,
         "height": image.height,
     }
-    return facts | _exif(image.getexif())
+    if name == "PNG" and "exif" not in image.info and (block := _late_exif(file)):
+        image.info["exif"] = block
+    # Not `image.getexif()`: for PNG that decodes the whole image.
+    return facts | _exif(Image.Image.getexif(image))
+
+
+def _late_exif(file: BinaryIO) -> bytes | None:
+    """The EXIF block of a PNG that stands behind its pixels (ImageMagick, exiftool)."""
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] == b"eXIf":
+            return b"Exif\0\0" + file.read(length)
+        file.seek(length + 4, os.SEEK_CUR)
+    return None
 
 
 def _raw_exif(file: BinaryIO) -> Facts:

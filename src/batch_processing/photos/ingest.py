@@ -28,7 +28,17 @@ import sqlalchemy as sa
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
 from ..exceptions import ValidationError
 from .hashing import Candidate, Hashers, Stopped
-from .settle import Name, OpenBatch, Record, ScanGuardError, Settler, finish, known_below, record
+from .settle import (
+    Name,
+    OpenBatch,
+    Record,
+    ScanGuardError,
+    Settler,
+    find_lost_folders,
+    finish,
+    known_below,
+    record,
+)
 from .store import Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,
@@ -182,8 +192,30 @@ class Scan:
                 else:
                     self.was_stopped = True
         finally:
-            self._count()
+            self.count()
             self._store.close()
+
+    def plan(self) -> dict[str, int]:
+        """What a scan would do, without reading or writing anything: photos seen, known, to be read
+        (and their bytes), and known ones that are not where they were."""
+        walk = Walk(
+            self.roots, self._store.query(_known_query()), walked=self._check_roots(), exclude=self._exclude
+        )
+        to_read = size = 0
+        for item in walk:
+            if isinstance(item, Candidate) and not item.trusted and item.same_as is None:
+                to_read += 1
+                size += item.found.size
+        with self._store.read() as connection:
+            find_lost_folders(connection, walk)
+        self._store.close()
+        return {
+            "files_seen": walk.seen,
+            "already_processed": walk.unchanged,
+            "to_read": to_read,
+            "bytes_to_read": size,
+            "gone": len(walk.gone),
+        }
 
     def _scan(self) -> Iterator[Batch]:
         walked = self._check_roots()
@@ -457,7 +489,7 @@ class Scan:
 
     def _hand_out(self, batch: OpenBatch) -> Iterator[Batch]:
         self.stats.batches += 1
-        self._count()
+        self.count()
         yield Batch(
             batch.number,
             batch.records,
@@ -476,7 +508,7 @@ class Scan:
             self._taken.clear()
 
     def _end(self, scan_id: int, state: str) -> None:
-        self._count()
+        self.count()
         values: dict[str, Any] = {"state": state, "stats": self.stats.to_dict()}
         if state == FINISHED:
             values |= {"finished_at": datetime.now(UTC), "files_seen": self.stats.files_seen}
@@ -484,7 +516,7 @@ class Scan:
             self._settle_taken(connection)
             connection.execute(scans.update().where(scans.c.id == scan_id).values(**values))
 
-    def _count(self) -> None:
+    def count(self) -> None:
         """Bring the figures up to date that are not counted where they arise."""
         stats = self.stats
         if self._walk is not None:
@@ -498,7 +530,7 @@ class Scan:
         now = time.monotonic()
         if now - self._told > PROGRESS_EVERY_S:
             self._told = now
-            self._count()
+            self.count()
             self._progress(self)
 
 

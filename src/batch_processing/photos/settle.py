@@ -17,6 +17,7 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -474,7 +475,8 @@ def _row_id(connection: sa.Connection, directory_id: int, name: bytes) -> int:
 
 def reconcile(connection: sa.Connection, digests: Iterable[bytes]) -> None:
     """Have the photos that hold each of these contents, and are present, point to one original."""
-    for page in pages(digests):
+    # Sorted, so that rows get the same numbers in every run.
+    for page in pages(sorted(digests)):
         groups: dict[bytes, list[Any]] = defaultdict(list)
         for row in connection.execute(
             sa.select(photos.c.id, _raw_hash, photos.c.hardlink_of_id)
@@ -509,7 +511,7 @@ def reconcile(connection: sa.Connection, digests: Iterable[bytes]) -> None:
         for ids in pages(drop):
             connection.execute(duplicates.delete().where(duplicates.c.id.in_(ids)))
         if add:
-            connection.execute(duplicates.insert(), add)
+            connection.execute(duplicates.insert(), sorted(add, key=itemgetter("photo_id")))
 
 
 def _promote(connection: sa.Connection, rows: Sequence[Any]) -> list[int]:
@@ -540,7 +542,7 @@ def finish(connection: sa.Connection, walk: Walk, scan_id: int, *, allow_missing
     """Tell moves from copies, and mark what is missing below the folders of `walk`.
 
     ScanGuardError when too much is missing; the caller's transaction then undoes everything."""
-    _find_lost_folders(connection, walk)
+    find_lost_folders(connection, walk)
     moved = _find_moves(connection, walk)
     if not allow_missing and len(walk.gone) > GUARD_NUMBER:
         for root in walk.roots:
@@ -558,14 +560,14 @@ def finish(connection: sa.Connection, walk: Walk, scan_id: int, *, allow_missing
         connection.execute(
             errors.delete().where(
                 sa.true() if root == b"/" else inside,
-                sa.or_(errors.c.stage != "facts", errors.c.kind == "empty"),
+                sa.or_(errors.c.stage.in_(("walk", "hash")), errors.c.kind == "empty"),
                 sa.or_(errors.c.scan_id.is_(None), errors.c.scan_id != scan_id),
             )
         )
     return Ending(moved, missing)
 
 
-def _find_lost_folders(connection: sa.Connection, walk: Walk) -> None:
+def find_lost_folders(connection: sa.Connection, walk: Walk) -> None:
     """Photos of folders that are no longer there at all are gone; those of folders that were left alone
     (ignored, not to be listed, before the start) are not."""
     raw = sa.type_coerce(directories.c.path, sa.LargeBinary)

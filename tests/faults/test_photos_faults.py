@@ -1,0 +1,299 @@
+"""A photo scan against kill -9, a full disk, a second scan, changing files and missing permissions."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch_processing.photos import scan_images_recursively
+from photos_help import Library, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+COMMAND = "from batch_processing.ui.photos_cli import photos_app; photos_app(prog_name='lote photos')"
+RACY_S = 2.1
+
+
+def environment(workspace: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(SOURCE), "LOTE_WORKSPACE": str(workspace)}
+
+
+def start(workspace: Path, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        env=environment(workspace),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[list[dict[str, Any]], str]:
+    """The JSON objects on stdout, and stderr, of a command that ended with `code`."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    return [json.loads(line) for line in out.splitlines()], err
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """900 photos, a third of them copies, old enough to be trusted."""
+    path = tmp_path / "tree"
+    for number in range(900):
+        write(
+            path / f"{number % 9}" / f"{number:04d}.jpg",
+            b"photo %d" % (number if number % 3 else number // 2),
+        )
+    time.sleep(RACY_S)
+    return path
+
+
+LEDGER = ("photo_directories", "photos", "duplicates", "photo_errors", "photo_batches")
+
+
+def test_killed_at_twenty_points_the_tables_are_the_same(tmp_path: Path, tree: Path) -> None:
+    with Library(tmp_path / "whole" / "lote.db" if (tmp_path / "whole").mkdir() is None else "") as library:
+        whole = finish(start(tmp_path / "whole", "scan", tree, "--json", "--batch-size", "10", "--no-facts"))
+        undisturbed = library.dump(*LEDGER)
+    chance = random.Random(4)
+    workspace = tmp_path / "killed"
+    killed = 0
+    taken: list[int] = []
+    for _ in range(20):
+        process = start(workspace, "scan", tree, "--json", "--batch-size", "10", "--no-facts")
+        assert process.stdout is not None
+        # Some die before the first commit, some between the walk's first folder and its last.
+        if chance.random() < 0.3:
+            time.sleep(chance.uniform(0.1, 0.7))
+        else:
+            lines = [process.stdout.readline() for _ in range(chance.randint(1, 5))]
+            taken += [json.loads(line)["number"] for line in lines if '"batch"' in line]
+            time.sleep(chance.uniform(0, 0.01))
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+        for line in rest.splitlines():
+            if line.endswith("}") and '"batch"' in line:
+                taken.append(json.loads(line)["number"])
+    lines, _ = finish(start(workspace, "scan", tree, "--json", "--batch-size", "10", "--no-facts"))
+    assert killed >= 10
+    with Library(workspace / "lote.db") as library:
+        assert library.database.integrity_check() == "ok"
+        assert library.dump(*LEDGER) == undisturbed
+    numbers = {line["number"] for line in whole[0] if line["event"] == "batch"}
+    seen = set(taken) | {line["number"] for line in lines if line["event"] == "batch"}
+    assert seen == numbers  # every batch was handed out, to one run or another
+
+
+def test_a_kill_redoes_three_batches_at_most(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for number in range(400):
+        write(tree / f"{number:04d}.jpg", b"%06d" % number * 1000)
+    time.sleep(RACY_S)
+    process = start(tmp_path / "w", "scan", tree, "--json", "--batch-size", "10", "--no-facts")
+    assert process.stdout is not None
+    read = [json.loads(process.stdout.readline()) for _ in range(12)][-1]["bytes_read"]
+    process.kill()
+    process.communicate()
+    lines, _ = finish(start(tmp_path / "w", "scan", tree, "--json", "--batch-size", "10", "--no-facts"))
+    assert lines[-1]["bytes_read"] + read <= 400 * 6000 + 30 * 6000
+
+
+def test_two_scans_of_one_tree(tmp_path: Path, tree: Path) -> None:
+    both = [start(tmp_path / "w", "scan", tree, "--json", "--no-facts") for _ in range(2)]
+    ends = [finish(process)[0][-1] for process in both]
+    assert sorted(end["registered"] for end in ends) == [0, 600 + 0 * len(ends)] or sum(
+        end["registered"] for end in ends
+    ) == len({path.read_bytes() for path in tree.rglob("*.jpg")})
+    assert min(end["bytes_read"] for end in ends) == 0
+    with Library(tmp_path / "w" / "lote.db") as library:
+        assert len(library.hashes()) == 900
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_scan_commits_and_says_how_to_go_on(tmp_path: Path, tree: Path, sent: int) -> None:
+    process = start(tmp_path / "w", "scan", tree, "--json", "--batch-size", "5")
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(sent)
+    lines, err = finish(process, 130)
+    assert "goes on" in err
+    assert lines[-1]["state"] == "stopped"
+    again, _ = finish(start(tmp_path / "w", "scan", tree, "--json", "--batch-size", "5"))
+    numbers = [line["number"] for line in [first, *lines, *again] if line["event"] == "batch"]
+    assert sorted(set(numbers)) == list(range(1, max(numbers) + 1))
+    assert again[-1]["bytes_read"] + lines[-1]["bytes_read"] == sum(
+        path.stat().st_size for path in tree.rglob("*.jpg")
+    )
+
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounts need root and unshare (CI has them)"
+)
+
+
+@needs_root
+def test_the_disk_is_full_under_the_database(tmp_path: Path, tree: Path) -> None:
+    workspace = tmp_path / "small"
+    workspace.mkdir()
+    scan = f'{sys.executable} -c "{COMMAND}" scan {tree} --json --no-facts --batch-size 20'
+    script = f"""
+        mount -t tmpfs -o size=200k none {workspace} || exit 99
+        {scan} > {tmp_path}/full.out 2> {tmp_path}/full.err; echo $? > {tmp_path}/full.rc
+        mount -o remount,size=50m {workspace}
+        {scan} > {tmp_path}/more.out 2> {tmp_path}/more.err; echo $? > {tmp_path}/more.rc
+        cp {workspace}/lote.db {tmp_path}/after.db
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], env=environment(workspace), check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "full.rc").read_text().strip() == "1"
+    said = (tmp_path / "full.err").read_text()
+    assert "full" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "more.rc").read_text().strip() == "0"
+    with Library(tmp_path / "after.db") as library:
+        assert library.database.integrity_check() == "ok"
+        assert len(library.hashes()) == 900
+
+
+@needs_root
+def test_a_drive_under_another_device_number_is_not_read_again(tmp_path: Path) -> None:
+    image, drive, workspace = tmp_path / "disk", tmp_path / "drive", tmp_path / "w"
+    drive.mkdir()
+    scan = f'{sys.executable} -c "{COMMAND}" scan {drive}/photos --json --no-facts'
+    script = f"""
+        truncate -s 8M {image} && mkfs.ext4 -q {image} && mount -o loop {image} {drive} || exit 99
+        mkdir {drive}/photos; for n in 1 2 3; do echo $n > {drive}/photos/$n.jpg; done; sleep {RACY_S}
+        {scan} > {tmp_path}/first.out && stat -c %d {drive} && umount {drive} || exit 1
+        spare=$(losetup -f) && truncate -s 1M {tmp_path}/other && losetup $spare {tmp_path}/other
+        mount -o loop {image} {drive} && stat -c %d {drive} && {scan} > {tmp_path}/second.out; code=$?
+        umount {drive}; losetup -d $spare; exit $code
+    """
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        env=environment(workspace),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 99:
+        pytest.skip(f"loop devices cannot be mounted here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    before, after = done.stdout.split()
+    assert before != after
+    first, second = (
+        json.loads((tmp_path / name).read_text().splitlines()[-1]) for name in ("first.out", "second.out")
+    )
+    assert (first["registered"], second["already_processed"], second["bytes_read"]) == (3, 3, 0)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    with Library(tmp_path / "photos.db") as library:
+        yield library
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path: Path, library: Library) -> None:
+    growing = write(tmp_path / "tree" / "grows.jpg", bytes(64 * 2**20))
+    steady = write(tmp_path / "tree" / "steady.jpg", b"steady")
+    over = threading.Event()
+
+    def grow() -> None:
+        with growing.open("ab", buffering=0) as file:
+            while not over.is_set():
+                file.write(b"more")
+                time.sleep(0.0005)
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        stats = library.scan(tmp_path / "tree")
+    finally:
+        over.set()
+        thread.join()
+    assert (stats.registered, stats.errors) == (1, 1)
+    assert library.errors() == [(str(growing), "hash", "changed")]
+    assert library.hashes().keys() == {str(steady)}
+    stats = library.scan(tmp_path / "tree")  # it has come to rest
+    assert (stats.registered, stats.errors) == (1, 0)
+    assert library.errors() == []
+
+
+def test_a_file_that_vanishes_after_the_listing(tmp_path: Path, library: Library) -> None:
+    tree = tmp_path / "tree"
+    paths = [write(tree / f"{number:03d}.jpg", b"photo %d" % number) for number in range(100)]
+    scan = scan_images_recursively(tree, library.photos, 1)
+    next(scan)
+    paths[50].unlink()
+    assert sum(len(batch) for batch in scan) == 98
+    assert [(path, kind) for path, _, kind in library.errors()] == [(str(paths[50]), "vanished")]
+    assert library.scan(tree).errors == 0
+    assert library.errors() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user (CI is root)")
+def test_folders_and_files_without_permission(tmp_path: Path, library: Library) -> None:
+    tree = tmp_path / "tree"
+    write(tree / "a.jpg", b"open")
+    locked = write(tree / "b.jpg", b"locked")
+    inside = write(tree / "c" / "d.jpg", b"inside")
+    library.scan(tree)  # as root: everything
+    locked.write_bytes(b"changed")
+    locked.chmod(0)
+    (tree / "c").chmod(0)
+    os.chmod(tmp_path, 0o777)  # noqa: S103 - for the other user
+    for path in (tmp_path / "photos.db", *tmp_path.glob("photos.*")):
+        path.chmod(0o666)
+    for parent in [tmp_path, *tmp_path.parents][:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    library.session.close()
+    child = os.fork()
+    if child == 0:  # python itself may lie where the other user cannot go; what is loaded stays loaded
+        code = 9
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            with Library(tmp_path / "photos.db") as other:
+                stats = other.scan(tree)
+            code = 0 if (stats.errors, stats.missing, stats.files_seen) == (2, 0, 2) else 1
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert library.errors() == [(str(locked), "hash", "permission"), (str(tree / "c"), "walk", "permission")]
+    assert str(inside) in library.hashes()  # not judged, because not seen
+    locked.chmod(0o644)
+    (tree / "c").chmod(0o755)
+    stats = library.scan(tree)
+    assert (stats.changed, stats.errors) == (1, 0)
+    assert library.errors() == []
+
+
+@pytest.mark.slow
+def test_fifty_thousand_files_in_one_folder(tmp_path: Path, library: Library) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(50_000):
+        descriptor = os.open(tree / f"IMG_{number:05d}.jpg", os.O_CREAT | os.O_WRONLY)
+        os.write(descriptor, b"%d" % number)
+        os.close(descriptor)
+    time.sleep(RACY_S)
+    stats = library.scan(tree)
+    assert (stats.files_seen, stats.registered, stats.batches) == (50_000, 50_000, 500)
+    stats = library.scan(tree)
+    assert (stats.already_processed, stats.bytes_read) == (50_000, 0)
+    shutil.rmtree(tree)
