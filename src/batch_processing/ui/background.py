@@ -26,19 +26,21 @@ def log_of(place: Workspace, number: int) -> Path:
 
 
 def start(place: Workspace, number: int) -> subprocess.Popen[bytes]:
-    """Have another process run the job, in a session of its own. It adopts the job when it is up."""
-    program = [sys.executable, "-P", "-m", "batch_processing"]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "LANGUAGE": "en",  # its words go into a log
-        "LC_ALL": "C.UTF-8",
-    }
-    with log_of(place, number).open("ab") as log:
+    """Have another process run the job. It adopts the job when it is up."""
+    return run(place, ["resume", str(number)], log_of(place, number))
+
+
+def run(
+    place: Workspace, command: Sequence[str], log: Path, *, anew: bool = False
+) -> subprocess.Popen[bytes]:
+    """Run a command of `lote` in a session of its own; what it says goes to the file `log`."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with log.open("wb" if anew else "ab") as file:
         return subprocess.Popen(
-            [*program, "resume", str(number), "--workspace", str(place.root)],
+            [sys.executable, "-P", "-m", "batch_processing", *command, "--workspace", str(place.root)],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             start_new_session=True,
             env=environment,
         )

@@ -23,7 +23,7 @@ from typing import Any
 from ...book import Found, find
 from ...colorize import ARCHIVES, WORKER_MEMORY
 from ...core.ledger import Source
-from ...core.workers import LocalPool, Task
+from ...core.workers import LocalPool, Result, Task
 from ...core.workspace import Workspace
 from ...exceptions import BatchProcessingError, ResourceError, ValidationError
 from ...io.outputs import SaveFile
@@ -267,7 +267,7 @@ class Draft:
             for picture in waiting:
                 args = {"path": picture.source.path, "classify": True}
                 pool.submit(Task(picture.key, "batch_processing.pages:examine", args, timeout_s=LOOK_TIMEOUT))
-                results = []
+                results: list[Result] = []
                 while not results:
                     results = pool.completed(1.0)
                     if number != self._look:

@@ -95,6 +95,14 @@ def preview(
     return job.id, background.begin(place, job.id)
 
 
+def default_workers() -> int:
+    """Pages at the same time: one a core, as on the command line."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
 def is_preview(place: Workspace, job: Job) -> bool:
     return job.output.startswith(str(place.root / PREVIEWS) + os.sep)
 
@@ -113,12 +121,16 @@ def _submit(
     settings = folder / "settings.json"
     with SaveFile(settings) as file:
         file.write(json.dumps(draft.configuration(_read(config_file))).encode())
-    values = form | {
-        "config_file": str(settings),
-        "as_lineart": draft.moved("page"),
-        "as_reference": draft.moved("reference"),
-        "recursive": recursive,
-    }
+    values = (
+        {"max_concurrent": default_workers()}
+        | form
+        | {
+            "config_file": str(settings),
+            "as_lineart": draft.moved("page"),
+            "as_reference": draft.moved("reference"),
+            "recursive": recursive,
+        }
+    )
     return submit(place, inputs, target, config=values)
 
 

@@ -39,7 +39,7 @@ from ...io.images import thumbnail
 from ...io.outputs import SaveFile
 from ...io.scan import SUPPORTED_IMAGE_FORMATS
 from .. import background
-from . import jobs, views
+from . import jobs, photos, views
 from .drafts import BEST, UPLOAD_LIMIT, Drafts
 from .texts import Say, language_of, speak
 
@@ -221,6 +221,9 @@ def routes(site: Site) -> list[Route]:
         route("draft/{draft}/do", _draft_do, "POST"),
         route("draft/{draft}/files", _upload, "PUT"),
         route("draft/{draft}/thumb/{index:int}", _draft_thumb),
+        route("photos", _photos),
+        route("photos/do", _photos_do, "POST"),
+        route("photos/{photo:int}/thumb", _photo_thumb),
         route("jobs", _history),
         route("job/{job:int}", _job),
         route("job/{job:int}/preview", _preview),
@@ -249,7 +252,11 @@ def _frame(site: Site, request: Request, say: Say) -> Any:
     formats = ",".join(sorted(SUPPORTED_IMAGE_FORMATS) + list(ARCHIVES))
     language = language_of(request.headers.get("accept-language", ""))
     words = {"lost": say("The page's server does not answer. Jobs go on; start lote ui again.")}
-    return {"parts": views.frame(say, formats), "words": words, "language": language}
+    return {
+        "parts": views.frame(say, formats) | {"photos": photos.form(say)},
+        "words": words,
+        "language": language,
+    }
 
 
 # -- drafts
@@ -493,19 +500,41 @@ def _download(site: Site, request: Request, say: Say) -> Response:
     return _attachment(jobs.bundle(site.place, job), name)
 
 
+# -- photos
+
+
+def _photos(site: Site, request: Request, say: Say) -> Any:
+    site.watch(None)
+    parts, running = photos.tab(say, site.place, _number(request, "from"))
+    return {"parts": parts, "running": running}
+
+
+async def _photos_do(site: Site, request: Request, say: Say) -> Any:
+    wish = await request.json()
+    if wish.get("do") == "stop":
+        photos.stop(site.place)
+    else:
+        site.watch(photos.scan(site.place, site.allowed(str(wish.get("path", "")))))
+    return {"ok": True}
+
+
+def _photo_thumb(site: Site, request: Request, say: Say) -> Response:
+    return _picture(site, site.allowed(photos.path_of(site.place, request.path_params["photo"])), THUMBNAIL)
+
+
 # -- files --------------------------------------------------------------------------------------------
 
 
 def _inside(root: str, path: str) -> str:
-    """`path` if it is a regular file below `root` that is reached over no link. FileNotFoundError else."""
-    real = os.path.realpath(path)
-    base = os.path.realpath(root)
-    wanted = os.path.normpath(
-        os.path.join(base, os.path.relpath(os.path.abspath(path), os.path.abspath(root)))
-    )  # noqa: PTH100, PTH118
-    if real != wanted or os.path.commonpath([real, base]) != base or not stat.S_ISREG(os.lstat(real).st_mode):
+    """`path` if it is a regular file below `root` that is reached over no link. FileNotFoundError else.
+
+    `root` itself may be reached over links: those are the user's own."""
+    base = Path(root).resolve()
+    wanted = base / os.path.relpath(path, root)
+    real = wanted.resolve()
+    if real != wanted or not real.is_relative_to(base) or not stat.S_ISREG(real.lstat().st_mode):
         raise FileNotFoundError(path)
-    return real
+    return str(real)
 
 
 def _written(job: Job, item: Item) -> str:
@@ -524,7 +553,7 @@ def _original(site: Site, job: Job, item: Item) -> Callable[[], str]:
 
 def _from_input(site: Site, job: Job, path: str, key: str, sha256: str | None) -> str:
     """The file of an input image; taken out of its archive where the job's own copy is gone."""
-    if os.path.exists(path):
+    if Path(path).is_file():
         return path
     for text in job.inputs:
         if Path(text).suffix.lower() not in (".zip", ".cbz") or not Path(text).is_file():
@@ -555,7 +584,7 @@ def _picture(
     if cached is None or not cached.exists():
         path = source if isinstance(source, str) else source()
         if cached is None:
-            about = os.stat(path)
+            about = Path(path).stat()
             mark = f"{path}|{about.st_size}|{about.st_mtime_ns}|{about.st_ino}"
             cached = site.place.folder("cache", "web") / (
                 hashlib.sha256(mark.encode("utf-8", "surrogateescape")).hexdigest() + f"-{longest}.webp"

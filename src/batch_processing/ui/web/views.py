@@ -49,16 +49,26 @@ def button(label: str, do: str, *, kind: str = "", title: str = "", off: bool = 
     )
 
 
-def _pager(say: Say, name: str, start: int, size: int, total: int) -> str:
+def pager(say: Say, name: str, start: int, size: int, total: int) -> str:
+    """Earlier and later windows of a list; nothing where one window holds all."""
     if total <= size:
         return ""
     last = min(start + size, total)
-    back = button("‹", "window", kind="quiet", title=say("Earlier"), off=start <= 0, name=name, start=max(0, start - size))  # fmt: skip
+    back = button(
+        "‹",
+        "window",
+        kind="quiet",
+        title=say("Earlier"),
+        off=start <= 0,
+        name=name,
+        start=max(0, start - size),
+    )
     on = button("›", "window", kind="quiet", title=say("Later"), off=last >= total, name=name, start=last)
     return f'<nav class="pager" aria-label="{esc(say("Pages of the list"))}">{back}<span>{start + 1}–{last} / {total}</span>{on}</nav>'
 
 
-def _empty(title: str, text: str) -> str:
+def empty(title: str, text: str) -> str:
+    """What stands where a list is empty."""
     return f'<div class="empty"><p class="empty-title">{esc(title)}</p><p>{esc(text)}</p></div>'
 
 
@@ -114,7 +124,7 @@ def _gallery(say: Say, chapter: Draft, role: str, start: int) -> str:
                 "best",
                 kind="quiet",
                 title=say("Use references from the confidence beside this button on"),
-            )  # fmt: skip
+            )
             + f'<input class="threshold" type="number" min="0" max="100" step="5" value="70" aria-label="{esc(say("Least confidence in percent"))}"><span class="muted">%</span>'
             + button(order, "sort", kind="quiet")
             + "</div>"
@@ -125,14 +135,14 @@ def _gallery(say: Say, chapter: Draft, role: str, start: int) -> str:
             if role == "page"
             else say("Coloured pages, covers and model sheets appear here.")
         )
-        body = _empty(say("None yet"), text)
+        body = empty(say("None yet"), text)
     else:
         index = {id(picture): number for number, picture in enumerate(chapter.pictures)}
         cards = (
             _card(say, chapter, role, picture, index[id(picture)])
             for picture in pictures[start : start + CARDS]
         )
-        body = f'<div class="cards">{"".join(cards)}</div>{_pager(say, role, start, CARDS, total)}'
+        body = f'<div class="cards">{"".join(cards)}</div>{pager(say, role, start, CARDS, total)}'
     return (
         f'<section class="gallery {role}"><header><h3>{esc(title)} <span class="count">{total}</span></h3>'
         f"{tools}</header>{body}</section>"
@@ -160,8 +170,13 @@ def _card(say: Say, chapter: Draft, role: str, picture: Picture, index: int) -> 
         )
         kind = "" if ticked else " off"
     else:
-        own = button("⚙", "settings", kind="icon" + (" set" if name in chapter.pages else ""),
-                     title=f"{name}: {say('own settings')}", key=name)  # fmt: skip
+        own = button(
+            "⚙",
+            "settings",
+            kind="icon" + (" set" if name in chapter.pages else ""),
+            title=f"{name}: {say('own settings')}",
+            key=name,
+        )
         own += button("▷", "preview", kind="icon", title=f"{name}: {say('try this page')}", key=name)
         kind = ""
     return (
@@ -187,7 +202,7 @@ def page_form(say: Say, chapter: Draft, key: str) -> str:
             f'<fieldset><legend>{esc(say("References for this page alone"))}</legend><div class="boxes">{boxes}</div></fieldset>'
             if boxes
             else ""
-        )  # fmt: skip
+        )
         + f'<div class="actions">{button(say("Take back"), "page-clear", kind="quiet", key=key)}'
         + f"{button(say('Keep'), 'page-keep', kind='primary', key=key)}</div>"
     )
@@ -293,8 +308,8 @@ def _controls(say: Say, job: Job, state: str, counts: dict[str, int]) -> str:
         shown.append(button(f"{label} ({again})", "retry", kind="primary"))
     if job.ended and counts["completed"]:
         base = f"/lote/job/{job.id}/download"
-        for form in ("cbz", "zip"):
-            shown.append(f'<a class="lb" href="{base}/{form}" download>↓ {form.upper()}</a>')
+        forms = ("cbz", "zip")
+        shown.extend(f'<a class="lb" href="{base}/{form}" download>↓ {form.upper()}</a>' for form in forms)
         shown.append(f'<a class="lb quiet" href="{base}/report" download>{esc(say("Report"))}</a>')
     return "".join(shown)
 
@@ -314,17 +329,17 @@ def job_body(say: Say, ledger: Ledger, snapshot: Snapshot, show: str, start: int
             name=name,
         )
         for name in SHOWS
-        if name == "all" or name == show or counts[name]
+        if name in ("all", show) or counts[name]
     )
     if not items:
-        rows = _empty(say("No pages here"), say("They appear as soon as the chapter has been looked at."))
+        rows = empty(say("No pages here"), say("They appear as soon as the chapter has been looked at."))
         return {"filters": filters if snapshot.total else "", "rows": rows, "results": ""}
     body = "".join(_row(say, job, item) for item in items)
     heads = "".join(
         f"<th>{esc(say(name))}</th>" for name in ("Page", "State", "Progress", "Seconds", "Error")
     )
-    pager = _pager(say, "rows", start, ROWS, total)
-    table = f'<table class="pages"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{pager}'
+    more = pager(say, "rows", start, ROWS, total)
+    table = f'<table class="pages"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{more}'
     done = [item for item in items if item.state == "completed"]
     results = ""
     if done:
@@ -391,14 +406,14 @@ def viewer(say: Say, place: Workspace, job: Job, item: Item) -> str:
             kind="",
             off=not (done and resting),
             title=say("Paint colours where they belong; the page is then done again"),
-        ),  # fmt: skip
+        ),
         button(
             say("Approved ✓") if item.approved else say("Approve"),
             "approve",
             key=item.key,
             on="" if item.approved else "1",
             off=not done,
-        ),  # fmt: skip
+        ),
         f'<a class="lb" href="{base}/file" download>↓ {esc(say("Download"))}</a>' if done else "",
     ]
     before, after = f"{base}/before", f"{base}/after?v={mark}"
@@ -440,7 +455,7 @@ def history(say: Say, place: Workspace) -> str:
         if job.kind == "comics" and not jobs.is_preview(place, job)
     ]
     if not found:
-        return _empty(say("No jobs yet"), say("What you colour here or on the command line is listed here."))
+        return empty(say("No jobs yet"), say("What you colour here or on the command line is listed here."))
     rows = "".join(_past(say, place, job) for job in found[:JOBS])
     heads = "".join(f"<th>{esc(say(name))}</th>" for name in ("Job", "State", "Chapter", "Pages", "When"))
     return f'<table class="pages jobs"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
@@ -506,7 +521,12 @@ def preview(say: Say, place: Workspace, snapshot: Snapshot, key: str) -> str:
             f'<p class="muted">{esc(say("Like it? Colour the chapter. If not: change the settings or the references, and try again."))}</p>'
         )
     close = button("✕", "preview-close", kind="icon", title=say("Close"))
-    actions = button(say("Approve and colour the chapter"), "preview-approve", kind="primary", off=item is None or item.state != "completed")  # fmt: skip
+    actions = button(
+        say("Approve and colour the chapter"),
+        "preview-approve",
+        kind="primary",
+        off=item is None or item.state != "completed",
+    )
     again = button(say("Try again"), "preview", key=key)
     return (
         f'<section class="trial"><header><h3>{esc(say("One page, to look at"))}: {esc(key)}</h3>'

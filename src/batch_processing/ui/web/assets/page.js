@@ -17,7 +17,7 @@
   };
   window.lote = lote;
   sessionStorage.setItem("lote-draft", lote.draft);
-  const windows = { page: 0, reference: 0, rows: 0 };
+  const windows = { page: 0, reference: 0, rows: 0, photos: 0 };
   let show = "all", draftVersion = "", jobVersion = "", previewJob = 0, ended = false, openItem = 0;
 
   // -- talking to the server ---------------------------------------------------------------------------
@@ -126,6 +126,13 @@
     if (news.ended) previewJob = 0;
   }
 
+  let scanning = false;
+  async function pollPhotos() {
+    const news = await ask(`photos?from=${windows.photos}`);
+    scanning = news.running;
+    put(news.parts);
+  }
+
   // -- one page ----------------------------------------------------------------------------------------
   const dialog = () => {
     let box = $("#lote-viewer");
@@ -179,6 +186,9 @@
   function wireStage(box) {
     const stage = $(".stage", box), compare = $(".compare", box), canvas = $("canvas.ink", box);
     stage.addEventListener("wheel", (event) => { event.preventDefault(); zoom(-event.deltaY, box, event.clientX, event.clientY); }, { passive: false });
+    const shape = $("img.before", box);
+    const shaped = () => compare.style.setProperty("--shape", shape.naturalWidth / shape.naturalHeight || 0.75);
+    if (shape.complete && shape.naturalWidth) shaped(); else shape.addEventListener("load", shaped);
     let from = null, stroke = null;
     const at = (event) => {
       const rect = canvas.getBoundingClientRect();
@@ -188,7 +198,7 @@
       stage.setPointerCapture(event.pointerId);
       if (drawing) {
         const scale = canvas.width / canvas.getBoundingClientRect().width;
-        stroke = { colour: $(".colour", box).value, size: $(".size", box).value * scale * view.zoom / view.zoom, erase: erasing, points: [at(event)] };
+        stroke = { colour: $(".colour", box).value, size: $(".size", box).value * scale * view.zoom, erase: erasing, points: [at(event)] };
         strokes.push(stroke); paint(box);
       } else from = { x: event.clientX, y: event.clientY, vx: view.x, vy: view.y, moved: false };
       event.preventDefault();
@@ -289,7 +299,7 @@
         case "preview-close": return put({ preview: "" });
         case "window":
           windows[data.name] = Number(data.start); draftVersion = jobVersion = "";
-          return void (await (data.name === "rows" ? pollJob() : pollDraft()));
+          return void (await (data.name === "rows" ? pollJob() : data.name === "photos" ? pollPhotos() : pollDraft()));
         case "show": show = data.name; windows.rows = 0; jobVersion = ""; return void (await pollJob());
         case "pause": case "resume": case "cancel": case "retry":
           button.disabled = true;
@@ -317,6 +327,10 @@
           box.close();
           return void (await pollJob());
         }
+        case "scan": case "scan-stop":
+          await send("photos/do", data.do === "scan" ? { path: $("#lote-folder").value } : { do: "stop" });
+          scanning = true;
+          return void (await wait(700), await pollPhotos());
         case "theme": {
           const dark = document.body.classList.toggle("dark");
           localStorage.setItem("lote-theme", dark ? "dark" : "light");
@@ -341,7 +355,9 @@
   document.addEventListener("click", (event) => { if (!event.target.closest("#lote-viewer")) void clicked(event); });
   document.addEventListener("change", (event) => { if (!event.target.closest("#lote-viewer")) changed(event); });
   document.addEventListener("keydown", (event) => {
-    if (event.target.id === "lote-path" && event.key === "Enter") $('[data-do="add"]').click();
+    if (event.key !== "Enter") return;
+    if (event.target.id === "lote-path") $('[data-do="add"]').click();
+    if (event.target.id === "lote-folder") $('[data-do="scan"]').click();
   });
   const over = (event, on) => { const zone = event.target.closest && event.target.closest(".drop"); if (zone) { event.preventDefault(); zone.classList.toggle("over", on); } };
   document.addEventListener("dragover", (event) => over(event, true));
@@ -353,7 +369,7 @@
 
   // -- the beat ----------------------------------------------------------------------------------------
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const seen = (part) => { const place = $(`[data-part="${part}"]`); return place && place.offsetParent !== null; };
+  const seen = (part) => { const place = $(`[data-part="${part}"]`); return place && place.parentElement.getClientRects().length > 0; };
   async function beat() {
     for (let count = 0; ; count += 1) {
       try {
@@ -361,7 +377,7 @@
         if (lote.job && seen("title") && (!ended || count % 4 === 0)) await pollJob();
         if (previewJob) await pollPreview();
         if (seen("history") && count % 4 === 0) put((await ask("jobs")).parts);
-        if (seen("photos") && window.lote.photos && (count % 4 === 0 || lote.scanning)) await window.lote.photos();
+        if (seen("photos") && (count % 4 === 0 || scanning)) await pollPhotos();
         if (beat.lost) { beat.lost = false; say(""); }
       } catch (error) {
         if (error instanceof TypeError) { beat.lost = true; say(lote.words.lost || "The server does not answer.", true); }
