@@ -467,7 +467,7 @@ class TestJobs:
         page = opened(folder / "report.html")
         crops = page.locator(".crops li")
         assert [text.split("\n")[0] for text in crops.all_inner_texts()] == ["2.png", "1.png"]
-        assert "31% sure of <i>Ana</i> hair, two colours alike" in crops.nth(1).inner_text()
+        assert "31% sure of <i>Ana</i> hair (two colours alike)" in crops.nth(1).inner_text()
         assert crops.locator("img").count() == 2
         assert "<i>Ana</i> hair · 2 pages" in page.locator(".palette").inner_text()
         page.get_by_label("Not sure 1").check()

@@ -183,9 +183,10 @@ def thumbnails(progress: Progress, *, images: list[tuple[str, str, int, int]]) -
 def crops(
     progress: Progress, *, path: str, crops: list[tuple[tuple[int, int, int, int], str, int, int]]
 ) -> dict[str, Any]:
-    """Cut regions out of a page, with some of what is around them: ((x0, y0, x1, y1), target, longest
-    side in pixels, most bytes) each."""
+    """Cut regions out of a page, framed and with some of what is around them: ((x0, y0, x1, y1), target,
+    longest side in pixels, most bytes) each."""
     import numpy as np
+    from PIL import Image, ImageDraw
 
     from .io.images import decode, thumbnail
     from .io.outputs import SaveFile
@@ -197,9 +198,14 @@ def crops(
         margin = max(x1 - x0, y1 - y0, 64) // 2
         left, top = max(0, x0 - margin), max(0, y0 - margin)
         part = rgb[top : min(height, y1 + margin), left : min(width, x1 + margin)]
-        if part.size:
-            with SaveFile(Path(target)) as file:
-                file.write(thumbnail(np.ascontiguousarray(part), longest, limit))
+        if not part.size:
+            continue
+        picture = Image.fromarray(part)
+        pen = 1 + max(picture.size) // 100
+        frame = (x0 - left - pen, y0 - top - pen, x1 - left + pen - 1, y1 - top + pen - 1)
+        ImageDraw.Draw(picture).rectangle(frame, outline=(214, 0, 110), width=pen)
+        with SaveFile(Path(target)) as file:
+            file.write(thumbnail(np.asarray(picture), longest, limit))
     return {}
 
 

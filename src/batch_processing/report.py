@@ -446,7 +446,7 @@ class _Report:
         settings = self.job.config["settings"]
         for name, value in item.work["settings"].items():
             own = "" if settings.get(name) == value else " (this page's own)"
-            yield _pair(_text(name), _value(value) + own)
+            yield _pair(_text(name.replace("_", " ")), _value(value) + own)
         yield _pair("backend", f"{_text(item.work['backend'])} {_text(item.work['version'])}")
         if item.work["artefact"] in self.sets:
             at = list(self.sets).index(item.work["artefact"])
@@ -455,7 +455,8 @@ class _Report:
         if item.work["hints"]:
             yield _pair("hints", _name(Path(item.work["hints"]).name))
         for name, value in (item.details or {}).items():
-            if name in ("palette", "review", "confidence"):
+            tables = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
+            if name == "confidence" or tables:  # shown elsewhere, or for programs
                 continue
             words = "references taken" if name == "references" else _text(name.replace("_", " "))
             yield _pair(words, _value(value))
@@ -471,13 +472,13 @@ class _Report:
         more = f" The other {rest} stand in review.json." if rest > 0 else ""
         yield f'<h2 id="review">Regions to review</h2>\n<p class="lead">The least sure first.{more}</p><ul class="strip crops">'
         for region in self.review[:CROPS]:
-            name = self.palette.get(str(region.get("id")), {}).get("name") or region.get("id", "")
+            colour = self.palette.get(str(region["id"]), {"id": region["id"]})
             picture = _data(region["_picture"])
             image = f'<img src="{picture}" alt="" loading="lazy" decoding="async">' if picture else ""
-            why = f", {_text(region['why'])}" if region.get("why") else ""
+            why = f" ({_text(region['why'])})" if region.get("why") else ""
             yield (
                 f'<li>{image}<a href="#p{region["_number"]}">{_name(region["page"])}</a><br>'
-                f"{region['confidence']:.0%} sure of {_text(name)}{why}</li>"
+                f"{region['confidence']:.0%} sure of {_swatch(colour)}{why}</li>"
             )
         yield "</ul>\n"
 
@@ -487,12 +488,8 @@ class _Report:
         yield '<h2 id="palette">Palette</h2>\n<ul class="palette">'
         for key in sorted(self.palette, key=natural_key):
             colour = self.palette[key]
-            red, green, blue = (int(value) for value in colour["rgb"])
             count = len(colour["pages"])
-            yield (
-                f'<li><svg aria-hidden="true" viewBox="0 0 1 1"><rect width="1" height="1" fill="#{red:02x}{green:02x}{blue:02x}"/></svg>'
-                f"{_text(colour.get('name') or key)} · {count} {'page' if count == 1 else 'pages'}</li>"
-            )
+            yield f"<li>{_swatch(colour)} · {count} {'page' if count == 1 else 'pages'}</li>"
         yield "</ul>\n"
 
     def _html_references(self) -> Iterator[str]:
@@ -588,6 +585,16 @@ def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_value(part) for part in value)
     return _text(f"{value:.4g}" if isinstance(value, float) else value)
+
+
+def _swatch(colour: Mapping[str, Any]) -> str:
+    """A colour of the palette: a sample of it, and what it is called."""
+    name = _text(colour.get("name") or colour["id"])
+    if "rgb" not in colour:
+        return name
+    red, green, blue = (int(value) for value in colour["rgb"])
+    sample = f'<rect width="1" height="1" fill="#{red:02x}{green:02x}{blue:02x}"/>'
+    return f'<svg class="swatch" aria-hidden="true" viewBox="0 0 1 1">{sample}</svg>{name}'
 
 
 def _pair(term: str, words: str) -> str:
