@@ -1,0 +1,92 @@
+"""A very small application on the engine: each item is a text that is written to a file.
+
+    python -m core.tiny WORKSPACE OUTPUT CONFIG-AS-JSON
+
+submits the job, runs or follows it to its end, and exits like `lote` would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from batch_processing.core.coordinator import Desk, Interrupt, run_job
+from batch_processing.core.ledger import Item, ItemSpec, Job
+from batch_processing.core.workers import LocalPool, Pool, Task
+from batch_processing.core.workspace import Kind, Workspace, process_identity
+from batch_processing.exceptions import BatchProcessingError
+
+
+class Tiny:
+    """`Job.config`: "items" (name -> text, priority, cost, and what `engine_tasks.write` takes), "slots",
+    "timeout", "learn" (seconds that planning takes), "fail" (a sentence with which planning fails)."""
+
+    kind: Kind = "comics"
+
+    def pool(self, job: Job) -> Pool:
+        return LocalPool(job.config.get("slots", 2))
+
+    def plan(self, desk: Desk) -> None:
+        config = desk.job.config
+        if "fail" in config:
+            raise BatchProcessingError(config["fail"])
+        desk.phase("learning")
+        until = time.monotonic() + config.get("learn", 0.0)
+        while time.monotonic() < until:
+            desk.check()
+            time.sleep(0.02)
+        specs = [
+            ItemSpec(
+                name,
+                ordinal,
+                "",
+                hashlib.sha256(json.dumps(item).encode()).hexdigest(),
+                item,
+                str(Path(desk.job.output) / name),
+                priority=item.get("priority", 0),
+                cost=item.get("cost", 0),
+            )
+            for ordinal, (name, item) in enumerate(config["items"].items())
+        ]
+        desk.ledger.plan(desk.job.id, desk.generation, specs)
+        desk.ledger.drop_old_items(desk.job.id, desk.generation)
+
+    def task(self, job: Job, item: Item, part: Path) -> Task:
+        args = {name: value for name, value in item.work.items() if name not in ("priority", "cost")}
+        return Task(
+            str(item.token),
+            "core.engine_tasks:write",
+            {**args, "part": str(part)},
+            job.config.get("timeout", 600.0),
+        )
+
+    def finish(self, desk: Desk) -> dict[str, Any]:
+        return {"state": "done", "generation": desk.generation}
+
+
+def submit(workspace: Workspace, output: Path, config: dict[str, Any], **options: Any) -> Job:
+    return workspace.ledger.submit(
+        "comics", ["tiny"], str(output), config, owner=process_identity(), **options
+    )
+
+
+def main() -> int:
+    workspace = Workspace(sys.argv[1])
+    job = submit(workspace, Path(sys.argv[2]), json.loads(sys.argv[3]))
+    interrupt = Interrupt()
+    print(job.id, flush=True)
+    try:
+        with interrupt.signals():
+            ended = run_job(workspace, job.id, Tiny(), interrupt=interrupt)
+    except BatchProcessingError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 4 if ended.state == "cancelled" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
