@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +164,7 @@ def test_hints_change_the_page_where_they_are(ready: CobraBackend, tmp_path: Pat
     ImageDraw.Draw(strokes).rectangle((20, 20, 60, 60), fill=(255, 0, 0, 255))
     strokes.save(tmp_path / "page.hints.png")
     points = tmp_path / "page.hints.json"
-    points.write_text('{"points": [{"x": 40, "y": 40, "color": "#ff0000"}, {"x": 1, "y": 1, "id": "hair"}]}')
+    points.write_text('{"points": [{"x": 40, "y": 40, "color": "#ff0000"}], "lock": [{"x": 1, "y": 1}]}')
     plain = ready.colour(page, SETTINGS, None, ignored).rgb
     for hints in (tmp_path / "page.hints.png", points):
         assert levels_apart(plain, ready.colour(page, SETTINGS, hints, ignored).rgb) > 0
@@ -176,11 +176,11 @@ def test_hints_change_the_page_where_they_are(ready: CobraBackend, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.hints.png", None, "64 x 64 pixels, the page 128 x 192"),
-        ("b.hints.png", b"no picture", "cannot be read"),
-        ("c.hints.json", b'{"points": [{"x": 1, "color": "#fff"}]}', "cannot be understood"),
-        ("d.hints.json", b"{", "cannot be understood"),
-        ("e.hints.json", b"[1]", "cannot be understood"),
+        ("a.hints.png", None, "64 x 64 pixels and their page is 128 x 192"),
+        ("b.hints.png", b"no picture", "no readable PNG"),
+        ("c.hints.json", b'{"points": [{"x": 1, "color": "#ffffff"}]}', "'y' is missing"),
+        ("d.hints.json", b'{"strokes": [{"points": [[1, 2]], "id": 3}]}', "the palette has no id 3"),
+        ("e.hints.json", b"{", "no readable JSON"),
     ],
 )
 def test_hints_that_do_not_fit_cost_their_page_only(
@@ -227,16 +227,9 @@ def test_a_webtoon_strip_is_coloured_in_pieces(ready: CobraBackend) -> None:
     assert len(coloured.details["sizes"]) > 3
 
 
-@dataclass(frozen=True)
-class InkSettings(PageSettings):
-    """Page settings of a job with --keep-ink."""
-
-    keep_ink: bool = True
-
-
 def test_ink_is_kept_pixel_for_pixel_on_request(ready: CobraBackend) -> None:
     page = drawn_page(256, 384)
-    kept = ready.colour(page, InkSettings(num_inference_steps=2, top_k=2), None, ignored).rgb
+    kept = ready.colour(page, replace(SETTINGS, keep_ink=True), None, ignored).rgb
     black = page.rgb.max(axis=2) <= 74
     assert black.any()
     assert np.array_equal(kept[black], page.rgb[black])

@@ -43,7 +43,9 @@ CODE_VERSION = "1"  # change it whenever pixels change
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
 
 PAGES_TOGETHER = 4  # more fill the GPU no better
-ENTRY_SHARE = 0.5  # of the device memory that is free after loading, for kept keys and values
+# Bytes for one style's networks (1.6 GB) and the largest stage, the enlargement (4.4 GB): see docs/cobra.md.
+WORKING = 6_500_000_000
+ENTRY_SHARE = 0.5  # of the device memory that is free beside these, for kept keys and values
 BATCH_SHARE = 0.5  # of what is free beside them, for the keys and values of a batch
 CPU_ENTRIES = 2 << 30  # bytes of kept keys and values without a GPU
 STAGES = 3  # of a picture beside its steps: looking at it, decoding, enlarging
@@ -226,7 +228,7 @@ class CobraBackend:
                     f"There is not enough memory on {device} to load Cobra from {place}: close other programs."
                 ) from pipeline
             free = _free_bytes(device)
-            budget = CPU_ENTRIES if free is None else int(free * ENTRY_SHARE)
+            budget = CPU_ENTRIES if free is None else int(max(0, free - WORKING) * ENTRY_SHARE)
             log.info("Cobra from %s on %s, %d MB for keys and values", place, device, budget >> 20)
             self._book = Book(pipeline, budget)
         return self._book
