@@ -82,13 +82,20 @@ def noisy(progress: Progress) -> dict[str, Any]:
 
 
 def write(
-    progress: Progress, *, part: str, text: str, seconds: float = 0.0, once: str | None = None, how: str = ""
+    progress: Progress,
+    *,
+    part: str,
+    text: str,
+    times: int = 1,
+    seconds: float = 0.0,
+    once: str | None = None,
+    how: str = "",
 ) -> dict[str, Any]:
-    """Write `text` to `part` after `seconds`. `how`, unless the file `once` exists by then: how to fail."""
+    """Write `text`, that many `times`, to `part` after `seconds`. `how`, unless the file `once` exists by then: how to fail."""
     for step in range(int(seconds * 20)):
         progress(step, int(seconds * 20))
         time.sleep(0.05)
-    sha256 = write_part(Path(part), text.encode())
+    sha256 = write_part(Path(part), text.encode() * times)
     if how and (once is None or not Path(once).exists()):
         if once is not None:
             Path(once).touch()

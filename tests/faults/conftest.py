@@ -1,0 +1,32 @@
+"""What the fault tests share: their length, and the table that `make faults` prints at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+LONG = os.environ.get("LOTE_FAULTS") == "long"
+
+_rows: list[tuple[str, str]] = []
+
+
+@pytest.fixture
+def length() -> Callable[[int, int], int]:
+    """`length(short, long)`: the number for this form of the tests."""
+    return lambda short, long: long if LONG else short
+
+
+@pytest.fixture
+def report() -> Callable[[str, str], None]:
+    """`report(case, what was done and found)`: a line of the table."""
+    return lambda case, found: _rows.append((case, found))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _rows:
+        terminalreporter.section(f"faults, {'long' if LONG else 'short'} form")
+        width = max(len(case) for case, _ in _rows)
+        for case, found in _rows:
+            terminalreporter.write_line(f"{case:<{width}}  {found}")
