@@ -205,12 +205,14 @@ def _server_lock(store: Store, waiting: Callable[[str], None], stopped: Callable
         yield True
         return
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        yield _wait(
-            lambda: bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_KEY)))),
-            lambda: waiting("waiting behind a scan into the same database"),
-            stopped,
-        )
-        connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+        try:
+            yield _wait(
+                lambda: bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_KEY)))),
+                lambda: waiting("waiting behind a scan into the same database"),
+                stopped,
+            )
+        finally:  # the connection goes back to a pool, and the lock would stay with it
+            connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
 
 
 def _wait(take: Callable[[], bool], waiting: Callable[[], None], stopped: Callable[[], bool]) -> bool:
