@@ -471,6 +471,7 @@ class Comics:
         names = NameReservation(
             source.key for role in ("copy", "kept") for source in ledger.sources(number, role=role)
         )
+        document_names = NameReservation()
         chosen = parse_pages(config.pages) if config.pages else None
         previewed = False
         sets: dict[tuple[str, ...], str | None] = {}
@@ -500,6 +501,9 @@ class Comics:
             hints = book.hint_for(source.key, found.hints)
             stem, _, _ = source.key.rpartition(".")
             name = names.reserve(f"{stem}{desk.job.config['suffix']}.{written}", f".{written}")
+            documents = self._documents(
+                desk, config, document_names.reserve(name, ".psd").removesuffix(".psd"), size
+            )
             yield ItemSpec(
                 key=source.key,
                 ordinal=ordinal,
@@ -511,11 +515,12 @@ class Comics:
                     references=learned,
                     hints=hash_file(Path(hints)) if hints else None,
                     format=written,
+                    documents=[kind for kind, _, _ in documents],
                 ),
                 work={
                     "source": source.path, "name": name, "settings": settings, "artefact": learned, "hints": hints,
                     "format": written, "backend": backend.name, "version": backend.version,
-                    "pixels": size[0] * size[1],
+                    "pixels": size[0] * size[1], "documents": documents,
                 },
                 output=said.get("output") or str(root / name),
                 priority=said.get("priority", options.priority),
@@ -525,6 +530,25 @@ class Comics:
                 held=previewed or (chosen is not None and not any(ordinal in some for some in chosen)),
             )  # fmt: skip
             previewed = config.preview_mode
+
+    def _documents(
+        self, desk: Desk, config: BatchConfig, stem: str, size: tuple[int, int]
+    ) -> list[tuple[str, str, str]]:
+        """The layered documents of a page: kind, file, and the file that remembers what we wrote there."""
+        from .io.layers import PSD_SIDE
+
+        folder = beside(Path(desk.job.output)) / "layers"
+        memory = desk.workspace.root / "jobs" / str(desk.job.id) / "documents"
+        documents: list[tuple[str, str, str]] = []
+        for kind in config.layers:
+            if kind == "psd" and max(size) > PSD_SIDE:
+                desk.warn(
+                    f"{stem} is too large for a PSD (at most {PSD_SIDE} pixels a side): use --layers ora"
+                )
+                continue
+            target = str(folder / f"{stem}.{kind}")
+            documents.append((kind, target, str(memory / pages.fingerprint(target=target))))
+        return documents
 
     def _announce(self, desk: Desk) -> None:
         """Before a long job: how many pages, and whether the disk will do."""
@@ -636,7 +660,8 @@ class Comics:
                     foreign.append(spec.output)
                     if len(foreign) > 3:
                         break
-                yield spec
+                complete = all(os.path.lexists(file) for _, file, _ in spec.work["documents"])
+                yield replace(spec, redo=not complete and not (owner and owner.approved))
             if foreign:
                 break
         target = _archive_of(desk.job)
@@ -682,6 +707,7 @@ class Comics:
                 "settings": work["settings"],
                 "hints": work["hints"],
                 "format": work["format"],
+                "documents": work["documents"],
             },
             timeout_s=job.config["settings"]["timeout"],
         )

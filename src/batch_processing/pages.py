@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .backends.base import Backend, Progress
+    from .backends.base import Backend, Coloured, Progress
     from .io.images import OutputFormat, Page
+    from .io.layers import LayerFormat
 
 # A contact sheet has about this many pixels, and a cell is this wide in pixels, at least and at most.
 SHEET_PIXELS = 12_000_000
@@ -100,8 +101,12 @@ def colour(
     settings: dict[str, Any],
     hints: str | None,
     format: OutputFormat,  # noqa: A002 - the word the command line uses
+    documents: list[tuple[LayerFormat, str, str]],
 ) -> dict[str, Any]:
-    """Colour the page at `source` into the file `part`. `name` is what people call the page."""
+    """Colour the page at `source` into the file `part`. `name` is what people call the page.
+
+    `documents` are layered files to write as well: (kind, target, file that remembers what was written)
+    each. They are final before the page is: a page that is done has its documents."""
     from .backends.base import PageSettings
     from .io.images import decode, encode
     from .io.outputs import write_part
@@ -119,7 +124,42 @@ def colour(
     write = partial(encode, pixels, format=format, dpi=page.dpi, icc=page.icc)
     sha256 = write_part(Path(part), write)
     details = {"confidence": round(coloured.confidence, 4), **coloured.details}
+    kept = [
+        target
+        for kind, target, record in documents
+        if not _write_document(kind, Path(target), Path(record), page, coloured)
+    ]
+    if kept:
+        details["kept_documents"] = kept
     return {"sha256": sha256, "details": details}
+
+
+def _write_document(kind: LayerFormat, target: Path, record: Path, page: Page, coloured: Coloured) -> bool:
+    """Write a page's layered document. False, and nothing done, where a person has changed the one there is.
+
+    A backend that knows no layers gets a document of two: the page as it was, and its colours above."""
+    import numpy as np
+
+    from .backends.base import Layer
+    from .io.layers import write_layers
+    from .io.outputs import SaveFile, fsync_dir, hash_file, part_path, publish, write_part
+
+    known = record.read_text().split() if record.exists() else []
+    if target.exists() and hash_file(target) not in known:
+        return False
+    opaque = np.full((*coloured.rgb.shape[:2], 1), 255, np.uint8)
+    layers = coloured.layers or [
+        Layer("Page", np.concatenate([page.rgb, opaque], axis=2)),
+        Layer("Colours", np.concatenate([coloured.rgb, opaque], axis=2)),
+    ]
+    # Always the same name: what a killed run left is overwritten by the next.
+    part = part_path(target, "document")
+    sha256 = write_part(part, lambda file: write_layers(file, kind, layers, coloured.rgb, page.dpi))
+    with SaveFile(record) as file:  # before the rename: a kill in between must not make it a stranger's
+        file.write("\n".join([*known[-1:], sha256]).encode())
+    publish(part, target)
+    fsync_dir(target.parent)
+    return True
 
 
 def _backend(name: str, artefact: str | None) -> Backend:

@@ -29,7 +29,7 @@ from urllib.parse import quote
 
 from . import __version__
 from .classification.classifier import ASK_BELOW
-from .config.settings import built_in
+from .config.settings import PAGE_FIELDS, built_in
 from .core.coordinator import Desk
 from .core.ledger import Event, Item, Source
 from .core.workers import Task
@@ -72,18 +72,19 @@ def write(desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any]) -> li
     """Write the report of a job that has done its items, and what belongs beside it, into `folder`.
 
     `sets` are the references, (path, SHA-256) each, by the key that items name as their artefact; `result`
-    is what `Job.result` will be. Returns the warnings that it gave: why there is no report, if so."""
+    is what `Job.result` will be. Returns the warnings that came up: why there is no report, if so."""
     desk.phase("writing the report")
     began = time.time()
     try:
         pictures = _Pictures(desk.workspace.folder("jobs", str(desk.job.id), "thumbs"))
-        _Report(desk, folder, sets, result, pictures).write()
+        report = _Report(desk, folder, sets, result, pictures)
+        report.write()
         pictures.forget_before(began)
     except (OSError, ResourceError) as error:
         sentence = f"there is no new report in {folder}: {error}"
         desk.warn(sentence)
         return [sentence]
-    return []
+    return report.added
 
 
 class _Pictures:
@@ -138,10 +139,16 @@ class _Report:
         self.warnings: dict[str | None, dict[str, None]] = {}
         for event in desk.ledger.warnings(self.job.id, self.job.submitted_at):
             self.warnings.setdefault(event.key, {})[_warning(event)] = None
+        self.added: list[str] = []  # warnings that came up here
         self.counts: Counter[str] = Counter()
         self.places: dict[str, int] = {}  # content -> number of the place that shows it
         self.palette: dict[str, dict[str, Any]] = {}
         self.review: list[dict[str, Any]] = []
+
+    def warn(self, sentence: str, key: str) -> None:
+        self.desk.warn(sentence, key)
+        self.warnings.setdefault(key, {})[sentence] = None
+        self.added.append(sentence)
 
     def write(self) -> None:
         self._draw()
@@ -247,13 +254,17 @@ class _Report:
         for row in self._rows():
             self.counts["pages"] += 1
             self.counts[row.state] += 1
-            self.counts["warned"] += row.source.key in self.warnings
             self.counts["unsure"] += _unsure(row)
             self.places.setdefault(row.source.sha256 or "", row.number)
             details = row.item.details if row.state == "coloured" and row.item else None
             for colour in (details or {}).get("palette", ()):
                 known = self.palette.setdefault(str(colour["id"]), {**colour, "pages": []})
                 known["pages"].append(row.source.key)
+            for document in (details or {}).get("kept_documents", ()):
+                self.warn(
+                    f"{document} was changed since Lote wrote it and is left alone: delete it to have it made anew",
+                    row.source.key,
+                )
             for region in (details or {}).get("review", ()):
                 box = tuple(int(value) for value in region["box"])
                 entry: dict[str, Any] = {**region, "box": list(box), "page": row.source.key}
@@ -264,6 +275,7 @@ class _Report:
                         "_picture": self.pictures.of_region(row.after, box),
                     }
                     self.review.append(entry)
+        self.counts["warned"] = sum(key is not None for key in self.warnings)
         self.review.sort(key=lambda region: (region["confidence"], region["_number"], region["box"]))
 
     # -- the page ------------------------------------------------------------------------------------
@@ -445,7 +457,9 @@ class _Report:
             return
         settings = self.job.config["settings"]
         for name, value in item.work["settings"].items():
-            own = "" if settings.get(name) == value else " (this page's own)"
+            if name == "layers":  # its files stand below
+                continue
+            own = " (this page's own)" if name in PAGE_FIELDS and settings.get(name) != value else ""
             yield _pair(_text(name.replace("_", " ")), _value(value) + own)
         yield _pair("backend", f"{_text(item.work['backend'])} {_text(item.work['version'])}")
         if item.work["artefact"] in self.sets:
@@ -456,10 +470,17 @@ class _Report:
             yield _pair("hints", _name(Path(item.work["hints"]).name))
         for name, value in (item.details or {}).items():
             tables = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
-            if name == "confidence" or tables:  # shown elsewhere, or for programs
+            if name in ("confidence", "kept_documents") or tables:  # shown elsewhere, or for programs
                 continue
             words = "references taken" if name == "references" else _text(name.replace("_", " "))
             yield _pair(words, _value(value))
+        documents = [
+            f'<a href="{self._link(file)}">{_text(kind)}</a>'
+            for kind, file, _ in item.work["documents"]
+            if row.state == "coloured" and Path(file).exists()
+        ]
+        if documents:
+            yield _pair("layers", ", ".join(documents))
         if item.attempts > 1:
             yield _pair("attempts", str(item.attempts))
         if item.state == "completed" and item.finished_at:
