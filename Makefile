@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,heif,cobra,ui,postgres
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: demo test check unit bench faults constraints clean
+.PHONY: demo test check unit bench faults constraints messages clean
 
 ## demo: install, draw a sample chapter, colour it
 demo: $(VENV)/.demo
@@ -32,9 +32,9 @@ unit: $(VENV)/.test
 	$(PIP) --force-reinstall --no-deps dist/*.whl
 	$(BIN)/python -m pytest $(PYTEST)
 
-## faults: the long form of the fault tests
+## faults: the long form of the fault tests, a table of the cases at its end
 faults: $(VENV)/.test
-	LOTE_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 7200 $(PYTEST)
+	LOTE_FAULTS=long $(BIN)/python -m pytest tests/faults tests/core/test_queue_and_status.py --timeout 7200 $(PYTEST)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,6 +59,10 @@ constraints: $(VENV)/.test
 	{ sed -n '1,/^torch==/p' constraints/all.txt; cat constraints/new.txt; } > constraints/merged.txt
 	mv constraints/merged.txt constraints/all.txt
 	rm constraints/new.txt
+
+## messages: gather the texts that people read into the .po files, and compile them
+messages: $(VENV)/.test
+	$(BIN)/python tests/messages.py
 
 clean:
 	rm -rf $(VENV) dist build demo

@@ -7,8 +7,8 @@ an unforeseen error ends: it becomes a sentence and a log file, never a tracebac
 
 from __future__ import annotations
 
+import io
 import os
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ import typer
 
 from .. import __version__
 from ..exceptions import BatchProcessingError, QueueError
+from .i18n import _, ngettext, sentence, translate_command
 
 if TYPE_CHECKING:
     from ..core.ledger import Job
@@ -40,7 +41,9 @@ JobArgument = Annotated[
     int | None, typer.Argument(metavar="[JOB]", help="Number of the job; the current one if left out.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Print errors and warnings only.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", help="Print errors and warnings only, not even the output's path.")
+]
 InputsArgument = Annotated[
     list[str], typer.Argument(metavar="INPUT...", help="Folders, .zip or .cbz files, images.")
 ]
@@ -130,6 +133,10 @@ def colorize(
             "--show-config", help="Print every setting, also for an image named after it, and do nothing."
         ),
     ] = False,
+    keep_ink: Annotated[
+        bool | None,
+        typer.Option("--keep-ink", help="Lay the page's own ink over what the model draws (cobra)."),
+    ] = None,
     drop_references: Annotated[
         bool | None, typer.Option("--drop-references", help="Leave coloured pages out of the output.")
     ] = None,
@@ -181,7 +188,7 @@ def colorize(
         "num_inference_steps": steps, "top_k": top_k, "format": format_, "recursive": recursive,
         "overwrite": overwrite, "max_concurrent": workers, "pages": pages, "drop_references": drop_references,
         "as_lineart": as_lineart, "as_reference": as_reference, "hints": hints, "config_file": config,
-        "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0], "layers": layers,
+        "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0], "layers": layers, "keep_ink": keep_ink,
         "output_as_zip": zip_, "zip_output_name": zip_name, "preview_mode": preview or None,
     }  # fmt: skip
     settings = Settings(flags)
@@ -216,9 +223,12 @@ def _go_on(place: Workspace, job: Job, *, as_json: bool) -> bool:
 
     if sys.stdin.isatty() and sys.stderr.isatty() and not as_json:
         left = place.ledger.held(job.id)
-        return typer.confirm(f"Colour the other {left} pages like this?", err=True)
+        question = ngettext(
+            "Colour the other page like this?", "Colour the other {count} pages like this?", left
+        )
+        return typer.confirm(question.format(count=left), err=True)
     command = shlex.join(["lote", *(word for word in sys.argv[1:] if word != "--preview")])
-    typer.echo(f"go on with: {command}", err=True)
+    typer.echo(_("go on with: {command}").format(command=command), err=True)
     return False
 
 
@@ -230,13 +240,13 @@ def _set_up_logging(log_file: str | None = None, level: str = "INFO", *, as_json
     from ..logging_config import setup_logging
 
     try:
-        root = setup_logging(
-            level if log_file else "WARNING", log_file=log_file, log_format=None, json_lines=as_json
-        )
+        root = setup_logging(level, log_file=log_file, json_lines=as_json)
     except ValueError as error:
         raise ConfigurationError(f"--log-level: {error}") from error
     except OSError as error:
         raise ConfigurationError(f"--log-file: {log_file} cannot be written: {error.strerror}") from error
+    if log_file is None:
+        root.setLevel(logging.WARNING)
     for handler in root.handlers:
         if type(handler).__name__ == "_Console":
             handler.setLevel(logging.WARNING)
@@ -269,9 +279,9 @@ def _follow(place: Workspace, job: Job, *, as_json: bool, quiet: bool) -> int:
     console = err_console()
     ahead = [other for other in place.ledger.jobs(job.kind) if other.id != job.id and other.alive]
     if ahead and not as_json:
-        console.print(f"waiting behind job {ahead[0].id}")
+        console.print(_("waiting behind job {job}").format(job=ahead[0].id))
     interrupt = Interrupt()
-    printer = view(console, as_json=as_json, quiet=quiet)
+    printer = view(console, as_json=as_json, quiet=quiet, leaving=lambda: interrupt.level > 0)
     try:
         with interrupt.signals():
             result = run(place, job.id, on_news=printer.news, interrupt=interrupt)
@@ -286,40 +296,26 @@ def _follow(place: Workspace, job: Job, *, as_json: bool, quiet: bool) -> int:
     else:
         if not quiet or result.failed:
             summary(console, result)
-        if result.state == "done":
+        if result.state == "done" and not quiet:
             typer.echo(result.output)
     return result.exit_code
 
 
 def _detach(place: Workspace, number: int, *, as_json: bool) -> None:
     """Have another process run the job, in a session of its own, and return."""
+    from . import background
     from .console import put_json
 
-    log = place.folder("logs") / f"job-{number}.log"
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "batch_processing",
-        "resume",
-        str(number),
-        "--workspace",
-        str(place.root),
-    ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with log.open("ab") as file:
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            env=environment,
-        )
+    background.start(place, number)
+    log = background.log_of(place, number)
     if as_json:
         put_json("job", job=number, state="queued", log=str(log))
     else:
-        typer.echo(f"job {number} runs in the background: lote status {number} shows it, its log is {log}")
+        typer.echo(
+            _("job {job} runs in the background: lote status {job} shows it, its log is {log}").format(
+                job=number, log=log
+            )
+        )
 
 
 @app.command()
@@ -338,13 +334,14 @@ def classify(
         if as_json:
             put_json("image", image=key, **facts)
         elif "error" in facts:
-            typer.echo(f"{'unreadable':10}  {'':>4}  {safe(key)}  ({safe(facts['error'])})")
+            typer.echo(f"{_('unreadable'):10}  {'':>4}  {safe(key)}  ({safe(sentence(facts['error']))})")
         else:
             metrics = facts["metrics"]
-            sure = "" if facts["confidence"] >= 0.7 else "  (not sure: see --as-lineart and --as-reference)"
+            measures = _("saturation {saturation:.2f}, colours {color_count}, edges {edge_density:.2f}")
+            unsure = _("not sure: see --as-lineart and --as-reference")
             typer.echo(
-                f"{facts['kind']:10}  {facts['confidence']:>4.0%}  {safe(key)}  saturation "
-                f"{metrics['saturation']:.2f}, colours {metrics['color_count']}, edges {metrics['edge_density']:.2f}{sure}"
+                f"{facts['kind']:10}  {facts['confidence']:>4.0%}  {safe(key)}  {measures.format(**metrics)}"
+                + ("" if facts["confidence"] >= 0.7 else f"  ({unsure})")
             )
     raise typer.Exit(3 if unreadable else 0)
 
@@ -364,7 +361,7 @@ def _job(place: Workspace, number: int | None) -> Job:
 def list_jobs(as_json: JsonOption = False, workspace: WorkspaceOption = None) -> None:
     """List the jobs of this workspace."""
     from ..core.workspace import Workspace
-    from .console import put_json, safe
+    from .console import count_of, put_json, safe
 
     place = Workspace(workspace)
     jobs = place.ledger.jobs() if place.database.exists() else []
@@ -382,12 +379,12 @@ def list_jobs(as_json: JsonOption = False, workspace: WorkspaceOption = None) ->
             )
         else:
             done = f"{counts['completed']}/{sum(counts.values())}"
-            failed = f"  {counts['failed']} failed" if counts["failed"] else ""
+            failed = "  " + count_of("failed", counts["failed"]) if counts["failed"] else ""
             typer.echo(
-                f"{job.id:>4}  {job.state:<11}  {done:>9}  {safe(job.inputs[0])} -> {safe(job.output)}{failed}"
+                f"{job.id:>4}  {_(job.state):<11}  {done:>9}  {safe(job.inputs[0])} -> {safe(job.output)}{failed}"
             )
     if not jobs and not as_json:
-        typer.echo("no jobs yet: lote colorize INPUT makes one", err=True)
+        typer.echo(_("no jobs yet: lote colorize INPUT makes one"), err=True)
 
 
 @app.command()
@@ -402,7 +399,7 @@ def status(
     """Show how far a job is, and what failed."""
     from ..core.status import JobNews
     from ..core.workspace import Workspace
-    from .console import STATE_WORDS, put_json, safe, seconds
+    from .console import STATE_WORDS, count_of, page_state, put_json, safe, seconds
 
     place = Workspace(workspace)
     row = _job(place, job)
@@ -423,23 +420,22 @@ def status(
             inputs=row.inputs, output=row.output, total=snapshot.total, **snapshot.counts,
         )  # fmt: skip
         return
-    typer.echo(f"job {row.id} {STATE_WORDS[row.state]}" + (f": {row.phase}" if row.phase else ""))
+    headline = _("job {job} {does}").format(job=row.id, does=_(STATE_WORDS[row.state]))
+    typer.echo(headline + (f": {sentence(row.phase)}" if row.phase else ""))
     for path in row.inputs[:5]:
-        typer.echo(f"  from  {safe(path)}")
-    typer.echo(f"  to    {safe(row.output)}")
-    counts = ", ".join(f"{count} {name}" for name, count in snapshot.counts.items() if count)
-    typer.echo(f"  pages {snapshot.total}" + (f": {counts}" if counts else ""))
+        typer.echo(f"  {_('from'):<5} {safe(path)}")
+    typer.echo(f"  {_('to'):<5} {safe(row.output)}")
+    counts = ", ".join(count_of(name, count) for name, count in snapshot.counts.items() if count)
+    typer.echo(f"  {_('pages'):<5} {snapshot.total}" + (f": {counts}" if counts else ""))
     if row.error:
-        typer.echo(f"  error {safe(row.error)}")
+        typer.echo(f"  {_('error'):<5} {safe(sentence(row.error))}")
     if row.state in ("interrupted", "paused") and not row.alive:
-        typer.echo(f"  lote resume {row.id} goes on")
+        typer.echo("  " + _("lote resume {job} goes on").format(job=row.id))
     for item in place.ledger.items(row.id):
         if pages or item.state in ("failed", "processing"):
-            took = f" in {seconds(item.seconds)}" if item.seconds else ""
-            typer.echo(
-                f"  {item.state:<10}  {safe(item.key)}{took}"
-                + (f"  {safe(item.error)}" if item.error else "")
-            )
+            took = "  " + seconds(item.seconds) if item.seconds else ""
+            error = f"  {safe(sentence(item.error))}" if item.error else ""
+            typer.echo(f"  {page_state(item.state):<10}  {safe(item.key)}{took}{error}")
 
 
 def _wish(place: Workspace, job: int | None, wish: str) -> Job:
@@ -458,9 +454,10 @@ def pause(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
 
     row = _wish(Workspace(workspace), job, "pause")
     if row.alive:
-        typer.echo(f"job {row.id} pauses after the pages in flight: lote resume {row.id} goes on")
+        text = _("job {job} pauses after the pages in flight: lote resume {job} goes on")
     else:
-        typer.echo(f"job {row.id} is not running: lote resume {row.id} goes on")
+        text = _("job {job} is not running: lote resume {job} goes on")
+    typer.echo(text.format(job=row.id))
 
 
 @app.command()
@@ -468,11 +465,13 @@ def cancel(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
     """Cancel a job: pages in flight are stopped, finished pages stay."""
     from ..core.coordinator import cancel_job
     from ..core.workspace import Workspace
+    from .console import safe
 
     place = Workspace(workspace)
     row = _wish(place, job, "cancel")
     cancel_job(place, row.id)
-    typer.echo(f"job {row.id} is cancelled: finished pages stay in {row.output}")
+    text = _("job {job} is cancelled: finished pages stay in {folder}")
+    typer.echo(text.format(job=row.id, folder=safe(row.output)))
 
 
 @app.command()
@@ -495,7 +494,7 @@ def resume(
     if row.alive:
         place.ledger.want(row.id, "run")
         if row.owner == process_identity() or row.state != "queued":
-            typer.echo(f"job {row.id} goes on")
+            typer.echo(_("job {job} goes on").format(job=row.id))
             return
     else:
         if detach:
@@ -527,10 +526,15 @@ def retry(
             f"Job {row.id} has no finished page {min(missing)}: `lote status {row.id} --pages` lists them."
         )
     if not keys:
-        typer.echo(f"job {row.id}: there is nothing to do again", err=True)
+        typer.echo(_("job {job}: there is nothing to do again").format(job=row.id), err=True)
         return
     if row.alive:
-        typer.echo(f"job {row.id}: {len(keys)} pages will be done again", err=True)
+        again = ngettext(
+            "job {job}: {count} page will be done again",
+            "job {job}: {count} pages will be done again",
+            len(keys),
+        )
+        typer.echo(again.format(job=row.id, count=len(keys)), err=True)
         return
     place.ledger.adopt(row.id, process_identity())
     raise typer.Exit(_follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet))
@@ -545,10 +549,12 @@ def approve(
 ) -> None:
     """Mark a page as good: it is never done again unasked."""
     from ..core.workspace import Workspace
+    from .console import safe
 
     place = Workspace(workspace)
     place.ledger.approve(_job(place, job).id, page, approved=not undo)
-    typer.echo(f"{page} is {'no longer ' if undo else ''}approved")
+    text = _("{page} is no longer approved") if undo else _("{page} is approved")
+    typer.echo(text.format(page=safe(page)))
 
 
 @app.command("open")
@@ -579,8 +585,8 @@ def doctor(as_json: JsonOption = False, workspace: WorkspaceOption = None) -> No
         if as_json:
             put_json("finding", topic=finding.topic, text=finding.text, ok=finding.ok)
         else:
-            mark = {True: "ok", False: "BAD", None: ""}[finding.ok]
-            typer.echo(f"{mark:>3}  {finding.topic:<14} {safe(finding.text)}")
+            mark = {True: _("ok"), False: _("BAD"), None: ""}[finding.ok]
+            typer.echo(f"{mark:>3}  {sentence(finding.topic):<18} {safe(sentence(finding.text))}")
     raise typer.Exit(1 if bad else 0)
 
 
@@ -612,7 +618,8 @@ def clean(
     from .console import size
 
     age = None if older_than is None else _age(older_than)
-    typer.echo(f"{size(upkeep.clean(Workspace(workspace), job=job, older_than=age))} freed")
+    freed = upkeep.clean(Workspace(workspace), job=job, older_than=age)
+    typer.echo(_("{size} freed").format(size=size(freed)))
 
 
 def _age(text: str) -> float:
@@ -659,24 +666,66 @@ def _mount(name: str, module: str, attribute: str) -> None:
 
 def main() -> None:
     """Entry point of the command: runs it and exits with the documented code."""
+    sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
+    command = typer.main.get_command(app)
     try:
-        app()
+        translate_command(command)
+        code = command.main(prog_name="lote", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except BatchProcessingError as error:
         _say(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the border: see the text of this module
-        sys.exit(_unforeseen(error))
+        sys.exit(_misused(error) if isinstance(error, USAGE_ERRORS) else _unforeseen(error))
 
 
-def _say(sentence: str) -> None:
-    from .console import safe
+class _Patient(io.FileIO):
+    """A stream whose reader may go away (`lote list | head -1`): what nobody reads is dropped, and the
+    run goes on to its end and its own exit code."""
 
-    typer.echo(f"lote: {safe(sentence)}", err=True)
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
+
+
+def _patient(stream: Any) -> Any:
+    """The same stream, that neither a closed pipe nor a character it cannot encode ends."""
+    try:
+        raw = _Patient(stream.fileno(), "w", closefd=False)
+    except (AttributeError, OSError, ValueError):  # no stream, or one that is no file
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=True, write_through=True
+    )
+
+
+def _say(text: str) -> None:
+    from .console import fit, safe
+
+    for number, line in enumerate(sentence(text).splitlines()):
+        typer.echo(fit(f"lote: {safe(line)}" if number == 0 else safe(line)), err=True)
+
+
+# typer brings its own copy of click, whose errors have one public name: BadParameter < UsageError < ...
+USAGE_ERRORS: tuple[type[Exception], ...] = typer.BadParameter.__mro__[1:3]
+
+
+def _misused(error: Any) -> int:
+    """Say what is wrong with a command line, what was likely meant, and where to read on."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.message, err=True)
+        return int(error.exit_code)
+    if error.ctx is not None:
+        typer.echo(error.ctx.get_usage(), err=True)
+    near = ", ".join(getattr(error, "possibilities", None) or ())
+    _say(f"{error.message}. Did you mean {near}?" if near else error.format_message())
+    if error.ctx is not None:
+        typer.echo(_("`{command} --help` says more.").format(command=error.ctx.command_path), err=True)
+    return int(error.exit_code)
 
 
 def _unforeseen(error: Exception) -> int:
@@ -688,7 +737,8 @@ def _unforeseen(error: Exception) -> int:
         "w", prefix="lote-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
         file.write("".join(traceback.format_exception(error)))
-    _say(f"unexpected {type(error).__name__}: {error} (a fault of Lote; the details are in {file.name})")
+    text = _("unexpected {name}: {error} (a fault of Lote; the details are in {file})")
+    _say(text.format(name=type(error).__name__, error=error, file=file.name))
     return 1
 
 

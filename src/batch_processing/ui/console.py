@@ -2,18 +2,22 @@
 
 `Live` draws on a terminal, `Plain` prints lines for logs and pipes, `Json` prints one object a line on
 stdout. Everything but results goes to stderr. File names are text: nothing in them is markup, and
-control characters are shown as escapes.
+control characters are shown as escapes. People read their own language (i18n.py); JSON is English.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import sys
+import textwrap
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
+
+from .i18n import _, ngettext, pgettext, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +41,13 @@ STATE_WORDS = {
     "cancelled": "was cancelled",
     "interrupted": "was interrupted",
 }
+WISH_WORDS = {
+    "pause": "job {job} pauses after the pages in flight",
+    "cancel": "job {job} is being cancelled",
+    "leave": "job {job} pauses after the pages in flight; Ctrl-C again lets go of them",
+}
+# Below this many columns there is no room for a bar beside words.
+NARROW = 70
 
 
 def err_console() -> Console:
@@ -95,45 +106,41 @@ class View(Protocol):
 
 
 class Live:
-    """A progress bar that stays at the bottom, with warnings and failures above it."""
+    """A line of progress that stays at the bottom, with warnings and failures above it.
 
-    def __init__(self, console: Console) -> None:
+    Never wider than the terminal (what wraps cannot be taken down again), and gone at the end. `leaving`
+    says whether the person at this terminal has pressed Ctrl-C."""
+
+    def __init__(self, console: Console, leaving: Callable[[], bool]) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+        from rich.table import Column
 
-        self._console = console
-        narrow = console.width < 70
-        columns = [SpinnerColumn(), TextColumn("{task.description}")]
-        if not narrow:
-            columns.append(BarColumn(bar_width=None))
-        self._progress = Progress(
-            *columns, TextColumn("{task.fields[facts]}"), console=console, expand=not narrow
-        )
+        self._console, self._leaving = console, leaving
+        self._narrow = console.width < NARROW
+        line = Column(no_wrap=True, overflow="ellipsis")
+        columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False, table_column=line)]
+        if not self._narrow:
+            columns += [BarColumn(bar_width=None), TextColumn("{task.fields[facts]}", markup=False)]
+        self._progress = Progress(*columns, console=console, expand=not self._narrow, transient=True)
         self._task = self._progress.add_task("", total=None, facts="")
         self._progress.start()
         self._memory_at, self._memory = 0.0, 0
 
     def news(self, events: list[Event], snapshot: Snapshot) -> None:
         for line in _lines(events, pages=False):
-            self._progress.console.print(line)
-        job, counts = snapshot.job, snapshot.counts
+            self._console.print(fit(line))
+        job = snapshot.job
         now = time.monotonic()
         if now - self._memory_at > 1.0:
             self._memory_at, self._memory = now, memory_now()
-        description = f"job {job.id} {STATE_WORDS.get(job.state, job.state)}"
-        if job.state == "running" and job.wanted != "run":
-            description = f"job {job.id} will {job.wanted} after the pages in flight"
-        if job.phase:
-            description += f": {job.phase}"
-        facts = ""
-        if snapshot.total:
-            facts = f"{snapshot.done}/{snapshot.total} pages"
-            if snapshot.rate:
-                facts += f"  {60 * snapshot.rate:.1f}/min"
-            if snapshot.eta is not None:
-                facts += f"  {seconds(snapshot.eta)} left"
-            if counts["failed"]:
-                facts += f"  {counts['failed']} failed"
-            facts += f"  {size(self._memory)}"
+        facts = "  ".join(self._facts(snapshot))
+        wish = "leave" if self._leaving() else job.wanted
+        if job.state == "running" and wish in WISH_WORDS:
+            description = _(WISH_WORDS[wish]).format(job=job.id)
+        elif self._narrow and facts:
+            description = facts
+        else:
+            description = _headline(snapshot)
         self._progress.update(
             self._task,
             description=description,
@@ -141,6 +148,20 @@ class Live:
             completed=snapshot.done + snapshot.progress,
             facts=facts,
         )
+
+    def _facts(self, snapshot: Snapshot) -> Iterator[str]:
+        """Nothing but while pages are coloured. What matters most comes first: a narrow terminal cuts
+        off the end."""
+        if not snapshot.total or snapshot.job.state != "running" or snapshot.job.phase:
+            return
+        yield _("{done}/{total} pages").format(done=snapshot.done, total=snapshot.total)
+        if snapshot.counts["failed"]:
+            yield count_of("failed", snapshot.counts["failed"])
+        if snapshot.eta is not None:
+            yield _("{time} left").format(time=seconds(snapshot.eta))
+        if snapshot.rate:
+            yield _("{rate:.1f}/min").format(rate=60 * snapshot.rate)
+        yield size(self._memory)
 
     def end(self) -> None:
         self._progress.stop()
@@ -161,20 +182,23 @@ class Plain:
             return
         job = snapshot.job
         now = time.monotonic()
-        said = f"job {job.id} {STATE_WORDS.get(job.state, job.state)}" + (
-            f": {job.phase}" if job.phase else ""
-        )
+        said = _headline(snapshot)
         if said != self._said and not job.ended:
             self._said = said
             self._console.print(said)
         elif snapshot.total and now - self._last >= PLAIN_INTERVAL_S:
             self._last = now
-            rate = f", {60 * snapshot.rate:.1f} a minute" if snapshot.rate else ""
-            left = f", {seconds(snapshot.eta)} left" if snapshot.eta is not None else ""
-            failed = f", {snapshot.counts['failed']} failed" if snapshot.counts["failed"] else ""
-            self._console.print(
-                f"{snapshot.done} of {snapshot.total} pages{rate}{left}{failed}, {size(memory_now())} of memory"
-            )
+            self._console.print(", ".join(self._facts(snapshot)))
+
+    def _facts(self, snapshot: Snapshot) -> Iterator[str]:
+        yield _("{done} of {total} pages").format(done=snapshot.done, total=snapshot.total)
+        if snapshot.rate:
+            yield _("{rate:.1f} a minute").format(rate=60 * snapshot.rate)
+        if snapshot.eta is not None:
+            yield _("{time} left").format(time=seconds(snapshot.eta))
+        if snapshot.counts["failed"]:
+            yield count_of("failed", snapshot.counts["failed"])
+        yield _("{size} of memory").format(size=size(memory_now()))
 
     def end(self) -> None:
         pass
@@ -215,57 +239,100 @@ def put_json(event: str, **values: Any) -> None:
     sys.stdout.flush()
 
 
-def _lines(events: list[Event], *, pages: bool, quiet: bool = False) -> list[str]:
-    lines = []
+def _headline(snapshot: Snapshot) -> str:
+    """What the job does now: "job 3 is being planned: looking for images"."""
+    job = snapshot.job
+    does = _(STATE_WORDS.get(job.state, job.state))
+    text = _("job {job} {does}").format(job=job.id, does=does)
+    return f"{text}: {sentence(job.phase)}" if job.phase else text
+
+
+def _lines(events: list[Event], *, pages: bool, quiet: bool = False) -> Iterator[str]:
     for event in events:
+        data = event.data
         if event.kind == "page":
-            if event.data["state"] == "failed":
-                lines.append(f"failed: {safe(event.data['error'] or event.key or '')}")
+            if data["state"] == "failed":
+                yield _("failed: {error}").format(error=safe(sentence(data["error"] or event.key or "")))
             elif pages:
-                lines.append(
-                    f"{safe(event.key or '')}: {event.data['state']} in {seconds(event.data['seconds'])}"
+                took, state = seconds(data["seconds"]), page_state(data["state"])
+                yield _("{page}: {state} in {time}").format(
+                    page=safe(event.key or ""), state=state, time=took
                 )
         elif event.kind == "warning":
-            lines.append(f"warning: {safe(event.data['text'])}")
+            yield _("warning: {text}").format(text=safe(sentence(data["text"])))
         elif event.kind == "note" and not quiet:
-            lines.append(safe(event.data["text"]))
-    return lines
+            yield safe(sentence(data["text"]))
 
 
-def view(console: Console, *, as_json: bool, quiet: bool = False) -> View:
+def fit(text: str) -> str:
+    """Text for stderr, broken between words where that is a terminal; paths stay whole, to be copied."""
+    if not sys.stderr.isatty():
+        return text
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and int(columns) else os.get_terminal_size(2).columns
+    return textwrap.fill(text, max(width, 10), break_long_words=False, break_on_hyphens=False)
+
+
+def view(
+    console: Console, *, as_json: bool, quiet: bool = False, leaving: Callable[[], bool] = lambda: False
+) -> View:
     """The printer that fits where the output goes."""
     if as_json:
         return Json()
     if console.is_terminal and not console.is_dumb_terminal and not quiet:
-        return Live(console)
+        return Live(console, leaving)
     return Plain(console, quiet=quiet)
 
 
 def summary(console: Console, result: JobResult) -> None:
     """What was done, what failed and why, where it is."""
-    words = {"done": "done", "failed": "failed", "cancelled": "cancelled"}
-    fresh = result.completed - result.reused
-    parts = [f"{fresh} coloured"]
-    if result.reused:
-        parts.append(f"{result.reused} unchanged")
-    if result.copied:
-        parts.append(f"{result.copied} copied as they are")
-    if result.failed:
-        parts.append(f"{result.failed} failed")
-    if result.cancelled:
-        parts.append(f"{result.cancelled} cancelled")
-    console.print(
-        f"job {result.job} {words.get(result.state, result.state)}: {', '.join(parts)}, in {seconds(result.seconds)}"
+    counted = {
+        "coloured": result.completed - result.reused,
+        "unchanged": result.reused,
+        "copied": result.copied,
+        "failed": result.failed,
+        "cancelled": result.cancelled,
+    }
+    parts = [count_of(what, number) for what, number in counted.items() if number or what == "coloured"]
+    headline = _("job {job} {does}").format(
+        job=result.job, does=_(STATE_WORDS.get(result.state, result.state))
     )
+    took = _("in {time}").format(time=seconds(result.seconds))
+    console.print(fit(f"{headline}: {', '.join(parts)}, {took}"))
     shown = 20
     for page, error in result.failures[:shown]:
-        console.print(f"  {safe(page)}: {safe(error)}")
+        console.print(fit(f"  {safe(page)}: {safe(sentence(error))}"))
     if len(result.failures) > shown:
-        console.print(f"  and {len(result.failures) - shown} more: lote status {result.job}")
+        more = _("and {count} more: lote status {job}")
+        console.print("  " + more.format(count=len(result.failures) - shown, job=result.job))
     if result.failed:
-        console.print(f"  lote retry {result.job} tries them again")
+        again = ngettext(
+            "lote retry {job} tries it again", "lote retry {job} tries them again", result.failed
+        )
+        console.print("  " + again.format(job=result.job))
 
 
-def width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size().columns
+def page_state(state: str) -> str:
+    """The state of a page in words."""
+    return {
+        "pending": pgettext("page", "pending"),
+        "processing": pgettext("page", "processing"),
+        "completed": pgettext("page", "completed"),
+        "failed": pgettext("page", "failed"),
+        "cancelled": pgettext("page", "cancelled"),
+    }[state]
+
+
+def count_of(what: str, number: int) -> str:
+    """ "3 failed" and the like: whole phrases, since other languages make the word agree with the number."""
+    phrases = {
+        "coloured": ngettext("{count} coloured", "{count} coloured", number),
+        "unchanged": ngettext("{count} unchanged", "{count} unchanged", number),
+        "copied": ngettext("{count} copied as it is", "{count} copied as they are", number),
+        "pending": ngettext("{count} pending", "{count} pending", number),
+        "processing": ngettext("{count} processing", "{count} processing", number),
+        "completed": ngettext("{count} completed", "{count} completed", number),
+        "failed": ngettext("{count} failed", "{count} failed", number),
+        "cancelled": ngettext("{count} cancelled", "{count} cancelled", number),
+    }
+    return phrases[what].format(count=number)
