@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def registered(case: Case) -> Case:
     h, w = case.truth.shape[:2]
     scan = cv2.GaussianBlur(cv2.cvtColor(case.page.rgb, cv2.COLOR_RGB2GRAY), (0, 0), 3)
     clean = cv2.GaussianBlur(cv2.cvtColor(case.clean, cv2.COLOR_RGB2GRAY), (0, 0), 3)
-    move = np.eye(2, 3, dtype=np.float32)
+    move: Any = np.eye(2, 3, dtype=np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 300, 1e-6)
     _, move = cv2.findTransformECC(scan, clean, move, cv2.MOTION_AFFINE, criteria)
     flags = cv2.WARP_INVERSE_MAP
@@ -199,7 +200,8 @@ def ciede2000(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.floa
         * np.sin(np.radians(60) * np.exp(-(((np.degrees(mean_h) - 275) / 25) ** 2)))
     )
     dl, dc, dhh = b[:, 0] - a[:, 0], c2 - c1, 2 * np.sqrt(c1 * c2) * np.sin(dh / 2)
-    return np.sqrt((dl / sl) ** 2 + (dc / sc) ** 2 + (dhh / sh) ** 2 + rt * (dc / sc) * (dhh / sh))
+    square = (dl / sl) ** 2 + (dc / sc) ** 2 + (dhh / sh) ** 2 + rt * (dc / sc) * (dhh / sh)
+    return np.asarray(np.sqrt(square), np.float64)
 
 
 def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, float], NDArray[np.bool_]]:
@@ -220,10 +222,7 @@ def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, flo
         order = np.argsort(index, kind="stable")
         starts = np.searchsorted(index[order], np.arange(len(given) + 1))
         middle = np.array(
-            [
-                np.median(paint[order[a:b]], axis=0) if b > a else (0, 0, 0)
-                for a, b in zip(starts, starts[1:], strict=False)
-            ]
+            [np.median(paint[order[a:b]], axis=0) if b > a else (0, 0, 0) for a, b in pairwise(starts)]
         )
         region_right = np.sqrt(((to_lab(middle) - to_lab(given)) ** 2).sum(axis=1)) < 15
         there = np.zeros(len(given), bool)

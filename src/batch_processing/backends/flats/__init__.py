@@ -131,7 +131,7 @@ def _details(flatted: Flatted, width: int, height: int) -> dict[str, Any]:
     """What the report and its JSON files say of a page, boxes in its own pixels."""
     used = sorted(set(flatted.colour.tolist()))
     sx, sy = width / flatted.labels.shape[1], height / flatted.labels.shape[0]
-    regions = []
+    regions: list[dict[str, Any]] = []
     for row, why in enumerate(flatted.why):
         x0, y0, x1, y1 = flatted.box[row].tolist()
         regions.append(

@@ -8,6 +8,7 @@ Koltun 2011, on a graph of regions). Deterministic. A person's word is final: fi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,11 +84,11 @@ def assign(
 
 
 def _floored(votes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (1 - FLOOR) * votes + FLOOR / votes.shape[1]
+    return np.asarray((1 - FLOOR) * votes + FLOOR / votes.shape[1])
 
 
 def _nearest(
-    rows: NDArray[np.float32], known: NDArray[np.float16], count: int, width: float
+    rows: NDArray[np.float32], known: NDArray[np.floating[Any]], count: int, width: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The `count` nearest known rows of each row, and their weights, which sum to 1."""
     wanted = known.astype(np.float32)
@@ -134,7 +135,8 @@ def _tally(colour: NDArray[np.int32], weight: NDArray[np.float64], k: int) -> ND
     """Sum weights per colour: (n, k)."""
     rows = len(colour)
     key = np.arange(rows)[:, None] * k + colour
-    return np.bincount(key.ravel(), weight.ravel(), minlength=rows * k).reshape(rows, k)
+    total = np.bincount(key.ravel(), weight.ravel(), minlength=rows * k)
+    return np.asarray(total.reshape(rows, k), np.float64)
 
 
 def _settle(
@@ -173,4 +175,4 @@ def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def calibrated(share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability that each region's best colour is right."""
-    return share.max(axis=1)
+    return np.asarray(share.max(axis=1))

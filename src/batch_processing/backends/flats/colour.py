@@ -28,4 +28,5 @@ def to_lab(rgb: NDArray[Any]) -> NDArray[np.float64]:
 
 def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """CIE 1976 differences between rows of Lab: (len(a), len(b))."""
-    return np.sqrt(np.maximum(((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2), 0))
+    square = ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2)
+    return np.asarray(np.sqrt(square), np.float64)

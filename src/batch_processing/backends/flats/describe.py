@@ -78,7 +78,7 @@ def describe_regions(line: Plane, labels: Labels, what: Shapes, frame: NDArray[n
     half = cv2.resize(soft, (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA)
     quarter = cv2.resize(half, (max(1, w // 4), max(1, h // 4)), interpolation=cv2.INTER_AREA)
     eighth = cv2.resize(quarter, (max(1, w // 8), max(1, h // 8)), interpolation=cv2.INTER_AREA)
-    pyramid = (soft, half, quarter, eighth)
+    pyramid = tuple(np.asarray(level, np.float32) for level in (soft, half, quarter, eighth))
     crops = np.zeros((len(BOXES), what.count, 32, 32), np.float32)
     masks = np.zeros((what.count, 64), np.float32)
     for i in range(what.count):
@@ -127,7 +127,7 @@ def _gradients(crops: Rows) -> Rows:
     out = np.bincount((base + low).ravel(), (size * (1 - part)).ravel(), minlength=n * 128)
     out += np.bincount((base + (low + 1) % 8).ravel(), (size * part).ravel(), minlength=n * 128)
     rows = np.sqrt(out.reshape(n, 128))
-    return (rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 0.5)).astype(np.float32)
+    return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 0.5), np.float32)
 
 
 def _scalars(what: Shapes, frame: NDArray[np.float32], h: int, w: int) -> Rows:
@@ -166,7 +166,7 @@ def describe_points(
         per = scale * unit
         size = (max(8, round(w / per)), max(8, round(h / per)))
         small = cv2.resize(line, size, interpolation=cv2.INTER_AREA if per >= 1 else cv2.INTER_LINEAR)
-        parts.append(_samples(small, xs * (size[0] / w), ys * (size[1] / h)))
+        parts.append(_samples(np.asarray(small, np.float32), xs * (size[0] / w), ys * (size[1] / h)))
     rows = np.concatenate(parts, axis=1)
     frame = frame_of[labels[ys, xs] - 1]
     place = (ys - frame[:, 1]) / np.maximum(frame[:, 3] - frame[:, 1], 1)
@@ -195,4 +195,4 @@ def _samples(small: Plane, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> 
             values = planes[np.clip(y, 0, h - 1), np.clip(x, 0, w - 1)]
             parts.append(values * inside[:, None])
     rows = np.sqrt(np.maximum(np.concatenate(parts, axis=1), 0))
-    return (rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 0.5)).astype(np.float32)
+    return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 0.5), np.float32)

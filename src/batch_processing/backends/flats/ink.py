@@ -34,6 +34,8 @@ class Ink:
     """Brightness of the paper under the lines, 0 to 1: the artist's own gray, screens averaged."""
     toned: float
     """Share of the page covered by screentone."""
+    gutter: Mask
+    """Paper between panels that have no frames."""
     unit: float
     """Pixels per unit of length, see UNIT_SIDE."""
 
@@ -45,37 +47,92 @@ def find(rgb: NDArray[np.uint8]) -> Ink:
     gray = (
         np.ascontiguousarray(rgb.min(axis=2)) if _is_coloured(rgb) else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     )
-    light = _flatten_paper(gray, unit)
+    light = _flatten_paper(np.asarray(gray, np.uint8), unit)
     period = _screen_period(light)
     smooth, tone_tiles = _descreen(light, period)
-    darkness = 1.0 - smooth
-    hat_side = _odd(9 * max(1.0, unit))
-    hat = cv2.morphologyEx(darkness, cv2.MORPH_TOPHAT, _disc(hat_side))
-    level = _ink_level(darkness, hat)
-    strength = np.clip(hat / level, 0, 1)
-    threshold = _threshold(strength, unit)
-    solid = darkness > max(0.72 * level, 0.45)
-    mask = (strength > threshold) | solid
-    mask = _drop_specks(mask, max(3, round(5 * unit * unit)))
-    line = np.clip(np.where(solid, darkness / level, strength), 0, 1).astype(np.float32)
-    shade = _shade(smooth, mask, unit)
-    return Ink(line, mask, shade, float(tone_tiles.mean()), unit)
+    return _drawn(smooth, unit, float(tone_tiles.mean()), _bare_gutters(light, unit))
 
 
 def find_in_colour(rgb: NDArray[np.uint8]) -> Ink:
-    """Find the ink of a coloured picture: what is darker than its surroundings, and what is black."""
+    """Find the ink of a coloured picture: what is darker than its surroundings, and what is black.
+
+    Black-hat 9 x 9 times 2.2 is the line art that a coloured page would have come from, near enough for lines
+    of a reference and of a page to look alike.
+    """
     h, w = rgb.shape[:2]
     unit = max(h, w) / UNIT_SIDE
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    light = gray.astype(np.float32) / 255
+    hat = cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, np.ones((9, 9), np.uint8))
+    light = 1 - np.clip(hat.astype(np.float32) * (2.2 / 255), 0, 1)
+    light[rgb.max(axis=2) < BLACK] = 0
+    return _drawn(light, unit, 0.0, _bare_gutters(np.asarray(gray / 255, np.float32), unit))
+
+
+CLEAN = 0.99
+"""Brightness from which a pixel is bare paper."""
+GUTTER = (6.0, 70.0)
+"""Least and most width of a gutter between panels, in units of length (see UNIT_SIDE)."""
+GRAIN = 0.15
+"""Share of the pixels along a panel without a frame that are not bare paper."""
+
+
+def _bare_gutters(light: Plane, unit: float) -> Mask:
+    """Gutters of pages whose panels have no frames: bands of bare paper between areas full of tone or grain.
+
+    Found by cutting the page at blank rows, and each part at blank columns. A blank stretch within a clean
+    drawing is not one: there, what lies beside it is paper too.
+    """
+    bare = light >= CLEAN
+    found = np.zeros(light.shape, bool)
+    rows = _bands(bare, unit)
+    for top, bottom in rows:
+        found[top:bottom] = True
+    starts = [0, *(bottom for _, bottom in rows)]
+    ends = [*(top for top, _ in rows), light.shape[0]]
+    for top, bottom in zip(starts, ends, strict=True):
+        if bottom - top > GUTTER[1] * unit:
+            for left, right in _bands(np.ascontiguousarray(bare[top:bottom].T), unit):
+                found[top:bottom, left:right] = True
+    return found
+
+
+def _bands(bare: Mask, unit: float) -> list[tuple[int, int]]:
+    """Stretches of blank rows of the width of a gutter, or at the rim, next to rows that are anything but."""
+    n = len(bare)
+    share = bare.mean(axis=1)
+    blank = share > 0.997
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], blank, [False]]).astype(np.int8)))
+    beside = max(2, round(6 * unit))
+    found = []
+    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        before = start == 0 or share[max(0, start - beside) : start].min() < 1 - GRAIN
+        after = end == n or share[end : end + beside].min() < 1 - GRAIN
+        rim = start == 0 or end == n
+        if (
+            before
+            and after
+            and end - start < n
+            and (rim or GUTTER[0] * unit <= end - start <= GUTTER[1] * unit)
+        ):
+            found.append((start, end))
+    return found
+
+
+BLACK = 40
+"""A colour with no channel above this is black ink."""
+
+
+def _drawn(light: Plane, unit: float, toned: float, gutter: Mask) -> Ink:
+    """Lines and what lies between them, from brightness relative to the paper."""
     darkness = 1.0 - light
     hat = cv2.morphologyEx(darkness, cv2.MORPH_TOPHAT, _disc(_odd(9 * max(1.0, unit))))
-    level = max(_ink_level(darkness, hat) * 0.6, 0.12)
+    level = _ink_level(darkness, np.asarray(hat, np.float32))
     strength = np.clip(hat / level, 0, 1)
-    solid = rgb.max(axis=2) < 40
-    mask = _drop_specks((strength > 0.4) | solid, max(3, round(5 * unit * unit)))
-    line = np.where(solid, np.float32(1), strength).astype(np.float32)
-    return Ink(line, mask, np.ones((h, w), np.float32), 0.0, unit)
+    solid = darkness > max(0.72 * level, 0.45)
+    mask = (strength > _threshold(strength, unit)) | solid
+    mask = _drop_specks(mask, max(3, round(5 * unit * unit)))
+    line = np.clip(np.where(solid, darkness / level, strength), 0, 1).astype(np.float32)
+    return Ink(line, mask, _shade(light, mask, unit), toned, gutter, unit)
 
 
 def _is_coloured(rgb: NDArray[np.uint8]) -> bool:
@@ -103,31 +160,41 @@ def _flatten_paper(gray: NDArray[np.uint8], unit: float) -> Plane:
 TILE = 64
 
 
-def _screen_period(light: Plane) -> Plane:
-    """Period in pixels of the dot screen in each tile of 64 pixels, 0 where there is none.
+PEAK = 6.0
+"""How far a screen's peak stands above all the spectrum around it: over 100 on clean dots, at most 5 on lines
+and scans, whose spectrum falls off smoothly."""
 
-    A screen is one sharp peak of the spectrum at a period of 3 to 12 pixels that stands far above the rest.
-    """
+
+def _screen_period(light: Plane) -> Plane:
+    """Period in pixels of the dot screen in each tile of 64 pixels, 0 where there is none."""
+    from scipy.ndimage import maximum_filter
+
     h, w = light.shape
     rows, cols = h // TILE, w // TILE
     if rows == 0 or cols == 0:
         return np.zeros((max(1, rows), max(1, cols)), np.float32)
-    tiles = light[: rows * TILE, : cols * TILE].reshape(rows, TILE, cols, TILE).swapaxes(1, 2)
     window = np.hanning(TILE).astype(np.float32)
-    tiles = (tiles - tiles.mean(axis=(2, 3), keepdims=True)) * (window[:, None] * window)
-    power = np.abs(np.fft.rfft2(tiles)) ** 2
-    fy = np.fft.fftfreq(TILE)[:, None]
-    fx = np.fft.rfftfreq(TILE)[None, :]
-    radius = np.hypot(fy, fx)
+    f = np.fft.fftfreq(TILE)
+    radius = np.hypot(f[:, None], f[None, :])
     band = (radius >= 1 / 12) & (radius <= 0.36)
-    inside = np.where(band, power, 0).reshape(rows, cols, -1)
-    best = inside.argmax(axis=2)
-    peak = inside.max(axis=2)
-    # A Hann window spreads a pure tone over 3 x 3 bins, most of it in the middle one.
-    share = peak / (power.sum(axis=(2, 3)) + 1e-9)
-    loud = power.sum(axis=(2, 3)) > 4.0
-    found = (share > 0.1) & loud
-    return np.where(found, 1 / np.maximum(radius.ravel()[best], 1 / TILE), 0).astype(np.float32)
+    # A Hann window spreads a pure tone over 3 x 3 bins; what lies 3 bins off is another frequency.
+    ring = np.ones((1, 7, 7), bool)
+    ring[0, 1:6, 1:6] = False
+    period = np.zeros((rows, cols), np.float32)
+    for row in range(rows):
+        tiles = light[row * TILE : (row + 1) * TILE, : cols * TILE].reshape(TILE, cols, TILE).swapaxes(0, 1)
+        tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * (window[:, None] * window)
+        power = (np.abs(np.fft.fft2(tiles)) ** 2).astype(np.float32)
+        around = maximum_filter(power, footprint=ring, mode="wrap").reshape(cols, -1)
+        inside = np.where(band, power, 0).reshape(cols, -1)
+        best = inside.argmax(axis=1)
+        peak = inside.max(axis=1)
+        sharp = peak > PEAK * np.take_along_axis(around, best[:, None], axis=1)[:, 0]
+        fine = np.where(radius >= 1 / 20, power, 0).sum(axis=(1, 2))
+        # A real tone's peak comes twice, for the frequency and its negative.
+        loud = (2 * peak > 0.04 * fine) & (power.sum(axis=(1, 2)) > 8)
+        period[row] = np.where(sharp & loud, 1 / np.maximum(radius.ravel()[best], 1 / TILE), 0)
+    return period
 
 
 def _descreen(light: Plane, period: Plane) -> tuple[Plane, Mask]:
@@ -173,7 +240,7 @@ def _threshold(strength: Plane, unit: float) -> Plane:
     near = cv2.dilate(small, np.ones((9, 9), np.uint8))
     near = cv2.resize(cv2.blur(near, (9, 9)), (w, h), interpolation=cv2.INTER_LINEAR)
     grain = _grain(strength)
-    return np.clip(0.45 * near, max(LEAST_LINE, 4 * grain), whole).astype(np.float32)
+    return np.asarray(np.clip(0.45 * near, max(LEAST_LINE, 4 * grain), whole), np.float32)
 
 
 def _grain(strength: Plane) -> float:
@@ -190,7 +257,7 @@ def _drop_specks(mask: Mask, area: int) -> Mask:
         return mask
     keep = stats[:, cv2.CC_STAT_AREA] >= area
     keep[0] = False
-    return keep[labels]
+    return np.asarray(keep[labels], np.bool_)
 
 
 def _shade(smooth: Plane, mask: Mask, unit: float) -> Plane:

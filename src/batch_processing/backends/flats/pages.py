@@ -10,6 +10,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,14 +89,15 @@ def flat(
     """Find the regions of an (h, w, 3) page and choose their colours."""
     h, w = rgb.shape[:2]
     cuts = _cuts(rgb)
-    parts = []
-    for number, (top, bottom) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    parts: list[Flatted] = []
+    for number, (top, bottom) in enumerate(pairwise(cuts)):
         progress(2 * number, 2 * len(cuts))
         strip = rgb[top:bottom]
         work = shrink(strip, WORK_SIDE)
         if len(cuts) > 2 and work.shape[1] != min(w, parts[0].labels.shape[1] if parts else w):
             work = _to_width(strip, parts[0].labels.shape[1] if parts else work.shape[1])
-        seeds, colours = None, []
+        seeds: NDArray[np.int32] | None = None
+        colours: list[marks.Rgb] = []
         if said is not None:
             scale = work.shape[1] / w
             whole, colours = said.seeds(work.shape[1], max(1, round(h * scale)))
@@ -112,14 +114,14 @@ def _flat_strip(
     work: NDArray[np.uint8], known: Knowledge, seeds: NDArray[np.int32] | None, colours: list[marks.Rgb]
 ) -> Flatted:
     drawn = ink.find(work)
-    labels = regions.segment(drawn.mask, drawn.unit)
+    labels = regions.segment(drawn)
     ids, rgb, rows = _with_hints(known, colours)
     fixed = np.full(int(labels.max()), -1, np.int32)
     if seeds is not None and (seeds > 0).any():
         labels, told = marks.apply(labels, seeds, drawn.line)
         fixed = np.where(told > 0, rows[np.maximum(told - 1, 0)], -1).astype(np.int32)
     what = describe.shapes(labels)
-    panels = structure.find(labels, drawn.mask, what, drawn.unit)
+    panels = structure.find(labels, drawn, what)
     chosen = assign.assign(drawn, labels, what, panels, known, fixed)
     return Flatted(
         labels,

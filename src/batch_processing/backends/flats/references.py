@@ -99,9 +99,9 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
             turned = _mirror(drawn) if mirrored else drawn
             labels = np.ascontiguousarray(pieces[:, ::-1]) if mirrored else pieces
             what = describe.shapes(labels)
-            cells = regions.segment(turned.mask, turned.unit)
+            cells = regions.segment(turned)
             cell_shapes = describe.shapes(cells)
-            panels = structure.find(cells, turned.mask, cell_shapes, turned.unit)
+            panels = structure.find(cells, turned, cell_shapes)
             frame = _frames(labels, cells, panels, what)
             region_rows.append(describe.describe_regions(turned.line, labels, what, frame))
             region_colour.append(colour_of)
@@ -144,11 +144,11 @@ def nearest_colour(picture: NDArray[np.uint8], lab: NDArray[np.float64]) -> NDAr
         | (smooth[..., 1].astype(np.int32) >> 3 << 5)
         | (smooth[..., 2].astype(np.int32) >> 3)
     )
-    used, inverse = np.unique(key, return_inverse=True)
+    _, inverse = np.unique(key, return_inverse=True)
     total = np.stack([np.bincount(inverse.ravel(), smooth[..., c].ravel()) for c in range(3)], axis=1)
     mean = total / np.bincount(inverse.ravel())[:, None]
     best = distances(to_lab(mean), lab).argmin(axis=1).astype(np.int32)
-    return best[inverse].reshape(key.shape)
+    return np.asarray(best[inverse].reshape(key.shape), np.int32)
 
 
 def _palette(
@@ -219,7 +219,7 @@ def _pieces(ids: NDArray[np.int32], drawn: ink.Ink) -> tuple[regions.Labels, NDA
     least = 60 * drawn.unit * drawn.unit
     for number in np.unique(ids):
         part = ((ids == number) & ~drawn.mask).astype(np.uint8)
-        count, cc, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=4)
+        _, cc, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=4)
         keep = stats[:, cv2.CC_STAT_AREA] >= least
         keep[0] = False
         if not keep.any():
@@ -251,6 +251,7 @@ def _mirror(drawn: ink.Ink) -> ink.Ink:
         np.ascontiguousarray(drawn.mask[:, ::-1]),
         drawn.shade,
         drawn.toned,
+        np.ascontiguousarray(drawn.gutter[:, ::-1]),
         drawn.unit,
     )
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import Mask
+from .ink import Ink, Mask
 
 Labels = NDArray[np.int32]
 
@@ -25,16 +25,19 @@ NECK = 0.72
 """A passage wider than this share of the narrower side's own width is no neck."""
 
 
-def segment(ink: Mask, unit: float) -> Labels:
-    """Label the regions of a drawing, (h, w), from 1."""
-    white = ~ink
+def segment(drawn: Ink) -> Labels:
+    """Label the regions of a drawing, (h, w), from 1. Gutters without frames are regions of their own."""
+    unit = drawn.unit
+    white = ~(drawn.mask | drawn.gutter)
     if not white.any():
-        return np.ones(ink.shape, np.int32)
-    # A border of paper around the page, so that its edge is a wall only where ink is.
+        return np.ones(white.shape, np.int32)
     distance = _distance(white)
     labels = _cascade(white, distance, unit)
     labels = _merge_open(labels, white, distance, unit)
     labels = _merge_slivers(labels, LEAST_AREA * unit * unit)
+    if drawn.gutter.any():
+        _, bands = cv2.connectedComponents(drawn.gutter.astype(np.uint8), connectivity=4)
+        labels = np.where(drawn.gutter, bands + labels.max(), labels).astype(np.int32)
     return _renumber(_grow(labels))
 
 

@@ -49,10 +49,8 @@ def layers(page: NDArray[np.uint8], flatted: Flatted, *, gray: bool) -> list[Lay
     table = flatted.rgb[flatted.colour]
     for rows in _bands(h):
         flats[rows, :, :3] = table[_labels(flatted, rows, h, w) - 1]
-    if gray:
-        line = np.ascontiguousarray(page[..., 0])
-    else:
-        line = np.dstack([page, np.full((h, w), 255, np.uint8)])
+    # A gray page needs no colours in its line layer, and gets its own values back exactly.
+    line = page[..., 0].copy() if gray else np.dstack([page, np.full((h, w), 255, np.uint8)])
     return [Layer("Flats", flats), Layer("Line", line, "multiply")]
 
 
@@ -67,18 +65,18 @@ def _labels(flatted: Flatted, rows: slice, h: int, w: int) -> NDArray[np.int32]:
         return flatted.labels[rows]
     ys = np.minimum((np.arange(rows.start, rows.stop) * lh) // h, lh - 1)
     xs = np.minimum((np.arange(w) * lw) // w, lw - 1)
-    return flatted.labels[ys][:, xs]
+    return np.asarray(flatted.labels[ys][:, xs], np.int32)
 
 
 def _enlarged(plane: NDArray[np.uint8], rows: slice, h: int, w: int) -> NDArray[np.float32]:
     """The rows of a plane at the page's size, 0 to 1."""
     ph, pw = plane.shape
     if (ph, pw) == (h, w):
-        return plane[rows].astype(np.float32) / 255
+        return np.asarray(plane[rows], np.float32) / np.float32(255)
     ys = (np.arange(rows.start, rows.stop) + 0.5) * ph / h - 0.5
     first = int(np.clip(np.floor(ys[0]), 0, ph - 1))
     last = int(np.clip(np.ceil(ys[-1]), 0, ph - 1)) + 1
     xs = ((np.arange(w) + 0.5) * pw / w - 0.5).astype(np.float32)
     across, down = np.meshgrid(xs, (ys - first).astype(np.float32))
     part = cv2.remap(plane[first:last], across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(part, np.float32) / 255
+    return np.asarray(part, np.float32) / np.float32(255)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .describe import Shapes
-from .ink import Mask
+from .ink import Ink, Mask, Plane
 from .regions import Labels
 
 
@@ -34,18 +34,19 @@ class Structure:
         return self.gutter | self.balloon
 
 
-def find(labels: Labels, ink: Mask, what: Shapes, unit: float) -> Structure:
+def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
     """Find the structure of a page from its regions."""
+    ink, line, unit, bands = drawn.mask, drawn.line, drawn.unit, drawn.gutter
     h, w = labels.shape
-    gutter = _gutters(labels, what)
+    gutter = _gutters(labels, what, bands)
     panel, boxes = _panels(labels, gutter, what)
     frame = np.tile(np.array([0, 0, w, h], np.float32), (what.count, 1))
     for number, box in enumerate(boxes):
         frame[panel == number] = box
-    return Structure(panel, frame, gutter, _balloons(labels, ink, what, unit) & ~gutter)
+    return Structure(panel, frame, gutter, _balloons(labels, ink, line, what, unit) & ~gutter)
 
 
-def _gutters(labels: Labels, what: Shapes) -> NDArray[np.bool_]:
+def _gutters(labels: Labels, what: Shapes, bands: Mask) -> NDArray[np.bool_]:
     """Paper outside of all panels: it runs along at least two edges of the page and is no solid shape."""
     h, w = labels.shape
     n = what.count
@@ -55,9 +56,12 @@ def _gutters(labels: Labels, what: Shapes) -> NDArray[np.bool_]:
     edge_right = np.bincount(labels[:, -1], minlength=n + 1)[1:] / h
     edges = np.stack([edge_top, edge_bottom, edge_left, edge_right], axis=1)
     long = (edges > 0.6).sum(axis=1)
+    bare = np.bincount(labels.ravel(), bands.ravel(), minlength=n + 1)[1:] > 0.5 * what.area
     hull = (what.box[:, 2] - what.box[:, 0]) * (what.box[:, 3] - what.box[:, 1])
     full = what.area / np.maximum(hull, 1)
-    return (long >= 3) & (full < 0.6)
+    # More than this is a drawing without frames that runs into its gutter.
+    around = (long >= 3) & (full < 0.4)
+    return np.asarray(around | bare, np.bool_)
 
 
 def _panels(
@@ -87,7 +91,7 @@ def _panels(
     return panel, boxes
 
 
-def _balloons(labels: Labels, ink: Mask, what: Shapes, unit: float) -> NDArray[np.bool_]:
+def _balloons(labels: Labels, ink: Mask, line: Plane, what: Shapes, unit: float) -> NDArray[np.bool_]:
     """Regions that hold lettering: several small blots of ink of one height, side by side."""
     found = np.zeros(what.count, bool)
     count, blots, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
@@ -96,10 +100,14 @@ def _balloons(labels: Labels, ink: Mask, what: Shapes, unit: float) -> NDArray[n
     wide, high = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     letter = (high >= 5 * unit) & (high <= 45 * unit) & (wide <= 60 * unit) & (wide >= 1.5 * unit)
     letter[0] = False
+    # Letters are as black as the page's ink gets; hatching and grain are not.
+    dark = np.bincount(blots.ravel(), line.ravel(), minlength=count) / np.maximum(
+        stats[:, cv2.CC_STAT_AREA], 1
+    )
+    letter &= dark > 0.75
     ids = np.flatnonzero(letter)
     if ids.size < 2:
         return found
-    x = np.clip(np.rint(centres[ids, 0]).astype(int), 0, labels.shape[1] - 1)
     # The region a letter stands in: the one that meets its box most.
     home = np.zeros(ids.size, np.int64)
     for k, i in enumerate(ids):
@@ -122,9 +130,8 @@ def _balloons(labels: Labels, ink: Mask, what: Shapes, unit: float) -> NDArray[n
         text_area = (high[mine] * wide[mine]).sum()
         dense = text_area / what.area[row]
         share = what.area[row] / labels.size
-        if full > 0.55 and in_line >= 2 and alike > 0.6 and dense > 0.03 and share < 0.25:
+        if full > 0.55 and in_line >= 2 and alike > 0.6 and 0.03 < dense < 0.8 and share < 0.25:
             found[row] = True
-    del x
     # What lies inside of a balloon (the eyes of letters) is part of it.
     for row in np.flatnonzero(found):
         x0, y0, x1, y1 = what.box[row]

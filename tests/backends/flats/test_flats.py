@@ -1,0 +1,346 @@
+"""What a colourist gets from the flats backend: pages, regions, files; on drawings made here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from batch_processing.backends.base import PageSettings, Reference
+from batch_processing.backends.flats import FlatsBackend
+from batch_processing.exceptions import Cancelled, ImageProcessingError
+from batch_processing.io.images import Page, decode
+from shared_data import require_shared
+
+RED, BLUE, YELLOW, GREEN = (192, 57, 43), (46, 109, 180), (246, 226, 122), (62, 172, 44)
+LINE = PageSettings(style="line")
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+def page(gray: Any) -> Page:
+    """A gray page as `decode` gives it."""
+    gray = np.asarray(gray, np.uint8)
+    return Page(np.repeat(gray[..., None], 3, axis=2), True, 8, None, None, "L")
+
+
+def house(coloured: bool, shift: int = 0) -> Any:
+    """A drawn panel: sun, house with door, ground. As line art, or with its colours."""
+    picture = np.full((420, 560, 3), 255, np.uint8)
+
+    def shape(points: Any, colour: Any) -> None:
+        at = np.array(points, np.int32) + np.array([shift, 0])
+        if coloured:
+            cv2.fillPoly(picture, [at], colour)
+        else:
+            cv2.fillPoly(picture, [at], (255, 255, 255))
+        cv2.polylines(picture, [at], True, (0, 0, 0), 4)
+
+    shape([(30 - shift, 30), (530 - shift, 30), (530 - shift, 390), (30 - shift, 390)], BLUE)
+    shape([(30 - shift, 300), (530 - shift, 300), (530 - shift, 390), (30 - shift, 390)], GREEN)
+    shape([(180, 180), (340, 180), (340, 340), (180, 340)], RED)
+    shape([(160, 180), (260, 90), (360, 180)], (120, 60, 20))
+    shape([(235, 250), (285, 250), (285, 340), (235, 340)], YELLOW)
+    return picture
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> list[Reference]:
+    found = []
+    for number, shift in enumerate((0, 40)):
+        path = tmp_path / f"ref{number}.png"
+        Image.fromarray(house(True, shift)).save(path)
+        found.append(Reference(path, hashlib.sha256(path.read_bytes()).hexdigest()))
+    return found
+
+
+@pytest.fixture
+def backend(references: list[Reference], tmp_path: Path) -> FlatsBackend:
+    made = FlatsBackend()
+    made.prepare(references, tmp_path / "learned.npz", PageSettings(), quiet)
+    made.load(tmp_path / "learned.npz")
+    return made
+
+
+def at(rgb: Any, x: int, y: int) -> tuple[int, ...]:
+    return tuple(int(v) for v in rgb[y, x])
+
+
+def test_things_get_the_colours_they_have_in_the_references(backend: FlatsBackend) -> None:
+    drawn = page(house(False, 20)[..., 0])
+    done = backend.colour(drawn, LINE, None, quiet)
+    assert done.rgb.shape == drawn.rgb.shape
+    assert at(done.rgb, 220, 210) == RED
+    assert at(done.rgb, 280, 300) == YELLOW
+    assert at(done.rgb, 80, 100) == BLUE
+    assert at(done.rgb, 80, 350) == GREEN
+    assert at(done.rgb, 10, 10) == (255, 255, 255)
+    assert 0.5 < done.confidence <= 1
+
+
+@pytest.mark.parametrize("style", ["line", "line + shadow"])
+def test_line_pixels_stay_bit_for_bit(backend: FlatsBackend, style: Any) -> None:
+    rng = np.random.default_rng(3)
+    gray = house(False)[..., 0].astype(np.int16)
+    gray = np.where(gray == 0, rng.integers(0, 90, gray.shape), gray).astype(np.uint8)
+    done = backend.colour(page(gray), PageSettings(style=style), None, quiet)
+    line = gray < 90
+    assert (done.rgb[line] == gray[line][:, None]).all()
+
+
+def test_the_same_bytes_on_each_run(references: list[Reference], tmp_path: Path) -> None:
+    drawn = page(house(False)[..., 0])
+    results = []
+    for run in range(2):
+        backend = FlatsBackend()
+        artefact = tmp_path / f"{run}.npz"
+        backend.prepare(references, artefact, PageSettings(seed=run), quiet)
+        backend.load(artefact)
+        done = backend.colour(drawn, LINE, None, quiet)
+        results.append((artefact.read_bytes(), done.rgb.tobytes(), json.dumps(done.details), done.state))
+    assert results[0] == results[1]
+
+
+def test_details_carry_palette_review_list_and_regions(backend: FlatsBackend) -> None:
+    done = backend.colour(page(house(False)[..., 0]), LINE, None, quiet)
+    details = json.loads(json.dumps(done.details))
+    colours = {entry["id"]: tuple(entry["rgb"]) for entry in details["palette"]}
+    assert RED in colours.values()
+    for region in details["regions"]:
+        x0, y0, x1, y1 = region["box"]
+        assert 0 <= x0 < x1 <= 560
+        assert 0 <= y0 < y1 <= 420
+        assert region["id"] in colours
+        assert 0 <= region["confidence"] <= 1
+    sure = [entry["confidence"] for entry in details["review"]]
+    assert sure == sorted(sure)
+
+
+def test_a_region_repainted_in_the_palette_changes_that_region_only(backend: FlatsBackend) -> None:
+    drawn = page(house(False)[..., 0])
+    done = backend.colour(drawn, LINE, None, quiet)
+    red = next(entry["id"] for entry in done.details["palette"] if tuple(entry["rgb"]) == RED)
+    again = backend.recolour(drawn, done.state, {red: (1, 200, 3)}, LINE)
+    assert at(again.rgb, 200, 210) == (1, 200, 3)
+    was_red = (done.rgb == RED).all(axis=2)
+    changed = (done.rgb != again.rgb).any(axis=2)
+    near_red = cv2.dilate(was_red.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    assert not (changed & ~near_red).any()
+    assert (backend.recolour(drawn, done.state, {}, LINE).rgb == done.rgb).all()
+
+
+def test_layers_come_when_they_are_asked_for(backend: FlatsBackend) -> None:
+    drawn = page(house(False)[..., 0])
+    assert backend.colour(drawn, LINE, None, quiet).layers == []
+    flats, line = backend.colour(drawn, PageSettings(style="line", layers=True), None, quiet).layers
+    assert (line.name, line.blend) == ("Line", "multiply")
+    assert (line.pixels == drawn.rgb[..., 0]).all()
+    assert flats.pixels.shape == (420, 560, 4)
+    assert (flats.pixels[..., 3] == 255).all()
+
+
+def test_a_dot_screen_becomes_shade_and_not_a_thousand_regions(backend: FlatsBackend) -> None:
+    gray = house(False)[..., 0].copy()
+    ys, xs = np.mgrid[:420, :560]
+    dots = ((xs % 5 < 2) & (ys % 5 < 2)) & (ys < 296) & (ys > 36) & (xs > 36) & (xs < 524)
+    gray[dots] = 0
+    done = backend.colour(page(gray), PageSettings(style="line + shadow"), None, quiet)
+    assert len(done.details["regions"]) < 40
+    sky = done.rgb[60:80, 60:120]
+    assert sky.std(axis=(0, 1)).max() < 12, "the dots are gone"
+    assert sky[..., 2].mean() < 175, "their mean gray stays"
+
+
+# ---------------------------------------------------------------- hints
+
+
+def hinted(tmp_path: Path, data: Any) -> Path:
+    path = tmp_path / "p.hints.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_hints_need_no_references(tmp_path: Path) -> None:
+    backend = FlatsBackend()
+    backend.load(None)
+    points = [{"x": 220, "y": 210, "color": "#0a14c8"}, {"x": 100, "y": 60, "color": [9, 99, 199]}]
+    done = backend.colour(page(house(False)[..., 0]), LINE, hinted(tmp_path, {"points": points}), quiet)
+    assert at(done.rgb, 200, 230) == (10, 20, 200)
+    assert at(done.rgb, 480, 60) == (9, 99, 199)
+
+
+def test_a_hint_overrules_the_references_and_a_lock_keeps_paper(
+    backend: FlatsBackend, tmp_path: Path
+) -> None:
+    hints = hinted(
+        tmp_path,
+        {
+            "strokes": [{"points": [[200, 220], [220, 220]], "color": "#123456"}],
+            "lock": [{"x": 260, "y": 300}],
+        },
+    )
+    done = backend.colour(page(house(False)[..., 0]), LINE, hints, quiet)
+    assert at(done.rgb, 320, 200) == (0x12, 0x34, 0x56)
+    assert at(done.rgb, 260, 260) == (255, 255, 255)
+
+
+def test_two_colours_in_one_region_split_it(backend: FlatsBackend, tmp_path: Path) -> None:
+    strokes = [
+        {"points": [[60, 50], [60, 280]], "color": "#ff0000"},
+        {"points": [[500, 50], [500, 280]], "color": "#00ff00"},
+    ]
+    done = backend.colour(page(house(False)[..., 0]), LINE, hinted(tmp_path, {"strokes": strokes}), quiet)
+    assert at(done.rgb, 50, 200) == (255, 0, 0)
+    assert at(done.rgb, 510, 200) == (0, 255, 0)
+
+
+def test_a_painted_hint_is_read(backend: FlatsBackend, tmp_path: Path) -> None:
+    strokes = np.zeros((420, 560, 4), np.uint8)
+    strokes[200:206, 200:230] = (7, 77, 177, 255)
+    path = tmp_path / "p.hints.png"
+    Image.fromarray(strokes).save(path)
+    done = backend.colour(page(house(False)[..., 0]), LINE, path, quiet)
+    assert at(done.rgb, 320, 230) == (7, 77, 177)
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        ({"points": [{"x": 5, "y": 5}]}, "'color' is missing"),
+        ({"points": [{"x": 5000, "y": 5, "color": "#000000"}]}, "outside of the page"),
+        ({"points": [{"x": 5, "y": 5, "color": "red"}]}, "#rrggbb"),
+        ({"points": [{"x": 5, "y": 5, "id": 999}]}, "no id 999"),
+        ({"dots": []}, "keys"),
+        ({"points": 3}, "must be a list"),
+        ({"strokes": [{"points": [], "color": "#000000"}]}, "needs points"),
+        ([], "keys"),
+    ],
+)
+def test_a_hint_that_cannot_be_meant_is_named(
+    backend: FlatsBackend, tmp_path: Path, data: Any, part: str
+) -> None:
+    with pytest.raises(ImageProcessingError, match=part) as caught:
+        backend.colour(page(house(False)[..., 0]), LINE, hinted(tmp_path, data), quiet)
+    assert "p.hints.json" in str(caught.value)
+
+
+def test_hints_of_another_page_are_refused(backend: FlatsBackend, tmp_path: Path) -> None:
+    path = tmp_path / "p.hints.png"
+    Image.new("RGBA", (10, 10)).save(path)
+    with pytest.raises(ImageProcessingError, match="10 x 10 pixels and their page is 560 x 420"):
+        backend.colour(page(house(False)[..., 0]), LINE, path, quiet)
+
+
+# ---------------------------------------------------------------- any page at all
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    h=st.integers(1, 90),
+    w=st.integers(1, 90),
+    kind=st.sampled_from(["white", "black", "noise", "gray", "one line"]),
+    style=st.sampled_from(["line", "line + shadow"]),
+)
+def test_any_page_gives_a_picture_of_its_size(h: int, w: int, kind: str, style: Any) -> None:
+    gray = {
+        "white": np.full((h, w), 255),
+        "black": np.zeros((h, w)),
+        "noise": np.random.default_rng(h * w).integers(0, 256, (h, w)),
+        "gray": np.full((h, w), 120),
+        "one line": np.where(np.arange(w)[None] == w // 2, 0, np.full((h, w), 255)),
+    }[kind]
+    backend = FlatsBackend()
+    backend.load(None)
+    done = backend.colour(page(gray), PageSettings(style=style), None, quiet)
+    assert done.rgb.shape == (h, w, 3)
+    assert done.rgb.dtype == np.uint8
+    assert 0 <= done.confidence <= 1
+    if kind in {"white", "black"}:
+        assert (done.rgb == np.asarray(gray, np.uint8)[..., None]).all()
+
+
+@pytest.mark.parametrize(("h", "w"), [(6000, 300), (100, 8000)])
+def test_long_strips_keep_one_palette(backend: FlatsBackend, h: int, w: int) -> None:
+    gray = np.full((h, w), 255, np.uint8)
+    for top in range(20, h - 60, 600):
+        cv2.rectangle(gray, (20, top), (w - 20, min(h - 10, top + 500)), 0, 3)
+    done = backend.colour(page(gray), LINE, None, quiet)
+    assert done.rgb.shape == (h, w, 3)
+    ids = [entry["id"] for entry in done.details["palette"]]
+    assert len(ids) == len(set(ids))
+    assert max(region["box"][3] for region in done.details["regions"]) == h
+
+
+@pytest.mark.parametrize("mode", ["L", "one pixel", "white", "large"])
+def test_any_reference_will_do(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "r.png"
+    picture = Image.fromarray(house(True))
+    made = {
+        "L": picture.convert("L"),
+        "one pixel": Image.new("RGB", (1, 1), RED),
+        "white": Image.new("RGB", (50, 50), (255, 255, 255)),
+        "large": picture.resize((3000, 2250), Image.Resampling.NEAREST),
+    }[mode]
+    made.save(path)
+    backend = FlatsBackend()
+    backend.prepare([Reference(path, "0" * 64)], tmp_path / "a.npz", PageSettings(), quiet)
+    backend.load(tmp_path / "a.npz")
+    done = backend.colour(page(house(False)[..., 0]), LINE, None, quiet)
+    assert done.rgb.shape == (420, 560, 3)
+    if mode == "large":
+        assert at(done.rgb, 200, 210) == RED
+
+
+def test_an_unreadable_reference_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(ImageProcessingError, match=r"broken\.png"):
+        FlatsBackend().prepare([Reference(path, "0" * 64)], tmp_path / "a.npz", PageSettings(), quiet)
+
+
+def test_a_damaged_artefact_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ImageProcessingError, match=r"a\.npz"):
+        FlatsBackend().load(path)
+
+
+def test_cancel_stops_a_page(backend: FlatsBackend) -> None:
+    def cancel(done: int, total: int) -> None:
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        backend.colour(page(house(False)[..., 0]), LINE, None, cancel)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_a_page_of_a_drawn_series_is_coloured_well_and_quickly(tmp_path: Path) -> None:
+    folder = require_shared("data", "comics", "synthetic", "series1")
+    found = [
+        Reference(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.glob("ref_*.png"))
+    ]
+    backend = FlatsBackend()
+    backend.prepare(found, tmp_path / "a.npz", PageSettings(), quiet)
+    backend.load(tmp_path / "a.npz")
+    drawn = decode(folder / "page_01.png")
+    start = time.process_time()
+    done = backend.colour(drawn, LINE, None, quiet)
+    assert time.process_time() - start < 10, "CPU seconds for 1.4 megapixels, with room for a slow machine"
+    truth = decode(folder / "truth" / "page_01_color.png").rgb.astype(int)
+    free = cv2.erode((drawn.rgb[..., 0] > 200).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    right = (np.abs(done.rgb.astype(int) - truth).max(axis=2) < 12)[free].mean()
+    assert right > 0.7
