@@ -397,6 +397,22 @@ class TestFollowers:
         assert third.wait(PATIENCE_S) == 0
         check_output(workspace.ledger, tmp_path / "three", 3)
 
+    def test_who_stops_waiting_holds_nobody_up(
+        self, workspace: Workspace, tmp_path: Path, start: Start
+    ) -> None:
+        process = start(tmp_path / "one", {"items": items("a", "b", seconds=300.0)})
+        until(lambda: workspace.database.exists() and "processing" in _states_if_any(workspace))
+
+        def on_news(_events: Any, _snapshot: Any) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(workspace, tmp_path / "two", {"items": items("c")}, on_news=on_news)
+        assert (workspace.ledger.job(2).state, workspace.ledger.job(2).alive) == ("paused", False)
+        cancel_job(workspace, 1)
+        assert process.wait(PATIENCE_S) == 4
+        assert run(workspace, tmp_path / "three", {"items": items("d")}).state == "done"
+
     def test_ctrl_c_in_a_follower_only_stops_following(
         self, workspace: Workspace, tmp_path: Path, start: Start
     ) -> None:

@@ -12,7 +12,7 @@ LONG = os.environ.get("LOTE_FAULTS") == "long"
 _rows: list[tuple[str, str]] = []
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def length() -> Callable[[int, int], int]:
     """`length(short, long)`: the number for this form of the tests."""
     return lambda short, long: long if LONG else short

@@ -121,11 +121,9 @@ class Comic:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Comic:
-    from faults.conftest import LONG
-
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, length: Length) -> Comic:
     root = tmp_path_factory.mktemp("undisturbed")
-    draw_pages(root / "in", 300 if LONG else 60)
+    draw_pages(root / "in", length(60, 300))
     comic = Comic(root / "in", root)
     comic.finish()
     assert comic.strays() == []

@@ -198,12 +198,17 @@ def run_job(
                     return _Run(workspace, job, application, news, on_news, interrupt, budget).run()
                 lock.release()
                 continue
-            on_news(news.events(), news.snapshot())
+            try:
+                on_news(news.events(), news.snapshot())
+                time.sleep(FOLLOW_S)
+            except BaseException:
+                ledger.resign(number, me)
+                raise
             if interrupt.level:
+                ledger.resign(number, me)
                 raise Interrupted(
                     f"Left job {number}, which goes on by itself or waits for `lote resume {number}`."
                 )
-            time.sleep(FOLLOW_S)
 
 
 def cancel_job(workspace: Workspace, number: int) -> Job:

@@ -413,6 +413,15 @@ class Ledger:
             self._enqueue(connection, number, owner, **({} if keep_wish else {"wanted": "run"}))
         return True
 
+    def resign(self, number: int, owner: dict[str, Any]) -> None:
+        """Await the job no longer, so that nobody waits behind a job that nobody will run."""
+        t = job_table
+        with self.database.write() as connection:
+            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == number)).one()
+            if (row.owner, row.state) == (owner, "queued"):
+                connection.execute(t.update().where(t.c.id == number).values(owner=None, state="paused"))
+                _say(connection, number, "state", None, {"state": "paused"})
+
     def take_over(self, number: int, owner: dict[str, Any]) -> None:
         """Make `owner` the process that awaits a job, whoever it was before.
 
