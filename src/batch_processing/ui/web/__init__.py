@@ -149,6 +149,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, number))
+            listening.listen(128)  # whoever reads the address may connect at once
         except OSError as error:
             listening.close()
             problem = error

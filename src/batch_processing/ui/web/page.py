@@ -109,8 +109,8 @@ _CHAPTER = (
     '<div class="galleries"><div data-part="page"></div><div data-part="reference"></div></div>'
 )
 _JOB = (
-    '<div data-part="title"></div><div data-part="numbers"></div><div class="controls" data-part="controls"></div>'
-    '<div class="filters" data-part="filters"></div><div data-part="results"></div><div data-part="rows"></div>'
+    '<div class="job"><div data-part="title"></div><div data-part="numbers"></div><div class="controls" data-part="controls"></div>'
+    '<div class="filters" data-part="filters"></div><div data-part="results"></div><div data-part="rows"></div></div>'
 )
 
 
@@ -151,6 +151,9 @@ def _settings(label: Any) -> dict[str, Any]:
             controls |= {
                 "output": gr.Textbox(
                     label=label("Where to"), placeholder=label("beside the input, unless you type a path")
+                ),
+                "overwrite": gr.Checkbox(
+                    value=False, label=label("Replace files that Lote did not write"), elem_id="set-overwrite"
                 ),
                 "config_file": gr.Textbox(
                     label=label("Configuration file"), placeholder=label("path of a JSON or TOML file")

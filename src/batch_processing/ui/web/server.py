@@ -467,7 +467,7 @@ def _hints_get(site: Site, request: Request) -> Response:
     job, item = _item(site, request)
     path = jobs.hints_file(site.place, job, item)
     if not path.is_file():
-        raise FileNotFoundError
+        return Response(status_code=204, headers=_NO_STORE)  # none drawn yet
     return Response(path.read_bytes(), media_type="image/png", headers=_NO_STORE)
 
 

@@ -50,6 +50,7 @@ def _spanish(text: str) -> str:
 
 
 SPANISH: dict[str, str] = {
+    "Replace files that Lote did not write": "Sustituir archivos que Lote no escribió",
     "Add": "Añadir",
     "All": "Todas",
     "Approve": "Aprobar",

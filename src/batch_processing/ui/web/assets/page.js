@@ -109,6 +109,7 @@
     if (number !== lote.job) return;
     jobVersion = news.v; ended = news.ended;
     put(news.parts);
+    $(".job").classList.toggle("live", !ended);
     if (news.parts.rows !== undefined) items = [...document.querySelectorAll("[data-part=rows] [data-do=open]")].map((b) => Number(b.dataset.item));
   }
   let items = [];
@@ -373,6 +374,7 @@
   async function beat() {
     for (let count = 0; ; count += 1) {
       try {
+        put(lote.frame); // Gradio makes a tab when it is first shown
         if (seen("page") && (count % 4 === 0 || lote.busy)) lote.busy = await pollDraft();
         if (lote.job && seen("title") && (!ended || count % 4 === 0)) await pollJob();
         if (previewJob) await pollPreview();
@@ -392,7 +394,8 @@
     const frame = await ask("frame");
     lote.words = frame.words;
     document.documentElement.lang = frame.language;
-    put(frame.parts);
+    lote.frame = frame.parts;
+    put(lote.frame);
     const toast = document.createElement("div");
     toast.id = "lote-said"; toast.hidden = true; toast.setAttribute("role", "alert");
     document.body.append(toast);
