@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageCms, ImageDraw
 
 from batch_processing.backends import create
 from batch_processing.backends.base import Coloured, PageSettings, Reference
@@ -233,6 +233,17 @@ def test_ink_is_kept_pixel_for_pixel_on_request(ready: CobraBackend) -> None:
     black = page.rgb.max(axis=2) <= 74
     assert black.any()
     assert np.array_equal(kept[black], page.rgb[black])
+
+
+def test_a_page_keeps_its_colour_profile(ready: CobraBackend) -> None:
+    page = drawn_page(96, 144)
+    plain = ready.colour(page, SETTINGS, None, ignored).rgb
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tagged = ready.colour(replace(page, icc=srgb), SETTINGS, None, ignored).rgb
+    # Another writing of the same profile: converted there and back, to rounding.
+    assert levels_apart(plain, tagged) <= 3
+    damaged = ready.colour(replace(page, icc=b"no profile"), SETTINGS, None, ignored).rgb
+    assert np.array_equal(plain, damaged)
 
 
 def test_an_unreadable_reference_is_named(backend: CobraBackend, tmp_path: Path) -> None:

@@ -58,13 +58,15 @@ class Store:
         return found
 
     def put(self, key: Hashable, value: Tensor) -> None:
-        """Keep `value`, unless it alone is larger than the budget."""
+        """Keep a copy of `value`, unless it alone is larger than the budget.
+
+        A copy, because a view would keep alive the whole batch that it is part of."""
         size = value.nbytes
         if size > self.budget:
             return
         before = self._items.pop(key, None)
         self.held += size - (0 if before is None else before.nbytes)
-        self._items[key] = value
+        self._items[key] = value.clone()
         while self.held > self.budget:
             _, gone = self._items.popitem(last=False)
             self.held -= gone.nbytes
@@ -259,7 +261,7 @@ class Book:
                 ):
                     for page, slot in wanted[group, patch]:
                         memory.put(page, slot, entry)
-                    self.entries.put((likeness.style, likeness.bucket, group, patch), entry.clone())
+                    self.entries.put((likeness.style, likeness.bucket, group, patch), entry)
                 worked(0)
 
     def _fitted(self, name: str, bucket: Size) -> Image.Image:
@@ -294,6 +296,6 @@ class Book:
                 image = fitted if number == 0 else preprocess.crops(fitted, bucket)[number - 1]
                 images.append(np.asarray(preprocess.resized(image, half)))
             for patch, latents in zip(missing, self.pipeline.encode(images), strict=True):
-                kept[patch] = latents.clone()
-                self.host.put(("latents", patch, bucket), latents.clone())
+                kept[patch] = latents
+                self.host.put(("latents", patch, bucket), latents)
         return torch.stack([latents for latents in kept.values() if latents is not None])
