@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import threading
 import time
@@ -28,6 +29,7 @@ from typing import Any, Protocol, TypeVar
 from ..exceptions import BatchProcessingError, Cancelled, ResourceError
 from ..io.outputs import fsync_dir, hash_file, part_path, publish
 from ..logging_config import get_logger
+from ..memory import MemoryManager
 from .ledger import LOCKED_JOB_STATES, Event, Item, Job, Ledger, Settlement
 from .status import JobNews, Snapshot
 from .workers import Failure, Pool, Result, Task, disk_is_full
@@ -47,6 +49,14 @@ FOLLOW_S = 0.25
 DEATHS_ALLOWED = 1
 
 T = TypeVar("T")
+# How often free disk and memory are looked at, and the bytes below which a job pauses: enough for the
+# largest pages in flight to be written, and for the system to breathe.
+WATCH_S = 2.0
+LOW_DISK = 300_000_000
+LOW_MEMORY = 200_000_000
+# On disks smaller than this the low-water mark means nothing; there the write itself tells.
+SMALL_DISK = 6_000_000_000
+
 OnNews = Callable[[list[Event], Snapshot], None]
 
 
@@ -273,6 +283,7 @@ class _Run:
         self.published: list[Settlement] = []  # final on disk, not yet in the ledger
         self.fatal: Failure | None = None
         self._news_at = 0.0
+        self._watch_at = 0.0
         self._wish_at = 0.0
         self._last_wish = "run"
         self._phase = ""
@@ -430,6 +441,8 @@ class _Run:
             if wish == "cancel":
                 self._cancel()
             going = wish == "run" and self.fatal is None
+            if going:
+                self._watch()
             if not going and self.in_flight:
                 self._say_once("finishing what is in flight")
             ended = self._ended() if self.in_flight else []
@@ -443,6 +456,18 @@ class _Run:
             elif not going and not self.in_flight:
                 self._give_back_ready()
             self._tell()
+
+    def _watch(self) -> None:
+        """Pause before the disk or the memory runs out, and say why."""
+        now = time.monotonic()
+        if now < self._watch_at:
+            return
+        self._watch_at = now + WATCH_S
+        if short := shortage(self.workspace.root, Path(self.job.output)):
+            self.ledger.want(self.job.id, "pause")
+            self.ledger.say(
+                self.job.id, "warning", f"paused: {short}; free some, and `lote resume {self.job.id}` goes on"
+            )
 
     def _say_once(self, phase: str) -> None:
         if self._phase != phase:
@@ -559,6 +584,21 @@ class _Run:
         self.ready.extend(self.in_flight.values())
         self.in_flight.clear()
         self._give_back_ready()
+
+
+def shortage(*places: Path) -> str | None:
+    """What is about to run out, in words: the disk under one of `places` (existing or not), or memory."""
+    for place in places:
+        folder = place
+        while not folder.is_dir():
+            folder = folder.parent
+        disk = shutil.disk_usage(folder)
+        if disk.free < LOW_DISK and disk.total > SMALL_DISK:
+            return f"only {disk.free // 1_000_000} MB of disk are free for {folder}"
+    free = MemoryManager().available_bytes()
+    if free < LOW_MEMORY:
+        return f"only {free // 1_000_000} MB of memory are free"
+    return None
 
 
 def _hash_of(path: Path) -> str | None:
