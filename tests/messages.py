@@ -65,7 +65,7 @@ TYPER = (
     "No such option: {name}", "No such option: {name}. Did you mean {names}?",
     "Missing argument {name}.", "Missing option {name}.", "Option {name} requires an argument.",
     "Option {name} does not take a value.", "Got unexpected extra argument ({name})",
-    "Got unexpected extra arguments ({names})", "Invalid value for {name}: {text}", "{value} is not a valid int.",
+    "Got unexpected extra arguments ({names})", "Invalid value for {name}: {text}", "Input should be a valid integer, unable to parse string as an integer",
     "{value} is not a valid integer.", "{value} is not a valid float.",
 )  # fmt: skip
 WORD = re.compile(r"[^\W\d_]{2}")

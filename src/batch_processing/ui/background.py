@@ -34,7 +34,9 @@ def run(
     place: Workspace, command: Sequence[str], log: Path, *, anew: bool = False
 ) -> subprocess.Popen[bytes]:
     """Run a command of `lote` in a session of its own; what it says goes to the file `log`."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    # What it says goes into a log, and logs are English.
+    path = os.pathsep.join(folder for folder in sys.path if folder)
+    environment = os.environ | {"PYTHONPATH": path, "LANGUAGE": "en"}
     with log.open("wb" if anew else "ab") as file:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "batch_processing", *command, "--workspace", str(place.root)],

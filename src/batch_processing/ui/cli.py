@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,8 @@ import typer
 
 from .. import __version__
 from ..exceptions import BatchProcessingError, QueueError
+from .models_cli import models_app
+from .photos_cli import photos_app
 from .i18n import _, ngettext, sentence, translate_command
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", metavar="DIR", help="Folder that remembers the work (LOTE_WORKSPACE)."),
 ]
 JobArgument = Annotated[
-    int | None, typer.Argument(metavar="[JOB]", help="Number of the job; the current one if left out.")
+    int | None, typer.Argument(metavar="JOB", help="Number of the job; the current one if left out.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", help="Print errors and warnings only, not even the output's path.")
 ]
 InputsArgument = Annotated[
-    list[str], typer.Argument(metavar="INPUT...", help="Folders, .zip or .cbz files, images.")
+    list[str], typer.Argument(metavar="INPUT", help="Folders, .zip or .cbz files, images.")
 ]
 
 
@@ -659,9 +660,8 @@ def ui(
     launch(host, port, roots=root or (), auth=auth, workspace=workspace, open_browser=not no_browser)
 
 
-def _mount(name: str, module: str, attribute: str) -> None:
-    """Add a sub-command that lives in a module of its own."""
-    app.add_typer(getattr(import_module(f".{module}", __package__), attribute), name=name)
+app.add_typer(models_app, name="models")
+app.add_typer(photos_app, name="photos")
 
 
 def main() -> None:

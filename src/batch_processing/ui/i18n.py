@@ -28,7 +28,7 @@ TRANSLATED = ("es",)
 # Values that are one word of Lote's own. Other single words are names of somebody's files.
 _WORDS = {"state", "wish", "kind", "problem", "reason", "text", "error", "what"}
 # A template with fewer characters of its own ("{free} of {total}") fits by chance between longer values.
-_SURE = 8
+_SURE = 12
 _SENTENCES = re.compile(r"(?<=[.:?]) (?=[A-Z`])")
 
 
@@ -85,7 +85,8 @@ class Language:
             return exact
         for template, translation in self._templates:
             if (values := template.match(text)) is not None and (
-                template.weight >= _SURE or all(len(value.split()) < 3 for value in values.values())
+                template.weight >= _SURE
+                or all(len(value.split()) < 3 for name, value in values.items() if name != "head")
             ):
                 shown = {
                     name: self.sentence(value) if " " in value or name in _WORDS else value
