@@ -17,9 +17,9 @@ import typer
 
 from .. import __version__
 from ..exceptions import BatchProcessingError, QueueError
+from .i18n import _, ngettext, sentence, translate_command
 from .models_cli import models_app
 from .photos_cli import photos_app
-from .i18n import _, ngettext, sentence, translate_command
 
 if TYPE_CHECKING:
     from ..core.ledger import Job
