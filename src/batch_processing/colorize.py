@@ -954,12 +954,17 @@ def _page_metadata(
             "backend_version": item.work["version"],
             "settings": item.work["settings"],
             "references": [sha256 for _, sha256 in sets.get(item.work["artefact"] or "", [])],
-            "result": item.details if done else None,
+            "result": _told(item) if done else None,
             "error": item.error,
         }
     elif "error" in facts:
         entry["error"] = facts["error"]
     return entry
+
+
+def _told(item: Item) -> dict[str, Any]:
+    """What the backend told of the page, without what happened to its documents on this machine."""
+    return {name: value for name, value in (item.details or {}).items() if name != "kept_documents"}
 
 
 def _facts(result: Result, source_id: int) -> tuple[int, str | None, dict[str, Any]]:

@@ -107,3 +107,5 @@ def test_an_artists_work_is_never_overwritten(tmp_path: Path, again: tuple[str, 
     assert ((layers / "2.ora").read_bytes() == other) == bool(again)
     report = (tmp_path / "out" / "_lote" / "report.html").read_text()
     assert "1.ora was changed since Lote wrote it" in report
+    metadata = (tmp_path / "out" / "_lote" / "processing_metadata.json").read_text()
+    assert str(tmp_path) not in metadata
