@@ -260,6 +260,7 @@ class TestEvents:
     def test_the_newest_are_kept(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ledger_module, "EVENTS_KEPT", 50)
         number = new_job(ledger)
+        ledger.say(number, "note", "the first")
         with ledger.database.write() as connection:
             connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = 930 WHERE name = 'event'")
         for _ in range(70):

@@ -123,7 +123,7 @@ class Comic:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, length: Length) -> Comic:
     root = tmp_path_factory.mktemp("undisturbed")
-    draw_pages(root / "in", length(60, 300))
+    draw_pages(root / "in", length(40, 300))
     comic = Comic(root / "in", root)
     comic.finish()
     assert comic.strays() == []
@@ -163,7 +163,7 @@ def test_the_whole_group_while_pages_are_made(
 ) -> None:
     comic = Comic(undisturbed.inputs, tmp_path)
     rng = random.Random(7)
-    wanted, kills, rounds, again = length(5, 200), 0, 0, 0
+    wanted, kills, rounds, again = length(3, 200), 0, 0, 0
     while kills < wanted:
         rounds += 1
         process = comic.start()
@@ -193,7 +193,7 @@ def test_the_whole_group_while_it_starts(
 ) -> None:
     comic = Comic(undisturbed.inputs, tmp_path)
     rng = random.Random(8)
-    kills = length(4, 20)
+    kills = length(3, 20)
     for _ in range(kills):
         comic.start()
         time.sleep(rng.random() * 1.5)
@@ -209,7 +209,7 @@ def test_workers(undisturbed: Comic, tmp_path: Path, everyone: bool, length: Len
     comic = Comic(undisturbed.inputs, tmp_path)
     process = comic.start()
     kills = 0
-    for step in range(1, length(3, 20) + 1):
+    for step in range(1, length(2, 20) + 1):
         if not wait_for(lambda: comic.completed() >= 2 * step, process):  # noqa: B023 - called at once
             break
         workers = psutil.Process(process.pid).children()

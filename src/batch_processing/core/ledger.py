@@ -610,6 +610,8 @@ class Ledger:
                     same = (row.fingerprint, row.output) == (spec.fingerprint, spec.output)
                     if row.state == "completed" and (spec.keep or ((same or row.approved) and not spec.redo)):
                         values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
+                    elif row.state == "pending" and same:
+                        values["deaths"] = 0  # it was begun before, and `attempts` goes on counting
                     elif not spec.held or row.state == "completed":
                         values |= _BLANK
                     connection.execute(t.update().where(t.c.id == row.id).values(**values))
