@@ -25,11 +25,11 @@ WIDTH = 0.055
 POINT_NEIGHBOURS = 5
 POINT_WIDTH = 0.12
 """Width of the kernel on squared point distance."""
-WEIGHTS = (1.0, 1.2, 0.15, 0.15)
+WEIGHTS = (0.6, 2.4, 0.15, 0.5)
 """Weights of region votes, point votes, palette area and touching colours."""
 POTTS = 2.0
 """Strength of two regions' wish to be one across a border without ink."""
-FLOOR = 0.02
+FLOOR = 0.2
 """Share of each vote given to all colours alike: no vote is a certainty."""
 
 
@@ -110,7 +110,7 @@ def _region_votes(
     drawn: Ink, labels: regions.Labels, what: describe.Shapes, panels: Structure, known: Knowledge
 ) -> NDArray[np.float64]:
     rows = describe.describe_regions(drawn.line, labels, what, panels.frame)
-    index, weight = _nearest(rows, known.region_rows, NEIGHBOURS, WIDTH)
+    index, weight = _nearest(rows @ known.region_turn, known.region_rows, NEIGHBOURS, WIDTH)
     return _tally(known.region_colour[index], weight, len(known.rgb))
 
 
@@ -123,7 +123,7 @@ def _point_votes(
     votes = np.zeros((n, k))
     count = np.zeros(n)
     if len(rows) and len(known.point_rows):
-        index, weight = _nearest(rows, known.point_rows, POINT_NEIGHBOURS, POINT_WIDTH)
+        index, weight = _nearest(rows @ known.point_turn, known.point_rows, POINT_NEIGHBOURS, POINT_WIDTH)
         each = _tally(known.point_colour[index], weight, k)
         home = labels[at[:, 1], at[:, 0]] - 1
         np.add.at(votes, home, each)

@@ -19,7 +19,7 @@ Rows = NDArray[np.float32]
 
 BOXES = (1.3, 3.0)
 """Windows around a region that are described, as multiples of its bounding box."""
-STRIDE = 14.0
+STRIDE = 24.0
 """Distance between described points, in units of length (see ink.UNIT_SIDE)."""
 SCALES = (1.5, 3.0, 6.0, 12.0)
 """Scales of the point descriptor: units of length per pixel of its window."""
