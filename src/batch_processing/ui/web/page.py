@@ -72,7 +72,7 @@ def build(site: Site) -> Any:
     with gr.Blocks(title="Lote", analytics_enabled=False, fill_width=True) as page:
         _place('<div data-part="top"></div>', elem_id="lote-top")
         with gr.Tabs(elem_id="lote-tabs"):
-            with gr.Tab(label("New chapter"), id="chapter", elem_id="tab-chapter"):
+            with gr.Tab(label("Chapter"), id="chapter", elem_id="tab-chapter"):
                 _place(_CHAPTER, elem_id="lote-chapter")
                 controls = _settings(label)
                 with gr.Row(elem_id="lote-start"):

@@ -93,7 +93,6 @@ SPANISH: dict[str, str] = {
     "Like it? Colour the chapter. If not: change the settings or the references, and try again.": "¿Te gusta? Colorea el capítulo. Si no, cambia los ajustes o las referencias y prueba otra vez.",
     "Line art": "Línea",
     "Looking at the images: {seen} of {total}": "Mirando las imágenes: {seen} de {total}",
-    "New chapter": "Capítulo nuevo",
     "Next page": "Página siguiente",
     "No jobs yet": "Aún no hay trabajos",
     "No pages here": "No hay páginas aquí",

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from ...config.settings import built_in
 from ..console import safe, seconds
 from . import jobs
-from .drafts import ROLES, Draft, Picture
+from .drafts import NAME, ROLES, Draft, Picture
 from .texts import Say
 
 if TYPE_CHECKING:
@@ -255,6 +255,12 @@ def state_of(job: Job) -> str:
     return job.state
 
 
+def _shown(output: str) -> str:
+    """Where a job writes: of results of uploads the name alone, which is all a person can use of it."""
+    path = Path(output)
+    return path.name if NAME.fullmatch(path.parent.parent.name) else output
+
+
 def job_head(say: Say, snapshot: Snapshot) -> dict[str, str]:
     """The parts "title", "numbers" and "controls" of a job."""
     job, counts, total = snapshot.job, snapshot.counts, snapshot.total
@@ -263,7 +269,7 @@ def job_head(say: Say, snapshot: Snapshot) -> dict[str, str]:
     title = (
         f'<div class="job-title"><span class="state {esc(state)}">{esc(say(state))}</span>'
         f'<h2>{esc(name)}</h2><span class="muted">{esc(say("job {number}", number=job.id))}</span></div>'
-        f'<p class="muted path" title="{esc(job.output)}">→ {esc(job.output)}</p>'
+        f'<p class="muted path" title="{esc(job.output)}">→ {esc(_shown(job.output))}</p>'
     )
     share = (snapshot.done / total) if total else 0.0
     facts = [f"<b>{snapshot.done}</b> / {total} {esc(say('pages'))}"]
@@ -474,7 +480,7 @@ def _past(say: Say, place: Workspace, job: Job) -> str:
     return (
         f'<tr><td class="num">{job.id}</td><td><span class="state {esc(state)}">{esc(say(state))}</span></td>'
         f'<td class="name"><button type="button" class="link"{_attributes(do="job", job=job.id)}>{esc(name)}</button>'
-        f'<span class="muted path" title="{esc(job.output)}">{esc(job.output)}</span></td>'
+        f'<span class="muted path" title="{esc(job.output)}">{esc(_shown(job.output))}</span></td>'
         f'<td class="num">{counts["completed"]} / {sum(counts.values())}{failed}</td><td class="when">{esc(when)}</td></tr>'
     )
 

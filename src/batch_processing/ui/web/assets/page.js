@@ -388,7 +388,7 @@
     }
   }
   async function begin() {
-    while (!$('[data-part="drop"]') || !document.getElementById("tab-job-button")) await wait(50);
+    while (!$('[data-part="drop"]')) await wait(50);
     const theme = localStorage.getItem("lote-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
     const frame = await ask("frame");

@@ -1,6 +1,6 @@
 """Take the pictures of docs/ui.md: each view of the page at both widths, light and dark.
 
-    python docs/screenshots.py        (needs the extra [ui], playwright and /usr/bin/chromium)
+    python examples/screenshots.py    (needs the extra [ui], playwright and /usr/bin/chromium)
 
 The pages come from examples/sample_chapter.py, so every picture shows what anybody can make.
 """
@@ -12,13 +12,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-HERE = Path(__file__).parent
-PICTURES = HERE / "images"
+HERE = Path(__file__).resolve().parent
+PICTURES = HERE.parent / "docs" / "images"
 WIDTHS = {"wide": (1280, 860), "narrow": (390, 844)}
 COLOURS = 128  # of the palette: pictures of a page are flat, and the repository stays small
 
@@ -75,9 +74,11 @@ def main() -> None:
         photos = folder / "photos"
         photos.mkdir(parents=True)
         chapter = folder / "seaside.cbz"
-        subprocess.run([sys.executable, str(HERE.parent / "examples" / "sample_chapter.py"), str(chapter)], check=True)
+        subprocess.run([sys.executable, str(HERE / "sample_chapter.py"), str(chapter)], check=True)
         for number, twin in enumerate(("harbour.png", "copy of harbour.png", "pier.png")):
-            Image.effect_mandelbrot((640, 480), (-2, -1.2, 1 - number // 2 * 0.4, 1.2), 60).save(photos / twin)
+            Image.effect_mandelbrot((640, 480), (-2, -1.2, 1 - number // 2 * 0.4, 1.2), 60).save(
+                photos / twin
+            )
         with sync_playwright() as play:
             browser = play.chromium.launch(
                 executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-background-networking"]
@@ -86,7 +87,9 @@ def main() -> None:
                 for scheme in ("light", "dark"):
                     with Served(folder, f"{width}-{scheme}") as address:
                         context = browser.new_context(
-                            viewport={"width": x, "height": y}, color_scheme=scheme, locale="en-GB"  # type: ignore[arg-type]
+                            viewport={"width": x, "height": y},
+                            color_scheme=scheme,
+                            locale="en-GB",
                         )
                         views(context.new_page(), address, chapter, photos, f"{width}-{scheme}")
                         context.close()
@@ -105,10 +108,9 @@ class Served:
     def __enter__(self) -> str:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        return self._process.stdout.readline().strip() if self._process.stdout else ""
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(30)
 
