@@ -145,19 +145,22 @@ def submit(
             raise ValidationError(f"The output {target} is the input: choose another output with -o.")
     settings = _settings(config, absolute[0], target, references)
     _check_target(Path(target), overwrite=settings.overwrite)
-    return workspace.ledger.submit(
-        "comics",
-        absolute,
-        target,
-        {
-            "settings": settings.to_dict(),
-            "suffix": suffix,
-            "images": dict(images or {}),
-            "origins": dict(origins or {}),
-        },
-        priority=priority,
-        owner=process_identity(),
+    asked = {
+        "settings": settings.to_dict(),
+        "suffix": suffix,
+        "images": dict(images or {}),
+        "origins": dict(origins or {}),
+    }
+    job = workspace.ledger.submit(
+        "comics", absolute, target, asked, priority=priority, owner=process_identity()
     )
+    if job.config["settings"] != asked["settings"]:
+        log.warning(
+            "job %d is at work on this already, with other settings: this command follows it; give it again "
+            "afterwards for the new settings",
+            job.id,
+        )
+    return job
 
 
 def run(
@@ -345,7 +348,9 @@ class Comics:
         ledger, number = desk.ledger, desk.job.id
         self._sweep(desk)
         folder = desk.workspace.folder("jobs", str(number)) / "in"
-        shutil.rmtree(folder, ignore_errors=True)  # what a run that died has left
+        # Whoever runs a job holds the lock: unpacked pages of any job were left by a run that died.
+        for stale in desk.workspace.root.glob("jobs/*/in"):
+            shutil.rmtree(stale, ignore_errors=True)
         found = book.Found()
         sources = book.find(
             desk.job.inputs,

@@ -138,6 +138,7 @@ class TestControl:
             assert second.code == 0, second.err
             assert second.summary["completed"] == 150
             assert second.summary["job"] == 1
+            assert "with other settings" in second.err
             assert process.wait(PATIENCE_S) == 0
 
     def test_detach(self, run: Lote, source: Path, tmp_path: Path) -> None:
