@@ -28,7 +28,7 @@ LOCALE = SOURCE / "locale"
 TAKES_SENTENCES = {
     "warn", "note", "phase", "Failure", "Finding", "Cancelled", "say",
     "_bad", "_member", "_damaged", "_refused",  # io/archives.py: the same with the archive's name around it
-    "tell",
+    "_say", "_line", "_table",  # ui/photos_cli.py
 }  # fmt: skip
 OUR_ERRORS = {
     "BatchProcessingError", "ImageProcessingError", "ClassificationError", "ConfigurationError", "ResourceError",
@@ -97,7 +97,16 @@ class Gatherer(ast.NodeVisitor):
         if isinstance(node.value, ast.Dict) and getattr(node.targets[0], "id", "").endswith("_WORDS"):
             for value in node.value.values:
                 self.shown(value, ast.literal_eval(value))
+        elif isinstance(node.value, ast.List) and getattr(node.targets[0], "id", "") == "rows":
+            self.table(node.value)
         self.generic_visit(node)
+
+    def table(self, node: ast.List) -> None:
+        """The first column of a table of facts, and the second where it is a sentence."""
+        for row in node.elts:
+            if isinstance(row, ast.Tuple) and isinstance(row.elts[0], ast.Constant):
+                self.shown(row, row.elts[0].value)
+                self.sentence(row.elts[1])
 
     def returns(self, function: ast.FunctionDef) -> None:
         for inner in ast.walk(function):
@@ -118,6 +127,9 @@ class Gatherer(ast.NodeVisitor):
             or (called in {"ValueError", "OSError"} and self.name in WORDED)
             or (called == "__init__" and self.name == "exceptions.py")
         ):
+            if called == "_table" and isinstance(node.args[0], ast.Tuple):
+                for word in node.args[0].elts:
+                    self.shown(word, ast.literal_eval(word))
             for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                 self.sentence(argument)
         elif called == "append" and getattr(getattr(node.func, "value", None), "id", "") in PROBLEMS:

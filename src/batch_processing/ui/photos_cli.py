@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..exceptions import ConfigurationError, ValidationError
+from .i18n import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -111,14 +112,14 @@ def _put(event: str, **values: Any) -> None:
 def _say(text: str) -> None:
     from .console import safe
 
-    typer.echo(safe(text), err=True)
+    typer.echo(safe(sentence(text)), err=True)
 
 
 def _line(text: str) -> None:
     """A line of a result, on stdout."""
     from .console import safe
 
-    typer.echo(safe(text))
+    typer.echo(safe(sentence(text)))
 
 
 def _paths(folders: Sequence[str]) -> list[bytes]:
@@ -129,6 +130,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns on stdout, numbers to the right."""
     from .console import safe
 
+    head = [sentence(word) for word in head]
     body = [[safe(str(cell)) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [list(head), *body]) for column in range(len(head))]
     right = [
@@ -348,12 +350,12 @@ class _ScanView:
                 ("peak memory", size(stats.peak_memory)),
             ]
             for name, value in rows:
-                typer.echo(f"{name:>17}  {value}")
+                typer.echo(f"{sentence(name):>18}  {sentence(str(value))}")
             if stats.unhandled:
                 kinds = ", ".join(f"{number} {kind}" for kind, number in stats.unhandled.items())
                 _line(f"{'not photos':>17}  {kinds}: these files are not recorded")
             if stats.errors or stats.facts_errors:
-                typer.echo("`lote photos errors` lists what could not be read.")
+                _line("`lote photos errors` lists what could not be read.")
         if work.was_stopped:
             _say("lote: stopped; what was done is kept. Run the same command again and it goes on.")
 
@@ -363,7 +365,7 @@ class _ScanView:
             return
         from .console import size
 
-        typer.echo(
+        _line(
             f"{plan['files_seen']} photos seen: {plan['already_processed']} known, "
             f"{plan['to_read']} to be read ({size(plan['bytes_to_read'])}), {plan['gone']} not where they were"
         )
@@ -403,7 +405,7 @@ def stats(
         ("wrong extension", found["mismatched"]),
     ]
     for name, value in rows:
-        typer.echo(f"{name:>18}  {value}")
+        typer.echo(f"{sentence(name):>18}  {sentence(str(value))}")
     if found["extensions"]:
         typer.echo()
         _table(
@@ -574,7 +576,7 @@ def forget(
     if as_json:
         _put("summary", photos=number, done=yes)
     else:
-        typer.echo(f"{number} photos forgotten" if yes else f"{number} photos would be forgotten; add --yes")
+        _line(f"{number} photos forgotten" if yes else f"{number} photos would be forgotten; add --yes")
 
 
 @contextmanager
@@ -683,7 +685,7 @@ def _list_copies(chosen: Iterable[tuple[Group, Member | None]], style: str, what
         _put("summary", groups=number, copies=copies, gain=gain)
     elif style == "table":
         text = f"{copies} copies in {number} groups, {size(gain)} to gain"
-        typer.echo(text + ("; nothing was done yet: add --yes" if what is not None else ""))
+        _line(text + ("; nothing was done yet: add --yes" if what is not None else ""))
 
 
 def _act(
