@@ -131,8 +131,8 @@ class TestControl:
                 "noop",
                 "--as-lineart",
                 "*",
-                "--workers",
-                "1",
+                "--seed",
+                "3",
                 "--json",
             )
             assert second.code == 0, second.err
