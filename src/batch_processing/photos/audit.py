@@ -160,7 +160,8 @@ def _pages(
     if chosen is not None:
         for page in pages(chosen):
             with store.read() as connection:
-                yield connection.execute(query.where(photos.c.id.in_(page))).all()
+                rows = connection.execute(query.where(photos.c.id.in_(page))).all()
+            yield rows
         return
     last = 0
     while True:

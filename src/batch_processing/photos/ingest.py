@@ -233,6 +233,7 @@ class Scan:
                 self._end(scan_id, STOPPED)
                 return
             with self._store.write() as connection:
+                self._settle_taken(connection)
                 ending = finish(connection, walk, scan_id, allow_missing=self._allow_missing)
             self.stats.moved, self.stats.missing = ending.moved, ending.missing
             self.stats.duplicates = max(0, self._links(scan_id) - links_before)
