@@ -27,7 +27,8 @@ TRANSLATED = ("es",)
 
 # Values that are one word of Lote's own. Other single words are names of somebody's files.
 _WORDS = {"state", "wish", "kind", "problem", "reason", "text", "error", "what"}
-# A template with fewer characters of its own ("{free} of {total}") fits by chance between longer values.
+# A template with fewer characters of its own that begins with a value ("{free} of {total}") would fit by
+# chance inside long sentences: it counts only where its values are short.
 _SURE = 12
 _SENTENCES = re.compile(r"(?<=[.:?]) (?=[A-Z`])")
 
@@ -85,7 +86,7 @@ class Language:
             return exact
         for template, translation in self._templates:
             if (values := template.match(text)) is not None and (
-                template.weight >= _SURE
+                template.sure
                 or all(len(value.split()) < 3 for name, value in values.items() if name != "head")
             ):
                 shown = {
@@ -123,6 +124,7 @@ class _Template:
         if self.parts[-1][1] is not None:
             self.parts.append(("", None))
         self.weight = sum(len(literal) for literal, _ in self.parts)
+        self.sure = self.weight >= _SURE or bool(self.parts[0][0])
 
     def match(self, text: str) -> dict[str, str] | None:
         """The values that make this text of the template; None when it was not made by it.

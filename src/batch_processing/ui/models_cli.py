@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ..exceptions import ConfigurationError
+from .i18n import sentence
 
 models_app = typer.Typer(
     name="models",
@@ -31,9 +32,9 @@ def path() -> None:
     from ..backends.cobra import folder
 
     for place in folder.candidates():
-        typer.echo(f"{'found' if place.is_dir() else 'nothing'} at {place}")
+        _line(f"found at {place}" if place.is_dir() else f"nothing at {place}")
     typer.echo()
-    typer.echo(folder.how_to_get())
+    _line(folder.how_to_get())
 
 
 @models_app.command()
@@ -45,15 +46,15 @@ def check(directory: FolderArgument = None) -> None:
     place = directory or folder.find()
     report = weights.check(place)
     styles = folder.STYLE_FOLDERS
-    typer.echo(f"{place}: a {report.kind} Cobra model")
+    _line(f"{place}: a {report.kind} Cobra model")
     for part in ("shared", *styles.values()):
-        for sentence in report.problems[part]:
-            typer.echo(f"wrong: {sentence}")
-    for sentence in report.remarks:
-        typer.echo(f"note: {sentence}")
+        for problem in report.problems[part]:
+            _line(f"wrong: {problem}")
+    for remark in report.remarks:
+        _line(f"note: {remark}")
     working = [style for style, part in styles.items() if report.works(part)]
     for style in styles:
-        typer.echo(f'style "{style}": {"ready" if style in working else "cannot be used"}')
+        _line(f'style "{style}": ready' if style in working else f'style "{style}": cannot be used')
     if len(working) < len(styles):
         raise typer.Exit(3 if working else 1)
 
@@ -71,13 +72,15 @@ def convert(
     from ..backends.cobra import folder, weights
 
     target = to or folder.converted_folder()
-    parts = weights.convert(
-        directory or folder.find(), target, lambda sentence: typer.echo(sentence, err=True)
-    )
+    parts = weights.convert(directory or folder.find(), target, lambda text: _line(text, err=True))
     for style, part in folder.STYLE_FOLDERS.items():
         if part not in parts:
-            typer.echo(f'style "{style}" was left out: `lote models check` says why', err=True)
+            _line(f'style "{style}" was left out: `lote models check` says why', err=True)
     typer.echo(target)
+
+
+def _line(text: str, *, err: bool = False) -> None:
+    typer.echo(sentence(text), err=err)
 
 
 def _need_packages() -> None:
