@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 HERE = Path(__file__).resolve().parent
 PICTURES = HERE.parent / "docs" / "images"
 WIDTHS = {"wide": (1280, 860), "narrow": (390, 844)}
-COLOURS = 128  # of the palette: pictures of a page are flat, and the repository stays small
+COLOURS = 256  # of the palette: the pictures are flat, and the repository stays small
 
 
 def shot(page: Page, name: str) -> None:
@@ -47,7 +47,7 @@ def views(page: Page, address: str, chapter: Path, photos: Path, suffix: str) ->
     page.locator(".trial").scroll_into_view_if_needed()
     shot(page, f"preview-{suffix}")
     page.click("#start")
-    page.wait_for_selector(".job-title .state.running", timeout=60_000)
+    page.wait_for_selector(".results .shot", timeout=240_000)
     shot(page, f"running-{suffix}")
     page.wait_for_selector(".job-title .state.done", timeout=500_000)
     shot(page, f"results-{suffix}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import expect
 
-from command import lote
+from command import environment, lote
 from pages import book, coloured, line_art
 from web_server import Server, Visitor, chromium
 
@@ -210,6 +212,19 @@ def test_another_host_needs_a_password(tmp_path: Path) -> None:
     done = lote("ui", "--host", "192.0.2.1", "--no-browser", workspace=tmp_path / "ws")
     assert done.code == 2
     assert "--auth" in done.err
+
+
+def test_without_gradio_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['gradio'] = None\n"
+        "from batch_processing.ui.cli import main; sys.argv = ['lote', 'ui', '--no-browser']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(tmp_path), check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert 'pip install "lote[ui]"' in done.stderr
 
 
 def test_with_a_password_nobody_is_answered_without_it(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .server import Site
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORT = 7860  # where Gradio's pages are looked for
 
 
@@ -46,8 +47,6 @@ def launch(
     `port` None: 7860 or the next free one; 0: any free one. `roots`: the folders below which typed paths
     may lie, the home and the current folder when none is given. `auth`: "user:password", which another
     host than this machine needs (ConfigurationError). `workspace`: as everywhere, None is the default one."""
-    from .server import LOOPBACK, Guard
-
     if host not in LOOPBACK and not auth:
         raise ConfigurationError(
             f"The page is for this machine alone: another host ({host}) needs --auth USER:PASSWORD."
@@ -60,6 +59,8 @@ def launch(
         import uvicorn
     except ImportError as error:
         raise ConfigurationError('The page needs Gradio: pip install "lote[ui]"') from error
+    from .server import Guard
+
     site = _site(roots, workspace)
     # Gradio serves files from the current directory and keeps its own in this one: both are empty.
     empty = tempfile.mkdtemp(prefix="lote-ui-")

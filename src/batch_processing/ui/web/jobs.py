@@ -34,12 +34,7 @@ PREVIEWS = "previews"
 def page_settings(values: dict[str, Any], draft: Draft) -> dict[str, Any]:
     """Settings for one page as the configuration file has them. ConfigurationError for wrong ones."""
     given = {name: value for name, value in values.items() if value not in (None, "", [])}
-    for name in ("seed", "num_inference_steps", "top_k", "priority"):
-        if name in given:
-            try:
-                given[name] = int(given[name])
-            except (TypeError, ValueError):
-                raise ConfigurationError(f"{name} must be a whole number, got {given[name]!r}") from None
+    given = _numbers(given)
     if "reference_images" in given:
         known = {picture.key: picture.source.path for picture in draft.gallery("reference")}
         given["reference_images"] = [known[key] for key in given["reference_images"] if key in known]
@@ -170,25 +165,39 @@ def _default_output(place: Workspace, draft: Draft, form: str) -> str:
 def redo(place: Workspace, number: int, key: str, values: dict[str, Any]) -> subprocess.Popen[bytes] | None:
     """Do one page again, with other settings of its own when there are any."""
     job = _at_rest(place, number)
+    changes: dict[str, Any] = {}
     if values:
-        config = job.config["settings"]
-        content = _read(config.get("config_file"))
-        given = {
-            name: int(value) if name != "style" else value for name, value in values.items() if value != ""
-        }
-        right, problems = check_values(given)
-        if problems:
-            raise ConfigurationError("; ".join(text for _, text in problems))
-        images = content.setdefault("images", {})
-        images[key] = images.get(key, {}) | {name: right[name] for name in given}
         settings = place.folder("jobs", str(number)) / "settings.json"
         with SaveFile(settings) as file:
-            file.write(json.dumps(content).encode())
-        _again(place, job, {"config_file": str(settings)})
-    again = place.ledger.retry(number, keys=[key])
-    if not again:
+            file.write(json.dumps(_with_page(job, key, values)).encode())
+        changes["config_file"] = str(settings)
+    if not place.ledger.retry(number, keys=[key]):
         raise QueueError(f"Job {number} has no finished page {key}.")
-    return background.begin(place, number)
+    return _again(place, job, changes)
+
+
+def _with_page(job: Job, key: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The job's configuration file with these settings for one page. ConfigurationError for wrong ones."""
+    content = _read(job.config["settings"].get("config_file"))
+    given = _numbers({name: value for name, value in values.items() if value != ""})
+    right, problems = check_values(given)
+    if problems:
+        raise ConfigurationError("; ".join(text for _, text in problems))
+    images = content.setdefault("images", {})
+    images[key] = images.get(key, {}) | {name: right[name] for name in given}
+    return content
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a form sends them, numbers as text, with numbers as numbers."""
+    values = dict(values)
+    for name in ("seed", "num_inference_steps", "top_k", "priority"):
+        if name in values:
+            try:
+                values[name] = int(values[name])
+            except (TypeError, ValueError):
+                raise ConfigurationError(f"{name} must be a whole number, got {values[name]!r}") from None
+    return values
 
 
 def hint(place: Workspace, job: Job, item: Item, png: bytes) -> subprocess.Popen[bytes] | None:
@@ -209,9 +218,8 @@ def hint(place: Workspace, job: Job, item: Item, png: bytes) -> subprocess.Popen
     with SaveFile(target) as file:
         picture.save(file, "PNG")
     target.with_suffix(".json").unlink(missing_ok=True)
-    _again(place, job, {"hints": str(folder)})
     place.ledger.retry(job.id, keys=[item.key])
-    return background.begin(place, job.id)
+    return _again(place, job, {"hints": str(folder)})
 
 
 def hints_file(place: Workspace, job: Job, item: Item) -> Path:
@@ -243,8 +251,8 @@ def _at_rest(place: Workspace, number: int) -> Job:
     return job
 
 
-def _again(place: Workspace, job: Job, changes: dict[str, Any]) -> None:
-    """Enter the same job again with changed settings; only what they affect is done anew."""
+def _again(place: Workspace, job: Job, changes: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Run the same job again with changed settings; only what they affect is done anew."""
     settings = {**job.config["settings"], **changes}
     references = settings.pop("reference_images", [])
     submit(
@@ -257,6 +265,7 @@ def _again(place: Workspace, job: Job, changes: dict[str, Any]) -> None:
         suffix=job.config["suffix"],
         images=job.config["images"],
     )
+    return background.begin(place, job.id)
 
 
 # -- what leaves --------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ from ...io.images import thumbnail
 from ...io.outputs import SaveFile
 from ...io.scan import SUPPORTED_IMAGE_FORMATS
 from .. import background
-from . import jobs, photos, views
+from . import LOOPBACK, jobs, photos, views
 from .drafts import BEST, UPLOAD_LIMIT, Drafts
 from .texts import Say, language_of, speak
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from ...core.ledger import Item, Job
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # What Gradio's client asks for. Its file, upload, proxy, stream, monitoring and editing doors stay shut.
 GRADIO = re.compile(
     r"/|/config/?|/theme\.css|/(static|assets|svelte)/.*|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?"
@@ -82,6 +81,7 @@ class Site:
     # Decoding takes memory: few at a time, whatever a browser asks for.
     decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(2))
     followers: dict[int, JobNews] = field(default_factory=dict)
+    following: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.drafts = Drafts(self.place)
@@ -348,10 +348,7 @@ def _job(site: Site, request: Request, say: Say) -> Any:
     ledger = site.place.ledger
     number = request.path_params["job"]
     site.watch(None)
-    snapshot = JobNews(ledger, number).snapshot() if number else None
-    if snapshot is None:
-        raise FileNotFoundError
-    news = _news(site, number)
+    snapshot = _news(site, number).snapshot()
     show = request.query_params.get("show", "all")
     start = _number(request, "from")
     version = "|".join(
@@ -359,7 +356,7 @@ def _job(site: Site, request: Request, say: Say) -> Any:
             str, (ledger.last_event(number), snapshot.job.state, sorted(snapshot.counts.items()), show, start)
         )
     )
-    parts = views.job_head(say, news.snapshot())
+    parts = views.job_head(say, snapshot)
     if request.query_params.get("v") != version:
         parts |= views.job_body(say, ledger, snapshot, show, start)
     return {"v": version, "parts": parts, "ended": snapshot.job.ended, "state": snapshot.job.state}
@@ -367,13 +364,13 @@ def _job(site: Site, request: Request, say: Say) -> Any:
 
 def _news(site: Site, number: int) -> JobNews:
     """The rate needs the times of the last pages: one follower for each job that somebody looks at."""
-    followers = site.followers
-    if number not in followers:
-        if len(followers) > 50:
-            followers.clear()
-        followers[number] = JobNews(site.place.ledger, number)
-    followers[number].events()
-    return followers[number]
+    with site.following:
+        if number not in site.followers:
+            if len(site.followers) > 50:
+                site.followers.clear()
+            site.followers[number] = JobNews(site.place.ledger, number)
+        site.followers[number].events()
+        return site.followers[number]
 
 
 def _preview(site: Site, request: Request, say: Say) -> Any:

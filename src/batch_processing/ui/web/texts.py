@@ -1,7 +1,7 @@
 """What the page says, in English and in Spanish.
 
-English sentences are the keys. Texts of errors come from the rooms below in English; those that a person
-often meets are translated by their beginning or ending, the others are shown as they are.
+English sentences are the keys. Texts of errors come from the rooms below in English; what this table does
+not know is looked up in the catalogue of the command line.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+
+from ..i18n import of
 
 Say = Callable[..., str]
 LANGUAGES = ("en", "es")
@@ -46,7 +48,7 @@ def _spanish(text: str) -> str:
     for pattern, shown in SENTENCES:
         if match := pattern.fullmatch(text):
             return match.expand(shown)
-    return text
+    return of("es").sentence(text)
 
 
 SPANISH: dict[str, str] = {
