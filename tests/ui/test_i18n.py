@@ -144,6 +144,6 @@ class TestCommand:
         assert "Show this" not in page
 
     def test_usage_errors(self, tmp_path: Path) -> None:
-        wrong = lote("colorise", workspace=tmp_path, LANG="es_ES.UTF-8")
+        wrong = lote("doctr", workspace=tmp_path, LANG="es_ES.UTF-8")
         assert wrong.code == 2
-        assert "lote: No existe la orden 'colorise'. ¿Querías decir 'colorize'?" in wrong.err
+        assert "lote: No existe la orden 'doctr'. ¿Querías decir 'doctor'?" in wrong.err

@@ -164,7 +164,7 @@ class TestMistyped:
     @pytest.mark.parametrize(
         ("args", "sentence"),
         [
-            (["colorise"], "lote: No such command 'colorise'. Did you mean 'colorize'?"),
+            (["doctr"], "lote: No such command 'doctr'. Did you mean 'doctor'?"),
             (["colorize", "in", "--backnd", "x"], "lote: No such option: --backnd. Did you mean --backend?"),
             (["colorize"], "lote: Missing argument 'INPUT'."),
             (["status", "--pags"], "lote: No such option: --pags. Did you mean --pages?"),
