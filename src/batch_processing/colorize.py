@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__, book, pages, report
 from .backends import create as create_backend
+from .backends.base import Recolouring
 from .core.coordinator import Desk, Interrupt, OnNews, run_job
 from .core.ledger import Item, ItemSpec, Job, Source, chunks
 from .core.workers import LocalPool, Result, Task
@@ -29,6 +30,7 @@ from .exceptions import (
     BatchProcessingError,
     ConfigurationError,
     OutputExistsError,
+    QueueError,
     ResourceError,
     ValidationError,
 )
@@ -145,7 +147,10 @@ def submit(
             raise ValidationError(f"The output {target} is the input: choose another output with -o.")
     settings = _settings(config, absolute[0], target, references)
     _check_target(Path(target), overwrite=settings.overwrite)
+    before = workspace.ledger.find("comics", absolute, target)
     asked = {
+        # What a person recoloured stays so until they recolour it again.
+        "palette": before.config["palette"] if before else {},
         "settings": settings.to_dict(),
         "suffix": suffix,
         "images": dict(images or {}),
@@ -161,6 +166,38 @@ def submit(
             job.id,
         )
     return job
+
+
+def recolour(workspace: Workspace, number: int, palette: Path) -> None:
+    """Give job `number` the colours of a `palette.json`, as the report writes it, for its next run.
+
+    ValidationError for a file that is no palette, QueueError while the job is running."""
+    job = workspace.ledger.job(number)
+    if job.alive:
+        raise QueueError(f"Job {number} has not ended: recolour it afterwards.")
+    workspace.ledger.reconfigure(
+        number, {**job.config, "palette": job.config["palette"] | read_palette(palette)}
+    )
+
+
+def read_palette(path: Path) -> dict[str, dict[str, Any]]:
+    """The colours of a `palette.json`: by id, "rgb" (three numbers from 0 to 255) and "name" where it has one."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValidationError(f"The palette {path} cannot be read: {error}") from error
+    colours: dict[str, dict[str, Any]] = {}
+    listed = written.get("colors") if isinstance(written, dict) else None
+    for entry in listed if isinstance(listed, list) else [None]:
+        rgb = entry.get("rgb") if isinstance(entry, dict) else None
+        right = isinstance(rgb, list) and len(rgb) == 3 and all(type(v) is int and 0 <= v <= 255 for v in rgb)
+        if not isinstance(entry, dict) or not right or type(entry.get("id")) is not int:
+            raise ValidationError(
+                f"The palette {path} must hold 'colors', a list like {{'id': 3, 'rgb': [200, 30, 40]}}: "
+                f"{json.dumps(entry)[:80]} is none."
+            )
+        colours[str(entry["id"])] = {"rgb": rgb} | ({"name": entry["name"]} if entry.get("name") else {})
+    return colours
 
 
 def run(
@@ -479,6 +516,9 @@ class Comics:
         document_names = NameReservation()
         chosen = parse_pages(config.pages) if config.pages else None
         previewed = False
+        palette = {number: colour["rgb"] for number, colour in desk.job.config["palette"].items()}
+        if palette and not isinstance(backend, Recolouring):
+            raise ConfigurationError(f"The backend {backend.name} has no palette to recolour.")
         sets: dict[tuple[str, ...], str | None] = {}
         self._sets = {}
         ordinal = 0
@@ -509,23 +549,28 @@ class Comics:
             documents = self._documents(
                 desk, config, document_names.reserve(name, ".psd").removesuffix(".psd"), size
             )
+            found_out = {
+                "input": source.sha256,
+                "backend": [backend.name, backend.version],
+                "references": learned,
+                "hints": hash_file(Path(hints)) if hints else None,
+            }
             yield ItemSpec(
                 key=source.key,
                 ordinal=ordinal,
                 input_hash=source.sha256 or "",
                 fingerprint=pages.fingerprint(
-                    input=source.sha256,
-                    backend=[backend.name, backend.version],
+                    **found_out,
                     settings=settings,
-                    references=learned,
-                    hints=hash_file(Path(hints)) if hints else None,
+                    palette=palette,
                     format=written,
                     documents=[kind for kind, _, _ in documents],
                 ),
                 work={
                     "source": source.path, "name": name, "settings": settings, "artefact": learned, "hints": hints,
                     "format": written, "backend": backend.name, "version": backend.version,
-                    "pixels": size[0] * size[1], "documents": documents,
+                    "pixels": size[0] * size[1], "documents": documents, "palette": palette,
+                    "state": pages.fingerprint(**found_out),
                 },
                 output=said.get("output") or str(root / name),
                 priority=said.get("priority", options.priority),
@@ -713,6 +758,8 @@ class Comics:
                 "hints": work["hints"],
                 "format": work["format"],
                 "documents": work["documents"],
+                "state": str(self._workspace.root / "cache" / "states" / f"{work['state']}.zip"),
+                "palette": work["palette"],
             },
             timeout_s=job.config["settings"]["timeout"],
         )

@@ -12,6 +12,7 @@ import fnmatch
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .backends.base import Backend, Coloured, Progress
+    from .backends.base import Backend, Coloured, PageSettings, Progress
     from .io.images import OutputFormat, Page
     from .io.layers import LayerFormat
 
@@ -102,8 +103,13 @@ def colour(
     hints: str | None,
     format: OutputFormat,  # noqa: A002 - the word the command line uses
     documents: list[tuple[LayerFormat, str, str]],
+    state: str,
+    palette: dict[str, list[int]],
 ) -> dict[str, Any]:
     """Colour the page at `source` into the file `part`. `name` is what people call the page.
+
+    `state` is a file that keeps what the backend found out about this page: where it is there, the page
+    is only drawn again. `palette` are colours (id to RGB) in place of the references' own.
 
     `documents` are layered files to write as well: (kind, target, file that remembers what was written)
     each. They are final before the page is: a page that is done has its documents."""
@@ -117,7 +123,15 @@ def colour(
         raise ImageProcessingError(name, error.message) from error
     painter = _backend(backend, artefact)
     try:
-        coloured = painter.colour(page, PageSettings(**settings), Path(hints) if hints else None, progress)
+        coloured = _coloured(
+            painter,
+            page,
+            PageSettings(**settings),
+            Path(hints) if hints else None,
+            Path(state),
+            palette,
+            progress,
+        )
     except ImageProcessingError as error:
         raise ImageProcessingError(name, error.message) from error
     pixels = _like_input(coloured.rgb, page, format)
@@ -132,6 +146,31 @@ def colour(
     if kept:
         details["kept_documents"] = kept
     return {"sha256": sha256, "details": details}
+
+
+def _coloured(
+    painter: Backend,
+    page: Page,
+    settings: PageSettings,
+    hints: Path | None,
+    state: Path,
+    palette: dict[str, list[int]],
+    progress: Progress,
+) -> Coloured:
+    from .backends.base import Recolouring
+    from .io.outputs import SaveFile
+
+    colours = {int(number): (rgb[0], rgb[1], rgb[2]) for number, rgb in palette.items()}
+    if isinstance(painter, Recolouring) and state.exists():
+        os.utime(state)  # the cache keeps what was used last
+        return painter.recolour(page, state.read_bytes(), colours, settings)
+    coloured = painter.colour(page, settings, hints, progress)
+    if isinstance(painter, Recolouring) and coloured.state:
+        with SaveFile(state) as file:
+            file.write(coloured.state)
+        if colours:
+            return painter.recolour(page, coloured.state, colours, settings)
+    return coloured
 
 
 def _write_document(kind: LayerFormat, target: Path, record: Path, page: Page, coloured: Coloured) -> bool:

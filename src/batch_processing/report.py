@@ -258,7 +258,8 @@ class _Report:
             self.places.setdefault(row.source.sha256 or "", row.number)
             details = row.item.details if row.state == "coloured" and row.item else None
             for colour in (details or {}).get("palette", ()):
-                known = self.palette.setdefault(str(colour["id"]), {**colour, "pages": []})
+                named = self.desk.job.config["palette"].get(str(colour["id"]), {})
+                known = self.palette.setdefault(str(colour["id"]), {**colour, **named, "pages": []})
                 known["pages"].append(row.source.key)
             for document in (details or {}).get("kept_documents", ()):
                 self.warn(

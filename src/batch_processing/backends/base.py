@@ -17,10 +17,10 @@ A backend MUST NOT read the clock, the network or environment variables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +115,17 @@ class Backend(Protocol):
 
     def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
         """Colour one page. `hints` is a `.hints.json` or `.hints.png` file belonging to it."""
+        ...
+
+
+@runtime_checkable
+class Recolouring(Protocol):
+    """A backend that can draw a page again in other colours without matching anything again."""
+
+    def recolour(
+        self, page: Page, state: bytes, palette: Mapping[int, tuple[int, int, int]], settings: PageSettings
+    ) -> Coloured:
+        """The page with the colours of `palette` (id to RGB) in place of its own, from `Coloured.state`."""
         ...
 
 

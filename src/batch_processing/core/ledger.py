@@ -376,6 +376,17 @@ class Ledger:
             )
         return _job(row)
 
+    def find(self, kind: str, inputs: Sequence[str], output: str) -> Job | None:
+        """The job of these inputs and this output, if there is one."""
+        query = sa.select(job_table).where(job_table.c.key == job_key(kind, inputs, output))
+        with self.database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _job(row)
+
+    def reconfigure(self, number: int, config: dict[str, Any]) -> None:
+        """Give a job that nobody runs another configuration, for its next run."""
+        self._update_job(number, config=config)
+
     def jobs(self, kind: str | None = None) -> list[Job]:
         """All jobs, oldest first."""
         query = sa.select(job_table).order_by(job_table.c.id)

@@ -542,6 +542,30 @@ def retry(
 
 
 @app.command()
+def recolor(
+    job: Annotated[int, typer.Argument(metavar="JOB", help="Number of the job.")],
+    palette: Annotated[
+        Path,
+        typer.Option(
+            "--palette", metavar="FILE", help="palette.json as the report writes it, with other colours."
+        ),
+    ],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Draw all pages again in other colours, without matching anything again."""
+    from ..colorize import recolour
+    from ..core.workspace import Workspace, process_identity
+
+    place = Workspace(workspace)
+    row = _job(place, job)
+    recolour(place, row.id, palette)
+    place.ledger.adopt(row.id, process_identity())
+    raise typer.Exit(_follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet))
+
+
+@app.command()
 def approve(
     job: Annotated[int, typer.Argument(metavar="JOB", help="Number of the job.")],
     page: Annotated[str, typer.Argument(metavar="PAGE", help="Path of the page as `lote status` shows it.")],
