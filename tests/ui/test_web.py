@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -273,6 +274,35 @@ def test_hints_are_drawn_with_a_colour_of_a_reference_and_the_page_is_redone(
     assert set(np.unique(strokes[:, :, 3])) == {0, 255}
     said = server.lote("list", "--json").events
     assert next(job for job in said if job["job"] == number)["completed"] == 4
+
+
+def test_a_page_is_tried_again_with_another_seed_and_layers_are_there(
+    visit: Visit, server: Server, cbz: Path
+) -> None:
+    visitor = visit()
+    visitor.drop(cbz)
+    visitor.use("noop")
+    visitor.page.check("#set-layers input[value=ora]")
+    visitor.start()
+    visitor.state("done")
+    page = visitor.page
+    page.click(".results .shot >> nth=3")
+    page.click("#lote-viewer summary")
+    page.fill("form.redo [name=seed]", "5")
+    page.click("#lote-viewer [data-do=redo]")
+    page.wait_for_selector("#lote-viewer:not([open])", state="attached")
+    visitor.state("starting", "planning", "running", "finishing", "queued")
+    visitor.state("done")
+    with page.expect_download() as got:
+        page.click(".controls >> text=CBZ")
+    with zipfile.ZipFile(got.value.path()) as archive:
+        told = json.loads(archive.read("processing_metadata.json"))
+    seeds = {entry["source"]: entry["settings"]["seed"] for entry in told["pages"] if "settings" in entry}
+    assert seeds == {"1.png": 0, "2.png": 0, "3.png": 0, "4.png": 5}
+    with page.expect_download() as got:
+        page.click(".controls >> text=ORA")
+    with zipfile.ZipFile(got.value.path()) as archive:
+        assert sorted(archive.namelist()) == ["1.ora", "2.ora", "3.ora", "4.ora"]
 
 
 def test_a_job_of_the_command_line_is_in_the_history(visit: Visit, server: Server, tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...book import hints_in
-from ...colorize import ARCHIVES, submit
+from ...colorize import ARCHIVES, beside, submit
 from ...config import ConfigurationHandler
 from ...config.settings import check_values
 from ...core.ledger import Item, Job, Source
@@ -278,17 +278,9 @@ def references(place: Workspace, number: int) -> list[Source]:
     return [source for source in found if "error" not in (source.facts or {})]
 
 
-def side_folder(job: Job) -> str:
-    """Where everything but the pages stands."""
-    output = Path(job.output)
-    if output.suffix.lower() in ARCHIVES:
-        return str(output.with_suffix(".lote"))
-    return str(output / "_lote")
-
-
 def report(place: Workspace, job: Job) -> tuple[str, str]:
     """The report of a job, else its metadata: path and name. FileNotFoundError when there is neither."""
-    side = Path(side_folder(job))
+    side = beside(Path(job.output))
     for path in (
         side / "report.html",
         side / METADATA_NAME,
@@ -297,6 +289,18 @@ def report(place: Workspace, job: Job) -> tuple[str, str]:
         if path.is_file() and not path.is_symlink():
             return str(path), f"job-{job.id}-{path.name}"
     raise FileNotFoundError(side)
+
+
+def layered(place: Workspace, job: Job) -> Path:
+    """A ZIP of the layered documents. FileNotFoundError where there are none."""
+    folder = beside(Path(job.output)) / "layers"
+    files = sorted(
+        path for path in folder.rglob("*.*") if path.suffix in (".psd", ".ora") and not path.is_symlink()
+    )
+    if not files:
+        raise FileNotFoundError(folder)
+    members = ((path.relative_to(folder).as_posix(), path) for path in files)
+    return _zipped(place, f"job-{job.id}-layers.zip", members)
 
 
 def bundle(place: Workspace, job: Job) -> Path:
@@ -316,10 +320,14 @@ def bundle(place: Workspace, job: Job) -> Path:
             if path.is_file() and not path.is_symlink():
                 yield name, path
 
-    target = place.folder("cache", "web") / f"job-{job.id}.zip"
+    return _zipped(place, f"job-{job.id}.zip", members())
+
+
+def _zipped(place: Workspace, name: str, members: Iterable[tuple[str, Path | bytes]]) -> Path:
+    target = place.folder("cache", "web") / name
     part = target.with_suffix(f".{os.urandom(4).hex()}.part")
     try:
-        write_zip(part, members())
+        write_zip(part, members)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

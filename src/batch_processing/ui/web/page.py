@@ -131,7 +131,9 @@ def _settings(label: Any) -> dict[str, Any]:
                     value="cbz",
                     label=label("Output"),
                 ),
-                "layers": gr.CheckboxGroup(["psd", "ora"], label=label("Layered documents")),
+                "layers": gr.CheckboxGroup(
+                    ["psd", "ora"], label=label("Layered documents"), elem_id="set-layers"
+                ),
             }
         with gr.Row():
             controls |= {

@@ -30,7 +30,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ...colorize import ARCHIVES
+from ...colorize import ARCHIVES, beside
 from ...core.status import JobNews
 from ...core.workspace import Workspace
 from ...exceptions import BatchProcessingError, ValidationError
@@ -451,7 +451,7 @@ def _page_file(site: Site, request: Request, say: Say) -> Response:
 def _output_file(site: Site, request: Request, say: Say) -> Response:
     """A file in the job's output folder, or in the folder beside its archive: the report's neighbours."""
     job = site.place.ledger.job(request.path_params["job"])
-    root = jobs.side_folder(job)
+    root = str(beside(Path(job.output)))
     path = _inside(root, os.path.join(root, request.path_params["path"]))  # noqa: PTH118
     kind = "text/html; charset=utf-8" if path.endswith(".html") else None
     headers = {"Content-Security-Policy": SANDBOX} | _NO_STORE
@@ -488,6 +488,8 @@ def _download(site: Site, request: Request, say: Say) -> Response:
     if form == "report":
         path, name = jobs.report(site.place, job)
         return _attachment(Path(path), name)
+    if form == "layers":
+        return _attachment(jobs.layered(site.place, job), f"{Path(job.output).stem}-layers.zip")
     if form not in ("zip", "cbz"):
         raise FileNotFoundError
     archive = Path(job.output)

@@ -316,6 +316,9 @@ def _controls(say: Say, job: Job, state: str, counts: dict[str, int]) -> str:
         base = f"/lote/job/{job.id}/download"
         forms = ("cbz", "zip")
         shown.extend(f'<a class="lb" href="{base}/{form}" download>↓ {form.upper()}</a>' for form in forms)
+        if kinds := job.config["settings"].get("layers"):
+            label = " + ".join(map(str.upper, kinds))
+            shown.append(f'<a class="lb" href="{base}/layers" download>↓ {esc(label)}</a>')
         shown.append(f'<a class="lb quiet" href="{base}/report" download>{esc(say("Report"))}</a>')
     return "".join(shown)
 
