@@ -356,7 +356,15 @@ def main(arguments: list[str] | None = None) -> None:
             + (f"  one id {np.mean(same):.3f}  own id {np.mean(apart):.3f}" if same else "")
         )
         found = np.array(bins)
-        for low, high in ((0, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.97), (0.97, 1.01)):
+        for low, high in (
+            (0, 0.3),
+            (0.3, 0.5),
+            (0.5, 0.7),
+            (0.7, 0.8),
+            (0.8, 0.9),
+            (0.9, 0.97),
+            (0.97, 1.01),
+        ):
             part = found[(found[:, 0] >= low) & (found[:, 0] < high)]
             if len(part):
                 print(

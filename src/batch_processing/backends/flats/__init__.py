@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FlatsBackend"]
 
-REVIEW_BELOW = 0.9
+REVIEW_BELOW = 0.75
 """Regions less sure than this are coloured, and listed for a person to look at."""
 
 
@@ -32,7 +32,7 @@ class FlatsBackend:
     """See base.Backend for the contract and this package's text for what it promises."""
 
     name = "flats"
-    version = "3"
+    version = "5"
     needs_references = True
     exclusive = False
 

@@ -67,11 +67,16 @@ class Flatted:
     def to_bytes(self) -> bytes:
         """A file of plain arrays; the same page gives the same bytes."""
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with zipfile.ZipFile(buffer, "w") as archive:
             for name, array in self.__dict__.items():
                 member = io.BytesIO()
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+                archive.writestr(
+                    zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)),
+                    member.getvalue(),
+                    zipfile.ZIP_DEFLATED,
+                    1,
+                )
         return buffer.getvalue()
 
     @classmethod

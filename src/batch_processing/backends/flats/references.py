@@ -50,15 +50,14 @@ class Knowledge:
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with zipfile.ZipFile(buffer, "w") as archive:
             for field in fields(self):
                 array = np.ascontiguousarray(getattr(self, field.name))
                 member = io.BytesIO()
                 np.lib.format.write_array(member, array, allow_pickle=False)
                 # A fixed date: the bytes must not tell when they were written.
-                archive.writestr(
-                    zipfile.ZipInfo(f"{field.name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
-                )
+                name = zipfile.ZipInfo(f"{field.name}.npy", (1980, 1, 1, 0, 0, 0))
+                archive.writestr(name, member.getvalue(), zipfile.ZIP_DEFLATED, 1)
         return buffer.getvalue()
 
     @classmethod
@@ -113,7 +112,7 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
             point_colour.append(colour_of[labels[at[:, 1], at[:, 0]] - 1])
     expected = np.outer(touch.sum(1), touch.sum(0)) / max(1.0, touch.sum())
     lift = (touch + 2) / (expected + 2)
-    if not region_rows:
+    if not region_rows or not sum(len(rows) for rows in point_rows):
         return Knowledge.of_palette(rgb.tolist())
     of_regions, of_points = np.concatenate(region_colour), np.concatenate(point_colour)
     regions_seen, points_seen = np.concatenate(region_rows), np.concatenate(point_rows)

@@ -17,11 +17,11 @@ Labels = NDArray[np.int32]
 
 RADII = (24, 17, 12, 8.5, 6, 4, 2.8, 2, 1.4, 0)
 """Levels of the distance cascade, in units of length (see ink.UNIT_SIDE), wide to narrow."""
-LEAST_AREA = 30
+LEAST_AREA = 40
 """Smallest region, in square units."""
 OPEN = 12.0
 """Half the width of a passage, in units, that is never taken for a gap in a line."""
-NECK = 0.72
+NECK = 0.65
 """A passage wider than this share of the narrower side's own width is no neck."""
 
 
