@@ -106,10 +106,8 @@ def child(tree: str, database: str, counter: str | None = None) -> None:
         _count_reads(counter)
     opened = open_database(database)
     work = ingest.Scan(Store(opened), [os.fsencode(tree)])
-    times = []
     began = time.perf_counter()
-    for _ in work.run():
-        times.append(time.perf_counter() - began)
+    times = [time.perf_counter() - began for _ in work.run()]
     seconds = time.perf_counter() - began
     opened.close()
     print(json.dumps({"seconds": seconds, "times": times, **work.stats.to_dict()}))
