@@ -6,7 +6,6 @@ not know is looked up in the catalogue of the command line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -43,12 +42,7 @@ def speak(accepted: str) -> Say:
 
 
 def _spanish(text: str) -> str:
-    if text in SPANISH:
-        return SPANISH[text]
-    for pattern, shown in SENTENCES:
-        if match := pattern.fullmatch(text):
-            return match.expand(shown)
-    return of("es").sentence(text)
+    return SPANISH[text] if text in SPANISH else of("es").sentence(text)
 
 
 SPANISH: dict[str, str] = {
@@ -217,42 +211,4 @@ SPANISH: dict[str, str] = {
     "{size} to gain": "{size} por liberar",
     "Duplicates": "Duplicados",
     "Errors": "Errores",
-    "There are no pages yet: drop some, or type the path of a folder.": "Aún no hay páginas: suelta algunas o escribe la ruta de una carpeta.",
-    "There is no line art to try: drop some pages.": "No hay líneas que probar: suelta algunas páginas.",
-    "Type the path of a folder, an archive or an image.": "Escribe la ruta de una carpeta, un archivo o una imagen.",
-    "The upload was broken off.": "La subida se interrumpió.",
-    "The hints are too large.": "Las pistas son demasiado grandes.",
-    "The hints are no picture.": "Las pistas no son una imagen.",
-    "A scan is at work: wait for its end, or stop it.": "Hay un examen en marcha: espera a que termine o páralo.",
-    "No scan is at work.": "No hay ningún examen en marcha.",
-    "This button is unknown.": "Ese botón no existe.",
 }
-# Sentences with something of the moment in them, as errors have them.
-SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile("(.+) lies outside of the folders that this page may use: start lote ui with --root\\."),
-        "\\1 está fuera de las carpetas que esta página puede usar: inicia lote ui con --root.",
-    ),
-    (re.compile("(.+) does not exist: check the path\\."), "\\1 no existe: revisa la ruta."),
-    (
-        re.compile("(.+) is neither an image nor a \\.zip or \\.cbz\\."),
-        "\\1 no es ni una imagen ni un .zip o .cbz.",
-    ),
-    (
-        re.compile("Job (\\d+) is at work: do the page again when it has ended\\."),
-        "El trabajo \\1 está en marcha: rehaz la página cuando termine.",
-    ),
-    (
-        re.compile("(.+) is larger than (\\d+) bytes, the limit of an upload\\."),
-        "\\1 supera los \\2 bytes, el límite de una subida.",
-    ),
-    (
-        re.compile("no coloured reference among (\\d+) images.*"),
-        "no hay ninguna referencia en color entre \\1 imágenes: añade una, o mueve una imagen a las referencias",
-    ),
-    (
-        re.compile("no line art among (\\d+) images.*"),
-        "no hay líneas entre \\1 imágenes: mueve páginas al lado de las líneas",
-    ),
-    (re.compile("(.+) is not a folder\\."), "\\1 no es una carpeta."),
-)
