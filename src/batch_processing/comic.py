@@ -1,0 +1,523 @@
+"""What happens to one comic: the `Application` of comics jobs.
+
+    find the images -> examine each in a worker -> decide what each is for -> learn the references
+    -> colour page by page -> hand over (bindery)
+
+`Comics.plan`, `task` and `finish` are the main job; the rest of the class is how.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import book, pages, report
+from .backends import create as create_backend
+from .backends.base import Recolouring
+from .bindery import ARCHIVES, BOUND, Bindery, archive_of, beside, passed_through
+from .core.coordinator import Desk
+from .core.ledger import Item, ItemSpec, Job, Source, chunks
+from .core.workers import LocalPool, Result, Task
+from .core.workspace import Kind, Workspace
+from .exceptions import (
+    BatchProcessingError,
+    ConfigurationError,
+    OutputExistsError,
+    ValidationError,
+)
+from .io.images import output_format
+from .io.outputs import (
+    NameReservation,
+    hash_file,
+)
+
+if TYPE_CHECKING:
+    from .backends.base import Backend
+    from .config import BatchConfig
+    from .config.effective import Settings
+    from .core.workers import Pool
+
+
+PAGE_SETTINGS = ("style", "seed", "num_inference_steps", "top_k")
+# What a worker may take at most. Ordinary pages need less than a gigabyte; the 256 million pixels that
+# are let in need some five.
+WORKER_MEMORY = 6 << 30
+# A coloured page needs about this many bytes a pixel on disk (measured on flats over line art, PNG).
+BYTES_PER_PIXEL = 0.6
+
+
+class Comics:
+    """The `Application` of comics jobs."""
+
+    kind: Kind = "comics"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._settings: Settings | None = None
+        self._backend: Backend = create_backend("noop")
+        self._why = ""
+        self._sets: dict[str, list[tuple[str, str]]] = {}
+        self._found = book.Found()
+
+    def pool(self, job: Job) -> Pool:
+        settings = job.config["settings"]
+        self._backend, self._why = _choose(settings["backend"])
+        if self._backend.exclusive:
+            # CUDA reserves far more address space than it uses, so that no limit can be set on it.
+            return LocalPool(1, memory_limit=settings["worker_memory"] or 0)
+        return LocalPool(settings["max_concurrent"], memory_limit=settings["worker_memory"] or WORKER_MEMORY)
+
+    # -- planning -----------------------------------------------------------------------------------
+
+    def plan(self, desk: Desk) -> None:
+        from .config import BatchConfig
+        from .config.effective import Settings
+
+        config = BatchConfig(**desk.job.config["settings"])
+        self._settings = Settings.of(config)
+        backend = self._backend
+        if reason := backend.unavailable():
+            raise ConfigurationError(f"The backend {backend.name} cannot run here: {reason}")
+        if self._why:
+            desk.note(self._why)
+        self._found = found = self._find(desk, config)
+        self._examine(desk, config)
+        self._assign(desk, config)
+        references = self._references(desk)
+        if backend.needs_references and not references and not found.hints:
+            images = sum(1 for _ in desk.ledger.sources(desk.job.id))
+            raise ValidationError(
+                f"no coloured reference among {images} images: add --references, or name one with --as-reference"
+            )
+        desk.phase("planning")
+        specs = self._specs(desk, config, backend, references, found)
+        desk.ledger.plan(desk.job.id, desk.generation, desk.watched(self._guarded(desk, config, specs)))
+        desk.ledger.drop_old_items(desk.job.id, desk.generation)
+        self._announce(desk)
+        self._learn_all(desk, backend)
+
+    def _find(self, desk: Desk, config: BatchConfig) -> book.Found:
+        """Enter every image of the inputs into the ledger."""
+        desk.phase("looking for images")
+        ledger, number = desk.ledger, desk.job.id
+        self._sweep(desk)
+        folder = desk.workspace.folder("jobs", str(number)) / "in"
+        # Whoever runs a job holds the lock: unpacked pages of any job were left by a run that died.
+        for stale in desk.workspace.root.glob("jobs/*/in"):
+            shutil.rmtree(stale, ignore_errors=True)
+        found = book.Found()
+        sources = book.find(
+            desk.job.inputs,
+            config.reference_images,
+            recursive=config.recursive,
+            output=desk.job.output,
+            unpack_to=folder,
+            found=found,
+        )
+        ledger.found(number, desk.generation, desk.watched(sources))
+        ledger.drop_old_sources(number, desk.generation)
+        if config.hints:
+            found.hints |= book.hints_in(Path(config.hints))
+        return found
+
+    def _sweep(self, desk: Desk) -> None:
+        """Remove the unfinished files of a run that died, where nobody but this job writes.
+
+        Those of pages the ledger knows by name, and the engine has removed them already."""
+        output = Path(desk.job.output)
+        own = [beside(output), desk.workspace.root / "jobs" / str(desk.job.id)]
+        for stray in [
+            *(path for folder in own for path in folder.rglob(".*.part")),
+            *output.glob(".ComicInfo.xml.*.part"),
+        ]:
+            stray.unlink(missing_ok=True)
+
+    def _examine(self, desk: Desk, config: BatchConfig) -> None:
+        desk.phase("examining")
+        ledger = desk.ledger
+
+        def tasks() -> Iterator[Task]:
+            for source in ledger.sources(desk.job.id, unexamined=True):
+                yield Task(
+                    str(source.id),
+                    "batch_processing.pages:examine",
+                    {"path": source.path, "classify": not self._told(source, config)},
+                    timeout_s=config.timeout,
+                )
+
+        for chunk in chunks(desk.run(tasks()), 50):
+            ledger.examined(examined_facts(result, int(result.id)) for result in chunk)
+
+    def _told(self, source: Source, config: BatchConfig) -> bool:
+        """Whether a person has said what this image is, so that nobody needs to guess."""
+        return (
+            source.origin == "references"
+            or book.is_reference_folder(source.key)
+            or pages.matches(source.key, (*config.as_lineart, *config.as_reference))
+        )
+
+    def _assign(self, desk: Desk, config: BatchConfig) -> None:
+        """Decide what each image is for."""
+        from .classification.classifier import ASK_BELOW
+
+        assert self._settings is not None  # noqa: S101 - plan sets it first
+        counts = {"page": 0, "copy": 0, "kept": 0}
+
+        def roles() -> Iterator[tuple[int, str]]:
+            for source in desk.ledger.sources(desk.job.id):
+                facts = source.facts or {}
+                role = self._role(source, config)
+                if role in counts:
+                    counts[role] += 1
+                if role == "reference" and "error" in facts:
+                    desk.warn(f"the reference {source.path} is left out: {facts['error']}", source.key)
+                    role = "left out"
+                if facts.get("confidence", 1.0) < ASK_BELOW and "kind" in facts:
+                    kind = "line art" if facts["kind"] == "line_art" else "coloured"
+                    desk.warn(
+                        f"{source.key} was taken for {kind} with a confidence of {facts['confidence']:.0%}: "
+                        "say otherwise with --as-lineart or --as-reference",
+                        source.key,
+                    )
+                yield source.id, role
+
+        desk.ledger.assign(list(roles()))
+        self._settings.warn_unused(source.key for source in desk.ledger.sources(desk.job.id))
+        if not counts["page"]:
+            total = counts["copy"] + counts["kept"]
+            raise ValidationError(
+                f"no line art among {total} images: all of them are coloured or skipped; "
+                "name pages with --as-lineart GLOB"
+            )
+
+    def _role(self, source: Source, config: BatchConfig) -> str:
+        assert self._settings is not None  # noqa: S101
+        facts = source.facts or {}
+        if source.origin == "references" or book.is_reference_folder(source.key):
+            return "reference"
+        if self._settings.page(source.key).skip:
+            return "kept"
+        if pages.matches(source.key, config.as_lineart):
+            return "page"
+        coloured = pages.matches(source.key, config.as_reference) or facts.get("kind") == "colored"
+        if coloured and "error" not in facts:
+            return "reference" if config.drop_references else "copy"
+        return "page"  # also what cannot be read: it fails by itself, and is named
+
+    def _references(self, desk: Desk) -> list[tuple[str, str]]:
+        """(path, hash) of the job's references, each content once, in an order that names cannot change."""
+        by_hash: dict[str, str] = {}
+        for role in ("reference", "copy"):
+            for source in desk.ledger.sources(desk.job.id, role=role):
+                if source.sha256 and "error" not in (source.facts or {}):
+                    by_hash.setdefault(source.sha256, source.path)
+        return sorted(((path, sha256) for sha256, path in by_hash.items()), key=lambda pair: pair[1])
+
+    def _specs(
+        self,
+        desk: Desk,
+        config: BatchConfig,
+        backend: Backend,
+        references: list[tuple[str, str]],
+        found: book.Found,
+    ) -> Iterator[ItemSpec]:
+        from .config.settings import parse_pages
+        from .memory import MemoryManager
+
+        assert self._settings is not None  # noqa: S101
+        memory = MemoryManager()
+        ledger, number = desk.ledger, desk.job.id
+        names = NameReservation(
+            source.key for role in ("copy", "kept") for source in ledger.sources(number, role=role)
+        )
+        document_names = NameReservation()
+        chosen = parse_pages(config.pages) if config.pages else None
+        previewed = False
+        palette = {number: colour["rgb"] for number, colour in desk.job.config["palette"].items()}
+        if palette and not isinstance(backend, Recolouring):
+            raise ConfigurationError(f"The backend {backend.name} has no palette to recolour.")
+        sets: dict[tuple[str, ...], str | None] = {}
+        self._sets = {}
+        ordinal = 0
+        root = self._pages_folder(desk)
+        for source in ledger.sources(number):
+            if source.role not in ("page", "copy", "kept"):
+                continue
+            ordinal += 1
+            if source.role != "page":
+                continue
+            facts = source.facts or {}
+            options = self._settings.page(source.key)
+            said = desk.job.config["images"].get(source.path, {})
+            settings = {name: getattr(options, name) for name in PAGE_SETTINGS}
+            settings |= {"keep_ink": config.keep_ink, "layers": bool(config.layers)}
+            settings |= {
+                name: value for name, value in (said.get("config") or {}).items() if name in settings
+            }
+            own = tuple(options.references or ())
+            if own not in sets:
+                sets[own] = self._set(desk, backend, self._own_references(own) if own else references)
+            learned = sets[own]
+            size = (facts.get("width", 1), facts.get("height", 1))
+            written = output_format(config.format, *size)
+            hints = book.hint_for(source.key, found.hints)
+            stem, _, _ = source.key.rpartition(".")
+            name = names.reserve(f"{stem}{desk.job.config['suffix']}.{written}", f".{written}")
+            documents = self._documents(
+                desk, config, document_names.reserve(name, ".psd").removesuffix(".psd"), size
+            )
+            found_out = {
+                "input": source.sha256,
+                "backend": [backend.name, backend.version],
+                "references": learned,
+                "hints": hash_file(Path(hints)) if hints else None,
+            }
+            yield ItemSpec(
+                key=source.key,
+                ordinal=ordinal,
+                input_hash=source.sha256 or "",
+                fingerprint=pages.fingerprint(
+                    **found_out,
+                    settings=settings,
+                    palette=palette,
+                    format=written,
+                    documents=[kind for kind, _, _ in documents],
+                ),
+                work={
+                    "source": source.path, "name": name, "settings": settings, "artefact": learned, "hints": hints,
+                    "format": written, "backend": backend.name, "version": backend.version,
+                    "pixels": size[0] * size[1], "documents": documents, "palette": palette,
+                    "state": pages.fingerprint(**found_out),
+                },
+                output=said.get("output") or str(root / name),
+                priority=said.get("priority", options.priority),
+                cost=memory.estimate_memory_required(
+                    size, references=len(references), backend=backend.name
+                ),
+                held=previewed or (chosen is not None and not any(ordinal in some for some in chosen)),
+            )  # fmt: skip
+            previewed = config.preview_mode
+
+    def _documents(
+        self, desk: Desk, config: BatchConfig, stem: str, size: tuple[int, int]
+    ) -> list[tuple[str, str, str]]:
+        """The layered documents of a page: kind, file, and the file that remembers what we wrote there."""
+        from .io.layers import PSD_SIDE
+
+        folder = beside(Path(desk.job.output)) / "layers"
+        memory = desk.workspace.root / "jobs" / str(desk.job.id) / "documents"
+        documents: list[tuple[str, str, str]] = []
+        for kind in config.layers:
+            if kind == "psd" and max(size) > PSD_SIDE:
+                desk.warn(
+                    f"{stem} is too large for a PSD (at most {PSD_SIDE} pixels a side): use --layers ora"
+                )
+                continue
+            target = str(folder / f"{stem}.{kind}")
+            documents.append((kind, target, str(memory / pages.fingerprint(target=target))))
+        return documents
+
+    def _announce(self, desk: Desk) -> None:
+        """Before a long job: how many pages, and whether the disk will do."""
+        pages_left = 0
+        needed = 0.0
+        for item in desk.ledger.items(desk.job.id, state="pending"):
+            if not item.held:
+                pages_left += 1
+                needed += item.work["pixels"] * BYTES_PER_PIXEL
+        if not pages_left:
+            return
+        folder = Path(desk.job.output)
+        while not folder.is_dir():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        text = f"{pages_left} pages to colour; about {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free"
+        if needed > free:
+            desk.warn(f"{text}: free some space, or the job will stop when the disk is full")
+        else:
+            desk.note(text)
+
+    def _own_references(self, paths: tuple[str, ...]) -> list[tuple[str, str]]:
+        """References that a page's settings name."""
+        listed = []
+        for text in paths:
+            path = Path(text)
+            if not path.is_file():
+                raise ConfigurationError(f"The reference {path} of the configuration file is not a file.")
+            listed.append((text, hash_file(path)))
+        return sorted(listed, key=lambda pair: pair[1])
+
+    def _set(self, desk: Desk, backend: Backend, references: list[tuple[str, str]]) -> str | None:
+        """The key under which what is learned from these references is kept."""
+        if not references:
+            return None
+        key = pages.fingerprint(
+            backend=[backend.name, backend.version], references=[sha for _, sha in references]
+        )
+        self._sets[key] = references
+        return key
+
+    def _artefact(self, backend: str, key: str | None) -> Path | None:
+        return self._workspace.root / "cache" / "references" / f"{backend}-{key}.bin" if key else None
+
+    def _learn_all(self, desk: Desk, backend: Backend) -> None:
+        """Learn each set of references that a page still needs, unless it was learned before."""
+        desk.phase("learning the references")
+        needed = {
+            item.work["artefact"] for item in desk.ledger.items(desk.job.id, state="pending") if not item.held
+        }
+        config = desk.job.config["settings"]
+        settings = {name: config[name] for name in PAGE_SETTINGS}
+        tasks = []
+        for key, references in self._sets.items():
+            artefact = self._artefact(backend.name, key)
+            if artefact is None or key not in needed:
+                continue
+            if artefact.exists():
+                os.utime(artefact)  # the cache keeps what was used last
+                continue
+            tasks.append(
+                Task(
+                    key,
+                    "batch_processing.pages:learn",
+                    {
+                        "backend": backend.name,
+                        "references": references,
+                        "settings": settings,
+                        "artefact": str(artefact),
+                    },
+                    timeout_s=config["timeout"],
+                )
+            )
+        for result in desk.run(tasks):
+            if result.failure is not None:
+                raise BatchProcessingError(f"The references cannot be used: {result.failure.text}")
+
+    # -- outputs that are not ours ------------------------------------------------------------------
+
+    def _pages_folder(self, desk: Desk) -> Path:
+        """Finished pages of an archive stay in the workspace, so that a rerun redoes only changes."""
+        if Path(desk.job.output).suffix.lower() in ARCHIVES:
+            return desk.workspace.root / "jobs" / str(desk.job.id) / "pages"
+        return Path(desk.job.output)
+
+    def _guarded(self, desk: Desk, config: BatchConfig, specs: Iterator[ItemSpec]) -> Iterator[ItemSpec]:
+        """The specs, each with what the file at its output says; OutputExistsError for foreign files."""
+        foreign: list[str] = []
+        for chunk in chunks(specs, 200):
+            owners = desk.ledger.owners_of([spec.output for spec in chunk])
+            for spec in chunk:
+                path = Path(spec.output)
+                owner = owners.get(spec.output)
+                ours = owner is not None and owner.job_id == desk.job.id
+                if not os.path.lexists(path):
+                    yield replace(spec, redo=True)
+                    continue
+                if ours and owner is not None and owner.output_hash:
+                    edited = hash_file(path) != owner.output_hash
+                    if edited and not owner.forced and not config.overwrite:
+                        desk.warn(
+                            f"{path} was changed since Lote wrote it and is left alone: "
+                            f"`lote retry {desk.job.id} --page {spec.key}` redoes it",
+                            spec.key,
+                        )
+                        yield replace(spec, keep=True)
+                        continue
+                elif not config.overwrite:
+                    foreign.append(spec.output)
+                    if len(foreign) > 3:
+                        break
+                complete = all(os.path.lexists(file) for _, file, _ in spec.work["documents"])
+                yield replace(spec, redo=not complete and not (owner and owner.approved))
+            if foreign:
+                break
+        target = archive_of(desk.job)
+        if target is not None and target.exists() and not config.overwrite:
+            written = {desk.job.result.get("output_hash"), desk.job.result.get("previous_hash")}
+            if hash_file(target) not in written:
+                foreign.append(str(target))
+        for path, source in passed_through(desk):
+            if config.overwrite or not os.path.lexists(path):
+                continue
+            if hash_file(path) not in (source.sha256, source.written):
+                foreign.append(str(path))
+                break
+        if foreign:
+            others = " and others" if len(foreign) > 1 else ""
+            raise OutputExistsError(
+                f"{foreign[0]}{others} was not written by this job: choose another output with -o, "
+                "or replace it with --overwrite."
+            )
+
+    # -- a page -------------------------------------------------------------------------------------
+
+    def task(self, job: Job, item: Item, part: Path) -> Task:
+        work = item.work
+        artefact = self._artefact(work["backend"], work["artefact"])
+        return Task(
+            str(item.token),
+            "batch_processing.pages:colour",
+            {
+                "source": work["source"],
+                "name": item.key,
+                "part": str(part),
+                "backend": work["backend"],
+                "artefact": str(artefact) if artefact else None,
+                "settings": work["settings"],
+                "hints": work["hints"],
+                "format": work["format"],
+                "documents": work["documents"],
+                "state": str(self._workspace.root / "cache" / "states" / f"{work['state']}.zip"),
+                "palette": work["palette"],
+            },
+            timeout_s=job.config["settings"]["timeout"],
+        )
+
+    # -- the job as a whole -------------------------------------------------------------------------
+
+    def finish(self, desk: Desk) -> dict[str, Any]:
+        job, ledger = desk.job, desk.ledger
+        bindery = Bindery(self._found, self._sets)
+        counts = ledger.counts(job.id)
+        # A job that was resumed has planned, and warned, more than once.
+        warnings = dict.fromkeys(event.data["text"] for event in ledger.warnings(job.id, job.submitted_at))
+        result = {
+            **{name: value for name, value in job.result.items() if name in BOUND},
+            "state": "done" if counts["completed"] or not sum(counts.values()) else "failed",
+            "output": job.output,
+            "copied": 0,
+            "warnings": list(warnings),
+            "left_out": self._found.left_out,
+        }
+        if job.config["settings"]["preview_mode"]:
+            result["output"] = bindery.keep_preview(desk)
+        elif result["state"] == "done":
+            if Path(job.output).suffix.lower() not in ARCHIVES:
+                result["copied"] = bindery.complete_folder(desk)
+            if (archive := archive_of(job)) is not None:
+                result |= bindery.bind(desk, archive)
+        if not job.config["settings"]["preview_mode"]:
+            result["warnings"] += report.write(desk, beside(Path(job.output)), self._sets, result)
+        shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
+        return result
+
+
+def _choose(name: str) -> tuple[Backend, str]:
+    """The backend of that name, and, for "auto", which it is and why."""
+    if name != "auto":
+        return create_backend(name), ""
+    cobra = create_backend("cobra")
+    if reason := cobra.unavailable():
+        return create_backend("flats"), f"backend flats: {reason}"
+    return cobra, "backend cobra: its model and a GPU are here"
+
+
+def examined_facts(result: Result, source_id: int) -> tuple[int, str | None, dict[str, Any]]:
+    if result.value is None:
+        text = result.failure.text if result.failure else "could not be examined"
+        return source_id, None, {"error": text}
+    return source_id, result.value["sha256"], result.value["facts"]
