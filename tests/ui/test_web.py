@@ -282,7 +282,7 @@ def test_a_page_is_tried_again_with_another_seed_and_layers_are_there(
     visitor = visit()
     visitor.drop(cbz)
     visitor.use("noop")
-    visitor.page.check("#set-layers input[value=ora]")
+    visitor.page.check('#set-layers label:has-text("ora") input')
     visitor.start()
     visitor.state("done")
     page = visitor.page
