@@ -32,7 +32,7 @@ class FlatsBackend:
     """See base.Backend for the contract and this package's text for what it promises."""
 
     name = "flats"
-    version = "5"
+    version = "6"
     needs_references = True
     exclusive = False
 

@@ -43,7 +43,7 @@ def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
     frame = np.tile(np.array([0, 0, w, h], np.float32), (what.count, 1))
     for number, box in enumerate(boxes):
         frame[panel == number] = box
-    return Structure(panel, frame, gutter, _balloons(labels, ink, line, what, unit) & ~gutter)
+    return Structure(panel, frame, gutter, _balloons(labels, ink, line, unit) & ~gutter)
 
 
 def _gutters(labels: Labels, what: Shapes, bands: Mask) -> NDArray[np.bool_]:
@@ -91,9 +91,47 @@ def _panels(
     return panel, boxes
 
 
-def _balloons(labels: Labels, ink: Mask, line: Plane, what: Shapes, unit: float) -> NDArray[np.bool_]:
-    """Regions that hold lettering: several small blots of ink of one height, side by side."""
-    found = np.zeros(what.count, bool)
+def _surrounds(labels: Labels, region: int, letters: NDArray[np.int32], tall: float) -> bool:
+    """Whether the region lies all around these letters and is not much more than that: a balloon with a long
+    tail fills little of its own box."""
+    x0, y0 = letters[:, cv2.CC_STAT_LEFT].min(), letters[:, cv2.CC_STAT_TOP].min()
+    x1 = (letters[:, cv2.CC_STAT_LEFT] + letters[:, cv2.CC_STAT_WIDTH]).max()
+    y1 = (letters[:, cv2.CC_STAT_TOP] + letters[:, cv2.CC_STAT_HEIGHT]).max()
+    margin = round(tall * 0.4)
+    box = labels[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
+    edge = np.concatenate([box[0], box[-1], box[:, 0], box[:, -1]])
+    total = int((labels == region).sum())
+    return bool((edge == region).mean() > 0.8 and box.size > 0.15 * total)
+
+
+def _balloons(regions: Labels, ink: Mask, line: Plane, unit: float) -> NDArray[np.bool_]:
+    """Regions that hold lettering: several small blots of ink of one height, side by side.
+
+    Judged on what ink encloses, not on the regions themselves: tall letters cut a balloon into several."""
+    _, labels, spaces, _ = cv2.connectedComponentsWithStats((~ink).astype(np.uint8), connectivity=4)
+    area = spaces[1:, cv2.CC_STAT_AREA].astype(np.float64)
+    box = np.stack(
+        [
+            spaces[1:, cv2.CC_STAT_LEFT],
+            spaces[1:, cv2.CC_STAT_TOP],
+            spaces[1:, cv2.CC_STAT_LEFT] + spaces[1:, cv2.CC_STAT_WIDTH],
+            spaces[1:, cv2.CC_STAT_TOP] + spaces[1:, cv2.CC_STAT_HEIGHT],
+        ],
+        axis=1,
+    )
+    found = _lettered(np.asarray(labels, np.int32), box, area, ink, line, unit)
+    within = np.concatenate([[False], found])[labels]
+    count = int(regions.max()) + 1
+    share = np.bincount(regions.ravel(), within.ravel(), minlength=count)[1:]
+    free = np.bincount(regions.ravel(), (~ink).ravel(), minlength=count)[1:]
+    return np.asarray(share > 0.7 * np.maximum(free, 1), np.bool_)
+
+
+def _lettered(
+    labels: Labels, box: NDArray[np.int32], area: NDArray[np.float64], ink: Mask, line: Plane, unit: float
+) -> NDArray[np.bool_]:
+    """Which of the spaces between the ink hold lettering; row i - 1 of `box` and `area` is label i."""
+    found = np.zeros(len(area), bool)
     count, blots, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     if count <= 1:
         return found
@@ -121,26 +159,27 @@ def _balloons(labels: Labels, ink: Mask, line: Plane, what: Shapes, unit: float)
         if mine.size < 2:
             continue
         row = region - 1
-        x0, y0, x1, y1 = what.box[row]
-        full = what.area[row] / max(1, (x1 - x0) * (y1 - y0))
+        x0, y0, x1, y1 = box[row]
+        full = area[row] / max(1, (x1 - x0) * (y1 - y0))
         tall = np.median(high[mine])
         middle = centres[mine, 1]
         in_line = (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall).sum(axis=1).max()
-        alike = ((high[mine] > 0.5 * tall) & (high[mine] < 2 * tall)).mean()
+        alike = ((high[mine] > 0.7 * tall) & (high[mine] < 1.4 * tall)).mean()
         text_area = (high[mine] * wide[mine]).sum()
-        dense = text_area / what.area[row]
-        share = what.area[row] / labels.size
-        if full > 0.55 and in_line >= 2 and alike > 0.6 and 0.03 < dense < 0.8 and share < 0.25:
+        dense = text_area / area[row]
+        share = area[row] / labels.size
+        body = full > 0.55 or _surrounds(labels, region, stats[mine], float(tall))
+        if body and in_line >= 2 and alike > 0.6 and 0.03 < dense < 0.8 and share < 0.25:
             found[row] = True
     # What lies inside of a balloon (the eyes of letters) is part of it.
     for row in np.flatnonzero(found):
-        x0, y0, x1, y1 = what.box[row]
+        x0, y0, x1, y1 = box[row]
         inner = (
-            (what.box[:, 0] >= x0)
-            & (what.box[:, 1] >= y0)
-            & (what.box[:, 2] <= x1)
-            & (what.box[:, 3] <= y1)
-            & (what.area < 0.1 * what.area[row])
+            (box[:, 0] >= x0)
+            & (box[:, 1] >= y0)
+            & (box[:, 2] <= x1)
+            & (box[:, 3] <= y1)
+            & (area < 0.1 * area[row])
         )
         found |= inner
     return found
