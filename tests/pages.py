@@ -38,11 +38,15 @@ def coloured(path: Path, seed: int = 0, size: tuple[int, int] = (240, 320)) -> P
     return path
 
 
-def book(folder: Path, pages: int = 3) -> Path:
+# Pages of this size (pixels) take a worker long enough that a run can be met in its middle.
+SLOW = (1100, 1500)
+
+
+def book(folder: Path, pages: int = 3, size: tuple[int, int] = (240, 320)) -> Path:
     """A folder with a coloured cover and `pages` line-art pages, 1.png 2.png ... 10.png."""
     coloured(folder / "0_cover.png", 1)
     for number in range(1, pages + 1):
-        line_art(folder / f"{number}.png", number)
+        line_art(folder / f"{number}.png", number, size)
     return folder
 
 

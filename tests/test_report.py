@@ -386,6 +386,7 @@ class TestJobs:
         # A picture that is drawn again would be whole again: these are not, so they were not drawn again.
         for path in thumbs.iterdir():
             path.write_bytes(path.read_bytes() + b"\0\0")
+            os.utime(path, (0, 0))
         line_art(tmp_path / "in" / "2.png", 99)
         second = run()
         assert first != second

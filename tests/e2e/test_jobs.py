@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from command import Run, command, environment, lote
-from pages import book, line_art
+from pages import SLOW, book, line_art
 
 Lote = Callable[..., Run]
 PATIENCE_S = 120.0
+PAGES = 50
 
 
 @pytest.fixture
@@ -31,10 +32,10 @@ def source(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def long_job(tmp_path: Path, pages: int = 150) -> Iterator[subprocess.Popen[str]]:
+def long_job(tmp_path: Path, pages: int = PAGES) -> Iterator[subprocess.Popen[str]]:
     """A job of many pages in a process of its own, well under way."""
     for number in range(pages):
-        line_art(tmp_path / "long" / f"{number}.png", number, (64, 64))
+        line_art(tmp_path / "long" / f"{number}.png", number, SLOW)
     process = subprocess.Popen(
         command("colorize", tmp_path / "long", "--backend", "noop", "--as-lineart", "*", "--workers", "1"),
         env=environment(tmp_path / "ws"),
@@ -76,10 +77,10 @@ class TestControl:
             wait_for(lambda: status(tmp_path)["state"] == "paused", process)
             before = status(tmp_path)["completed"]
             time.sleep(0.5)
-            assert status(tmp_path)["completed"] == before < 150
+            assert status(tmp_path)["completed"] == before < PAGES
             assert "goes on" in run("resume").out
             assert process.wait(PATIENCE_S) == 0
-        assert status(tmp_path)["completed"] == 150
+        assert status(tmp_path)["completed"] == PAGES
 
     def test_cancel_keeps_what_is_finished(self, run: Lote, tmp_path: Path) -> None:
         with long_job(tmp_path) as process:
@@ -101,7 +102,7 @@ class TestControl:
         assert status(tmp_path)["state"] == "paused"
         done = run("resume", "1")
         assert done.code == 0, done.err
-        assert status(tmp_path)["completed"] == 150
+        assert status(tmp_path)["completed"] == PAGES
 
     def test_a_killed_job_is_interrupted_and_resumed(self, run: Lote, tmp_path: Path) -> None:
         with long_job(tmp_path) as process:
@@ -111,7 +112,7 @@ class TestControl:
             assert told["state"] == "interrupted"
         assert "interrupted" in run("list").out
         assert run("resume").code == 0
-        assert status(tmp_path)["completed"] == 150
+        assert status(tmp_path)["completed"] == PAGES
         assert not list(tmp_path.rglob("*.part"))
 
     def test_a_second_command_follows_and_runs_its_own(self, run: Lote, source: Path, tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ class TestControl:
                 "--json",
             )
             assert second.code == 0, second.err
-            assert second.summary["completed"] == 150
+            assert second.summary["completed"] == PAGES
             assert second.summary["job"] == 1
             assert "with other settings" in second.err
             assert process.wait(PATIENCE_S) == 0

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from command import command, environment, lote
-from pages import book
+from pages import SLOW, book
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*([A-Za-z])")
 
@@ -93,7 +93,7 @@ class TestLive:
     def test_nothing_is_wider_than_the_terminal_and_nothing_is_left(
         self, tmp_path: Path, columns: int
     ) -> None:
-        source = book(tmp_path / "in", 30)
+        source = book(tmp_path / "in", 30, SLOW)
         args = ("colorize", source.name, "-o", "out", "--backend", "noop", "--workers", "1")
         code, seen = on_terminal(*args, workspace=tmp_path / "ws", columns=columns)
         assert code == 0
@@ -103,7 +103,7 @@ class TestLive:
         assert "MB free job 1 is done: 30 coloured, 1 copied as it is, in " in " ".join(left)
 
     def test_ctrl_c_pauses_and_says_how_to_go_on(self, tmp_path: Path) -> None:
-        book(tmp_path / "in", 30)
+        book(tmp_path / "in", 30, SLOW)
         args = ("colorize", "in", "--backend", "noop", "--workers", "1")
         code, seen = on_terminal(*args, workspace=tmp_path / "ws", columns=80, interrupt_at="/30 pages")
         assert code == 130
