@@ -57,7 +57,7 @@ def cbz(tmp_path: Path) -> Path:
     return zipped(book(tmp_path / "in", 4), tmp_path / "chapter.cbz")
 
 
-def long_book(folder: Path, pages: int = 16) -> Path:
+def long_book(folder: Path, pages: int = 30) -> Path:
     """Pages large enough that a run can be stopped in its middle."""
     coloured(folder / "0_cover.png", 1)
     for number in range(1, pages + 1):
@@ -214,7 +214,7 @@ def test_pause_reload_second_tab_resume_cancel_retry(visit: Visit, server: Serve
     assert server.job(number)["state"] == "cancelled"
     page.click(".controls [data-do=retry]")
     visitor.state("done", seconds=90)
-    assert server.job(number)["completed"] == 16
+    assert server.job(number)["completed"] == 30
 
 
 def test_the_server_is_killed_and_comes_back(browser: Browser, tmp_path: Path) -> None:

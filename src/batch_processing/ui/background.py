@@ -92,7 +92,9 @@ def retry(
 ) -> tuple[list[str], subprocess.Popen[bytes] | None]:
     """Do failed and cancelled pages again, or those of `keys`: which ones, and the process if one was needed."""
     again = place.ledger.retry(number, keys=keys)
-    if not again or place.ledger.job(number).alive:
+    row = place.ledger.job(number)
+    # A job that was cancelled after its last page still has to be finished.
+    if row.alive or not (again or row.state in ("cancelled", "failed")):
         return again, None
     place.ledger.set_job(number, state="queued", wanted="run", error=None, finished_at=None)
     return again, begin(place, number)

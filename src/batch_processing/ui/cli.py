@@ -526,7 +526,8 @@ def retry(
         raise QueueError(
             f"Job {row.id} has no finished page {min(missing)}: `lote status {row.id} --pages` lists them."
         )
-    if not keys:
+    # A job that was cancelled after its last page still has to be finished.
+    if not keys and row.state not in ("cancelled", "failed"):
         typer.echo(_("job {job}: there is nothing to do again").format(job=row.id), err=True)
         return
     if row.alive:

@@ -309,9 +309,9 @@ def _controls(say: Say, job: Job, state: str, counts: dict[str, int]) -> str:
     if not job.ended:
         shown.append(button(say("Cancel"), "cancel", kind="danger", off=state in ("cancelling", "starting")))
     again = counts["failed"] + counts["cancelled"]
-    if job.ended and again:
-        label = say("Retry failed") if not counts["cancelled"] else say("Do the rest")
-        shown.append(button(f"{label} ({again})", "retry", kind="primary"))
+    if job.ended and (again or job.state != "done"):
+        label = say("Do the rest") if job.state == "cancelled" or counts["cancelled"] else say("Retry failed")
+        shown.append(button(f"{label} ({again})" if again else label, "retry", kind="primary"))
     if job.ended and counts["completed"]:
         base = f"/lote/job/{job.id}/download"
         forms = ("cbz", "zip")
