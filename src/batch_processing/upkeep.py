@@ -50,6 +50,7 @@ def doctor(workspace: Workspace) -> Iterator[Finding]:
     memory = MemoryManager()
     free = memory.available_bytes()
     yield Finding("memory", f"{_size(free)} free, {memory.host_usage():.0%} in use", free > 1_000_000_000)
+    yield Finding("GPU", _gpus())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", str(cores))
     yield from _workspace_findings(workspace)
@@ -79,6 +80,23 @@ def _workspace_findings(workspace: Workspace) -> Iterator[Finding]:
     for kind in ("comics", "photos"):
         holder = workspace.lock(kind).holder()
         yield Finding(f"lock {kind}", f"held by process {holder['pid']}" if holder else "free")
+
+
+def _gpus() -> str:
+    """The NVIDIA GPUs that the driver knows, with their memory."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except ImportError:
+        return "not looked for: pip install 'lote[cobra]' brings the library that asks the driver"
+    except pynvml.NVMLError as error:
+        return f"none: {error}"
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    return ", ".join(
+        f"{pynvml.nvmlDeviceGetName(handle)} ({_size(pynvml.nvmlDeviceGetMemoryInfo(handle).total)})"
+        for handle in handles
+    )
 
 
 def _versions() -> Iterator[str]:
