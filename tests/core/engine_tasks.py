@@ -101,7 +101,28 @@ def write(
             Path(once).touch()
         if how == "die":
             os._exit(9)
+        if how == "hang":
+            time.sleep(600)
+        if how == "together":
+            return {"sha256": sha256, "details": {}}
         if how == "full":
             raise OSError(28, "No space left on device", part)
         raise ImageProcessingError(part, how)
     return {"sha256": sha256, "details": {"pid": os.getpid()}}
+
+
+def write_together(
+    progress: Progress, works: list[dict[str, Any]]
+) -> list[dict[str, Any] | ImageProcessingError]:
+    """`write` for each; `how` "together" is a fault that only shows in company."""
+    if any(work.get("how") == "together" for work in works):
+        raise KeyError("together")
+    found: list[dict[str, Any] | ImageProcessingError] = []
+    for work in works:
+        try:
+            value = write(progress, **work)
+        except ImageProcessingError as error:
+            found.append(error)
+        else:
+            found.append({**value, "details": {"together": len(works)}})
+    return found

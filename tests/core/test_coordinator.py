@@ -469,6 +469,84 @@ class TestFencing:
         check_output(ledger, tmp_path / "out")
 
 
+class TestBatches:
+    """Items that are done together stay items: each has its own state, output and error."""
+
+    def test_they_go_in_the_order_of_the_plan(self, workspace: Workspace, tmp_path: Path) -> None:
+        config = {
+            "items": items(*"abcdef") | items("g", priority=1), "slots": 1,
+            "batches": ["dg", "bf", "a"],
+        }  # fmt: skip
+        news: list[Any] = []
+        run(workspace, tmp_path / "out", config, on_news=lambda *what: news.append(what))
+        told = [event.key for events, _ in news for event in events if event.kind == "page"]
+        # By priority, which takes its company along; then what belongs to no batch.
+        assert told == ["g", "d", "c", "e", "b", "f", "a"]
+        check_output(workspace.ledger, tmp_path / "out")
+        together = {item.key: item.details for item in workspace.ledger.items(1)}
+        assert together["d"] == together["b"] == {"together": 2}
+        assert "pid" in (together["a"] or {})
+
+    def test_an_error_is_its_own_items_only(self, workspace: Workspace, tmp_path: Path) -> None:
+        config = {"items": items(*"abc") | items("d", how="it is torn"), "slots": 1, "batches": ["abcd"]}
+        run(workspace, tmp_path / "out", config)
+        assert states(workspace.ledger) == ["completed"] * 3 + ["failed"]
+        check_output(workspace.ledger, tmp_path / "out")
+
+    @pytest.mark.parametrize("how", ["die", "hang"])
+    def test_only_the_item_that_takes_its_worker_down_fails(
+        self, workspace: Workspace, tmp_path: Path, how: str
+    ) -> None:
+        config = {
+            "items": items(*"abc") | items("bad", how=how), "slots": 1, "timeout": 1.0,
+            "batches": [["a", "bad", "b"], ["c"]],
+        }  # fmt: skip
+        run(workspace, tmp_path / "out", config)
+        assert states(workspace.ledger) == ["completed"] * 3 + ["failed"]
+        check_output(workspace.ledger, tmp_path / "out")
+        assert [item.attempts for item in workspace.ledger.items(1)] == [2, 2, 1, 2]
+
+    def test_a_kill_leaves_the_batches_as_they_were(
+        self, workspace: Workspace, tmp_path: Path, start: Start
+    ) -> None:
+        config = {"items": items(*"abcdef", seconds=0.3), "slots": 1, "batches": ["fa", "eb", "dc"]}
+        process = start(tmp_path / "out", config)
+        until(lambda: _states_if_any(workspace).count("completed") >= 2)
+        places = [(item.turn, item.place) for item in workspace.ledger.items(1)]
+        process.kill()
+        process.wait()
+        run(workspace, tmp_path / "out", config)
+        assert [(item.turn, item.place) for item in workspace.ledger.items(1)] == places
+        assert places[0] == (1, [1, 2])
+        check_output(workspace.ledger, tmp_path / "out")
+        assert sum(item.attempts for item in workspace.ledger.items(1)) <= 8
+
+    def test_a_changed_item_leaves_its_batch(self, workspace: Workspace, tmp_path: Path) -> None:
+        config = {"items": items(*"abc"), "slots": 1, "batches": ["ab"]}
+        run(workspace, tmp_path / "out", config)
+        config = {"items": items(*"abc") | items("b", times=2), "slots": 1}
+        run(workspace, tmp_path / "out", config)
+        assert [item.turn for item in workspace.ledger.items(1)] == [1, 0, 0]
+        assert (tmp_path / "out" / "b").read_text() == "text of b" * 2
+
+    def test_a_pause_is_kept_at_the_end_of_a_batch_and_a_cancel_at_once(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        config = {"items": items(*"abcd", seconds=0.5), "slots": 1, "batches": ["ab", "cd"]}
+        number = submit(workspace, tmp_path / "out", config).id
+        thread = threading.Thread(target=run_job, args=(workspace, number, Tiny()))
+        thread.start()
+        until(lambda: "processing" in states(workspace.ledger))
+        workspace.ledger.want(number, "pause")
+        until(lambda: workspace.ledger.job(number).state == "paused")
+        assert states(workspace.ledger) == ["completed"] * 2 + ["pending"] * 2
+        workspace.ledger.want(number, "run")
+        until(lambda: "processing" in states(workspace.ledger))
+        workspace.ledger.want(number, "cancel")
+        thread.join(PATIENCE_S)
+        assert states(workspace.ledger) == ["completed"] * 2 + ["cancelled"] * 2
+
+
 def test_threads_may_run_jobs_side_by_side_in_their_own_workspaces(tmp_path: Path) -> None:
     def one(name: str) -> None:
         workspace = Workspace(tmp_path / name)

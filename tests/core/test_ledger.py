@@ -396,6 +396,26 @@ class TestDatabase:
         with pytest.raises(WorkspaceError, match="newer Lote"):
             Ledger(tmp_path / "lote.db")
 
+    def test_a_ledger_of_the_first_schema_is_brought_up_to_date(self, tmp_path: Path) -> None:
+        path = tmp_path / "lote.db"
+        ledger = Ledger(path)
+        number = new_job(ledger, *"ab")
+        with ledger.database.write() as connection:
+            for change in (
+                "DROP INDEX item_claim",
+                "ALTER TABLE item DROP COLUMN turn",
+                "ALTER TABLE item DROP COLUMN place",
+                "CREATE INDEX item_claim ON item (job_id, held, state, priority DESC, ordinal)",
+                "DELETE FROM migration WHERE name > '0001_initial'",
+            ):
+                connection.exec_driver_sql(change)
+        ledger.close()
+        ledger = Ledger(path)
+        a, b = ledger.items(number)
+        ledger.arrange(number, [[b.id], [a.id]])
+        assert [item.key for item in ledger.claim(number, 2)] == ["b", "a"]
+        ledger.close()
+
     def test_what_is_no_database_is_told_and_left_alone(self, tmp_path: Path) -> None:
         path = tmp_path / "lote.db"
         path.write_bytes(b"no database at all" * 100)

@@ -120,6 +120,66 @@ def test_a_worker_that_dies_costs_its_own_task_only(
     assert only(pool, task("echo", a=1)).value == {"a": 1}
 
 
+class TestTogether:
+    """Tasks that were begun together: one slot, one worker, and a result for each."""
+
+    def test_each_has_its_own_result(self, tmp_path: Path) -> None:
+        pool = LocalPool(1)
+        pool.submit(*self.tasks(tmp_path, {"a": "", "b": "it is torn", "c": ""}))
+        assert pool.free == 0
+        found = results(pool, 3)
+        pool.close()
+        torn = found["b"].failure
+        assert torn is not None
+        assert (torn.type, "it is torn" in torn.text) == ("ImageProcessingError", True)
+        for name in "ac":
+            value = found[name].value
+            assert value is not None
+            assert value["details"] == {"together": 3}
+        assert sum(result.seconds for result in found.values()) < PATIENCE_S
+
+    def test_a_fault_of_the_whole_is_looked_for_one_by_one(self, tmp_path: Path) -> None:
+        pool = LocalPool(1)
+        pool.submit(*self.tasks(tmp_path, {"a": "", "b": "together", "c": "it is torn"}))
+        found = results(pool, 3)
+        pool.close()
+        assert [bool(found[name].value) for name in "abc"] == [True, True, False]
+
+    def test_what_takes_too_long_or_dies_is_not_known_yet(self, tmp_path: Path) -> None:
+        pool = LocalPool(2)
+        for how, timeout in (("hang", 0.7), ("die", PATIENCE_S)):
+            pool.submit(*self.tasks(tmp_path, {f"{how} a": "", f"{how} b": how}, timeout))
+        found = results(pool, 4)
+        pool.close()
+        assert all(result.died and result.value is None for result in found.values())
+
+    def test_they_stop_together_and_tell_their_progress(self, tmp_path: Path) -> None:
+        pool = LocalPool(1)
+        pool.submit(*self.tasks(tmp_path, {"a": "", "b": ""}, seconds=PATIENCE_S))
+        until = time.monotonic() + PATIENCE_S
+        while len(pool.progress()) < 2 and time.monotonic() < until:
+            assert pool.completed(0.1) == []
+        assert pool.progress()["a"] == pool.progress()["b"]
+        pool.stop(["b"])
+        found = results(pool, 2)
+        pool.close()
+        assert {result.failure.type for result in found.values() if result.failure} == {"Cancelled"}
+
+    def tasks(
+        self, folder: Path, hows: dict[str, str], timeout_s: float = PATIENCE_S, seconds: float = 0.0
+    ) -> list[Task]:
+        return [
+            Task(
+                name,
+                "core.engine_tasks:write",
+                {"part": str(folder / f"{name}.part"), "text": name, "how": how, "seconds": seconds},
+                timeout_s,
+                together="core.engine_tasks:write_together",
+            )
+            for name, how in hows.items()
+        ]
+
+
 def test_a_killed_worker_is_told(pool: LocalPool) -> None:
     pool.submit(task("hang"))
     (child,) = psutil.Process().children()

@@ -23,7 +23,8 @@ from batch_processing.exceptions import BatchProcessingError
 
 class Tiny:
     """`Job.config`: "items" (name -> text, priority, cost, and what `engine_tasks.write` takes), "slots",
-    "timeout", "learn" (seconds that planning takes), "fail" (a sentence with which planning fails)."""
+    "timeout", "learn" (seconds that planning takes), "fail" (a sentence with which planning fails),
+    "batches" (lists of names that go together, in their order)."""
 
     kind: Kind = "comics"
 
@@ -54,6 +55,9 @@ class Tiny:
         ]
         desk.ledger.plan(desk.job.id, desk.generation, specs)
         desk.ledger.drop_old_items(desk.job.id, desk.generation)
+        fresh = {item.key: item.id for item in desk.ledger.items(desk.job.id) if not item.turn}
+        batches = [[fresh[name] for name in names if name in fresh] for names in config.get("batches", ())]
+        desk.ledger.arrange(desk.job.id, [batch for batch in batches if batch])
 
     def task(self, job: Job, item: Item, part: Path) -> Task:
         args = {name: value for name, value in item.work.items() if name not in ("priority", "cost")}
@@ -62,6 +66,7 @@ class Tiny:
             "core.engine_tasks:write",
             {**args, "part": str(part)},
             job.config.get("timeout", 600.0),
+            together="core.engine_tasks:write_together",
         )
 
     def finish(self, desk: Desk) -> dict[str, Any]:

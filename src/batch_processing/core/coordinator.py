@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
@@ -78,7 +79,8 @@ class Application(Protocol):
 
     def task(self, job: Job, item: Item, part: Path) -> Task:
         """The task that writes the item's output to `part` (fsynced) and returns a value with its
-        `sha256` and `details`."""
+        `sha256` and `details`. Those of items that `Ledger.arrange` has put together must have the same
+        `Task.together`."""
         ...
 
     def finish(self, desk: Desk) -> dict[str, Any]:
@@ -279,7 +281,7 @@ class _Run:
         self.news, self.on_news, self.interrupt = news, on_news, interrupt
         self.budget = budget
         self.in_flight: dict[str, Item] = {}
-        self.ready: deque[Item] = deque()  # leased, and too large to begin beside what is in flight
+        self.ready: deque[list[Item]] = deque()  # leased, and too large to begin beside what is in flight
         self.published: list[Settlement] = []  # final on disk, not yet in the ledger
         self.fatal: Failure | None = None
         self._news_at = 0.0
@@ -484,11 +486,11 @@ class _Run:
     def _step(self, ended: list[tuple[Item, Result]], *, claim: bool) -> None:
         """Take in what has ended, and give free slots new work, in one commit.
 
-        New work begins after that commit: what a kill can lose is one item for each slot."""
+        New work begins after that commit: what a kill can lose is one item, or batch, for each slot."""
         results = [self._settlement(item, result) for item, result in ended]
         finished = [settlement for settlement in results if settlement.state == "completed"]
         unfinished = [settlement for settlement in results if settlement.state != "completed"]
-        free = self.pool.slots - len(self.in_flight) - len(self.ready)
+        free = self.pool.free - len(self.ready)
         holding, leased = self.ledger.advance(
             self.job.id,
             settle=self.published + unfinished,
@@ -496,7 +498,10 @@ class _Run:
             claim=free if claim and self.fatal is None else 0,
         )
         self.published = []
-        self.ready.extend(leased)
+        batches: dict[Any, list[Item]] = {}
+        for item in leased:
+            batches.setdefault(item.batch, []).append(item)
+        self.ready.extend(batches.values())
         if claim and self.fatal is None:
             self._begin()
         targets = {item.id: Path(item.output) for item, _ in ended}
@@ -506,14 +511,14 @@ class _Run:
 
     def _begin(self) -> None:
         """Start what is ready, as far as slots and the byte budget allow."""
-        while self.ready and len(self.in_flight) < self.pool.slots:
-            used = sum(item.cost for item in self.in_flight.values())
-            if self.budget and self.in_flight and used + self.ready[0].cost > self.budget:
+        while self.ready and self.pool.free:
+            cost = sum(item.cost for item in [*self.in_flight.values(), *self.ready[0]])
+            if self.budget and self.in_flight and cost > self.budget:
                 break
-            item = self.ready.popleft()
-            token = str(item.token)
-            self.in_flight[token] = item
-            self.pool.submit(self.application.task(self.job, item, part_path(Path(item.output), token)))
+            batch = self.ready.popleft()
+            self.in_flight |= {str(item.token): item for item in batch}
+            parts = [part_path(Path(item.output), str(item.token)) for item in batch]
+            self.pool.submit(*map(partial(self.application.task, self.job), batch, parts))
 
     def _settlement(self, item: Item, result: Result) -> Settlement:
         """What becomes of an item whose task has ended."""
@@ -571,7 +576,8 @@ class _Run:
         raise Cancelled("cancelled")
 
     def _give_back_ready(self) -> None:
-        self.ledger.settle([Settlement(item.id, str(item.token), "pending") for item in self.ready])
+        items = [item for batch in self.ready for item in batch]
+        self.ledger.settle([Settlement(item.id, str(item.token), "pending") for item in items])
         self.ready.clear()
 
     def _let_go(self) -> None:
@@ -581,7 +587,7 @@ class _Run:
         self.published = []
         for item in self.in_flight.values():
             part_path(Path(item.output), str(item.token)).unlink(missing_ok=True)
-        self.ready.extend(self.in_flight.values())
+        self.ready.append(list(self.in_flight.values()))
         self.in_flight.clear()
         self._give_back_ready()
 

@@ -134,13 +134,15 @@ item_table = sa.Table(
     sa.Column("approved", sa.Boolean, nullable=False, default=False),
     sa.Column("held", sa.Boolean, nullable=False, default=False),
     sa.Column("forced", sa.Boolean, nullable=False, default=False),
+    sa.Column("turn", sa.Integer, nullable=False, default=0, server_default="0"),
+    sa.Column("place", sa.JSON),
     sa.Column("started_at", sa.Float),
     sa.Column("finished_at", sa.Float),
     sa.Column("seconds", sa.Float),
     sa.Column("error_type", sa.Text),
     sa.Column("error", FsText),
     sa.UniqueConstraint("job_id", "key"),
-    sa.Index("item_claim", "job_id", "held", "state", sa.text("priority DESC"), "ordinal"),
+    sa.Index("item_claim", "job_id", "held", "state", sa.text("priority DESC"), "turn", "ordinal"),
     sa.Index("item_order", "job_id", "ordinal"),
     sa.Index("item_output", "output"),
 )
@@ -184,7 +186,18 @@ def _initial(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"CREATE TRIGGER {name} AFTER {when} ON item BEGIN {body} END")
 
 
-MIGRATIONS = (("0001_initial", _initial),)
+def _turns(connection: sa.Connection) -> None:
+    """Items that are done together, and their order (`Ledger.arrange`)."""
+    if any(column["name"] == "turn" for column in sa.inspect(connection).get_columns("item")):
+        return  # made by this version
+    connection.exec_driver_sql("ALTER TABLE item ADD COLUMN turn INTEGER NOT NULL DEFAULT 0")
+    connection.exec_driver_sql("ALTER TABLE item ADD COLUMN place JSON")
+    connection.exec_driver_sql("DROP INDEX item_claim")
+    (claim,) = (index for index in item_table.indexes if index.name == "item_claim")
+    claim.create(connection)
+
+
+MIGRATIONS = (("0001_initial", _initial), ("0002_turns", _turns))
 
 
 @dataclass(frozen=True)
@@ -253,7 +266,8 @@ class ItemSpec:
 
 @dataclass(frozen=True)
 class Item:
-    """One row of `item`."""
+    """One row of `item`. `turn`: items of the same one are done together (0: each by itself); `place`:
+    (number, count) of the item among those of its turn."""
 
     id: int
     job_id: int
@@ -277,11 +291,19 @@ class Item:
     approved: bool
     held: bool
     forced: bool
+    turn: int
+    place: list[int] | None
     started_at: float | None
     finished_at: float | None
     seconds: float | None
     error_type: str | None
     error: str | None
+
+    @property
+    def batch(self) -> int | str | None:
+        """The same for leased items that are to be done together. What was there when a worker died goes
+        alone: if it happens again, it is known which item it was."""
+        return self.turn if self.turn and not self.deaths else self.token
 
 
 @dataclass(frozen=True)
@@ -619,6 +641,8 @@ class Ledger:
                         fresh.append({"job_id": number, "key": spec.key, "state": "pending", **values})
                         continue
                     same = (row.fingerprint, row.output) == (spec.fingerprint, spec.output)
+                    if row.fingerprint != spec.fingerprint:
+                        values |= {"turn": 0, "place": None}
                     if row.state == "completed" and (spec.keep or ((same or row.approved) and not spec.redo)):
                         values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
                     elif row.state == "pending" and same:
@@ -637,6 +661,18 @@ class Ledger:
                     item_table.c.job_id == number, item_table.c.generation != generation
                 )
             )
+
+    def arrange(self, number: int, batches: Iterable[Sequence[int]]) -> None:
+        """Have items (by id) done together, a batch at a time in this order, behind those arranged before.
+
+        It stays so until an item's fingerprint changes: who shared a batch may show in the output."""
+        t = item_table
+        with self.database.write() as connection:
+            last = connection.scalar(sa.select(sa.func.max(t.c.turn)).where(t.c.job_id == number)) or 0
+            for turn, ids in enumerate(batches, start=last + 1):
+                for place, item_id in enumerate(ids):
+                    values = {"turn": turn, "place": [place, len(ids)]}
+                    connection.execute(t.update().where(t.c.id == item_id).values(**values))
 
     def append(self, number: int, spec: ItemSpec) -> None:
         """Add one item behind those there are. QueueError if the job has an item of that key."""
@@ -658,7 +694,7 @@ class Ledger:
         t = item_table
         query = sa.select(t).where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
         with self.database.read() as connection:
-            rows = connection.execute(query.order_by(t.c.priority.desc(), t.c.ordinal).limit(count)).all()
+            rows = connection.execute(query.order_by(*_CLAIM_ORDER).limit(count)).all()
         return [_item(row) for row in rows]
 
     def drop_pending(self, number: int) -> None:
@@ -669,7 +705,8 @@ class Ledger:
 
     def claim(self, number: int, count: int) -> list[Item]:
         """Lease up to `count` pending items, highest priority first, then in order."""
-        return self.advance(number, claim=count)[1]
+        with self.database.write() as connection:
+            return _claim(connection, number, count)
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases, in one commit. A late result, whose lease was lost, touches nothing."""
@@ -687,7 +724,7 @@ class Ledger:
     ) -> tuple[set[int], list[Item]]:
         """One step of a run in one commit, because a commit costs some fsyncs: end the leases of
         `settle`, record what the completed items of `intend` will be before their parts are renamed,
-        and lease up to `claim` items.
+        and lease up to `claim` items, and with each the others of its `batch`.
 
         Returns the ids of `intend` that still hold their lease (only those may be published), and the
         items that were leased."""
@@ -695,7 +732,7 @@ class Ledger:
             return set(), []
         with self.database.write() as connection:
             _settle(connection, settle)
-            return _intend(connection, intend), _claim(connection, number, claim)
+            return _intend(connection, intend), _claim(connection, number, claim, batches=True)
 
     def cancel_pending(self, number: int) -> int:
         """Every item that is not ended becomes cancelled; leases are void. Returns how many."""
@@ -913,20 +950,23 @@ def _intend(connection: sa.Connection, intents: Sequence[Settlement]) -> set[int
     }
 
 
-def _claim(connection: sa.Connection, number: int, count: int) -> list[Item]:
+_CLAIM_ORDER = (item_table.c.priority.desc(), item_table.c.turn, item_table.c.ordinal)
+
+
+def _claim(connection: sa.Connection, number: int, count: int, *, batches: bool = False) -> list[Item]:
     t = item_table
     if count < 1:
         return []
     # Nobody can change these rows before they are leased: the transaction has the write lock.
-    rows = connection.execute(
-        sa.select(t)
-        .where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
-        .order_by(t.c.priority.desc(), t.c.ordinal)
-        .limit(count)
-    ).all()
+    waiting = sa.select(t).where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
+    rows = {row.id: row for row in connection.execute(waiting.order_by(*_CLAIM_ORDER).limit(count))}
+    for row in list(rows.values()):
+        if batches and row.turn and not row.deaths:
+            company = waiting.where(t.c.turn == row.turn, t.c.deaths == 0).order_by(t.c.ordinal)
+            rows |= {other.id: other for other in connection.execute(company)}
     now = time.time()
     claimed = []
-    for row in rows:
+    for row in rows.values():
         token, attempts = secrets.token_hex(8), row.attempts + 1
         connection.exec_driver_sql(_LEASE, (token, attempts, now, row.id))
         claimed.append(_item(row, state="processing", token=token, attempts=attempts, started_at=now))

@@ -48,12 +48,16 @@ PROGRESS_INTERVAL_S = 0.1
 class Task:
     """`function` ("module:name") is called as `function(progress, **args)` in a worker.
 
-    `args` are plain values (str, int, float, bytes, bool, None, lists and dicts of them)."""
+    `args` are plain values (str, int, float, bytes, bool, None, lists and dicts of them).
+
+    `together` ("module:name") does several such tasks at once: called as `function(progress, [args, ...])` it
+    gives for each, in order, what the single function would, or the error that this one alone has."""
 
     id: str
     function: str
     args: dict[str, Any] = field(default_factory=dict)
     timeout_s: float = 3600.0
+    together: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class Result:
     died: bool = False
 
 
+Outcome = tuple[dict[str, Any] | None, Failure | None]
+"""What became of a task: its value, or why it has none."""
+
+
 class Pool(Protocol):
     """Where tasks run. The only seam between the coordinator and the machines that work for it.
 
@@ -84,8 +92,14 @@ class Pool(Protocol):
 
     slots: int
 
-    def submit(self, task: Task) -> None:
-        """Begin `task`. Only when fewer than `slots` are in flight."""
+    @property
+    def free(self) -> int:
+        """Slots that are not in use."""
+        ...
+
+    def submit(self, *tasks: Task) -> None:
+        """Begin a task, or several with one `together` as one piece of work, which takes one slot and still
+        gives a result for each. Only when a slot is free."""
         ...
 
     def completed(self, timeout: float) -> list[Result]:
@@ -93,11 +107,12 @@ class Pool(Protocol):
         ...
 
     def progress(self) -> dict[str, tuple[int, int]]:
-        """The last (done, total) reported by each task in flight."""
+        """The last (done, total) reported by each task in flight; of those begun together, by all of them."""
         ...
 
     def stop(self, task_ids: Sequence[str]) -> None:
-        """Ask tasks to end soon; each still gives its result, mostly a failure of type Cancelled."""
+        """Ask tasks, and those begun together with them, to end soon; each still gives its result, mostly a
+        failure of type Cancelled."""
         ...
 
     def close(self) -> None:
@@ -106,7 +121,7 @@ class Pool(Protocol):
 
 
 class _Child:
-    """One worker process, and the task it has."""
+    """One worker process, and the tasks it has: one, or several that it does together."""
 
     def __init__(self, memory_limit: int) -> None:
         ours, theirs = socket.socketpair()
@@ -142,7 +157,7 @@ class _Child:
         finally:
             theirs.close()
         self.connection = Connection(ours.detach())
-        self.task: Task | None = None
+        self.tasks: tuple[Task, ...] = ()
         self.started = 0.0
         self.deadline = 0.0
         self.tasks_done = 0
@@ -180,8 +195,12 @@ class LocalPool:
         self._idle: list[_Child] = []
         self._busy: list[_Child] = []
 
-    def submit(self, task: Task) -> None:
-        if len(self._busy) >= self.slots:
+    @property
+    def free(self) -> int:
+        return self.slots - len(self._busy)
+
+    def submit(self, *tasks: Task) -> None:
+        if not self.free:
             raise RuntimeError("submit() while every slot is busy")
         child = None
         while self._idle and child is None:
@@ -191,12 +210,12 @@ class LocalPool:
                 child = None
         if child is None:
             child = _Child(self._memory_limit)
-        child.task, child.progress, child.stopping = task, None, False
+        child.tasks, child.progress, child.stopping = tasks, None, False
         child.started = time.monotonic()
-        child.deadline = child.started + task.timeout_s
+        child.deadline = child.started + sum(task.timeout_s for task in tasks)
         self._busy.append(child)
         try:
-            child.connection.send(("task", task))
+            child.connection.send(("tasks", tasks))
         except OSError:  # it died while idle: `completed` will see and say so
             pass
         except (TypeError, AttributeError, pickle.PicklingError):
@@ -212,10 +231,10 @@ class LocalPool:
             nearest = min([until, *(child.deadline for child in self._busy)])
             ready = wait([child.connection for child in self._busy], max(0.0, nearest - now))
             for child in list(self._busy):
-                if child.connection in ready and (result := self._hear(child)):
-                    results.append(result)
+                if child.connection in ready and (ended := self._hear(child)):
+                    results += ended
                 elif child in self._busy and time.monotonic() > child.deadline:
-                    results.append(self._overdue(child))
+                    results += self._overdue(child)
             if time.monotonic() >= until:
                 break
         if not self._busy and not results:
@@ -223,15 +242,15 @@ class LocalPool:
         return results
 
     def progress(self) -> dict[str, tuple[int, int]]:
-        return {child.task.id: child.progress for child in self._busy if child.task and child.progress}
+        return {task.id: child.progress for child in self._busy if child.progress for task in child.tasks}
 
     def stop(self, task_ids: Sequence[str]) -> None:
         for child in self._busy:
-            if child.task and child.task.id in task_ids and not child.stopping:
+            if not child.stopping and any(task.id in task_ids for task in child.tasks):
                 child.stopping = True
                 child.deadline = min(child.deadline, time.monotonic() + STOP_GRACE_S)
                 with contextlib.suppress(OSError):
-                    child.connection.send(("stop", child.task.id))
+                    child.connection.send(("stop", child.tasks[0].id))
 
     def close(self) -> None:
         for child in self._busy:
@@ -240,8 +259,8 @@ class LocalPool:
             child.end()
         self._busy, self._idle = [], []
 
-    def _hear(self, child: _Child) -> Result | None:
-        """Take what a child has sent; the task's result if that is among it."""
+    def _hear(self, child: _Child) -> list[Result]:
+        """Take what a child has sent; the results of its tasks if they are among it."""
         try:
             while True:
                 kind, *rest = child.connection.recv()
@@ -252,41 +271,38 @@ class LocalPool:
                 else:
                     return self._ended(child, *rest)
                 if not child.connection.poll():
-                    return None
+                    return []
         except (EOFError, OSError):
             return self._died(child)
 
-    def _ended(self, child: _Child, value: dict[str, Any] | None, failure: Failure | None) -> Result:
-        assert child.task is not None  # noqa: S101 - only busy children are heard
-        result = Result(child.task.id, value, failure, time.monotonic() - child.started)
+    def _ended(self, child: _Child, outcomes: Sequence[Outcome]) -> list[Result]:
+        # Of the time that tasks took together each is given its share.
+        seconds = (time.monotonic() - child.started) / len(child.tasks)
+        results = [
+            Result(task.id, value, failure, seconds)
+            for task, (value, failure) in zip(child.tasks, outcomes, strict=True)
+        ]
         self._busy.remove(child)
-        child.task = None
-        child.tasks_done += 1
-        if child.tasks_done >= TASKS_PER_CHILD or (failure and failure.type == "MemoryError"):
+        child.tasks_done += len(child.tasks)
+        child.tasks = ()
+        out_of_memory = any(failure and failure.type == "MemoryError" for _, failure in outcomes)
+        if child.tasks_done >= TASKS_PER_CHILD or out_of_memory:
             child.end()
         else:
             self._idle.append(child)
-        return result
+        return results
 
-    def _overdue(self, child: _Child) -> Result:
-        assert child.task is not None  # noqa: S101
-        seconds = time.monotonic() - child.started
+    def _overdue(self, child: _Child) -> list[Result]:
+        allowed = sum(task.timeout_s for task in child.tasks)
         if child.stopping:
             failure = Failure("Cancelled", "stopped because somebody asked for it")
         else:
-            failure = Failure(
-                "TimeoutError", f"took longer than {child.task.timeout_s:.0f} s and was stopped"
-            )
-        task_id = child.task.id
-        self._busy.remove(child)
+            failure = Failure("TimeoutError", f"took longer than {allowed:.0f} s and was stopped")
         child.end(kill=True)
-        return Result(task_id, None, failure, seconds)
+        # Which of several took so long is not known: as after a death, each may show it alone.
+        return self._lost(child, failure, died=len(child.tasks) > 1 and not child.stopping)
 
-    def _died(self, child: _Child) -> Result:
-        assert child.task is not None  # noqa: S101
-        seconds = time.monotonic() - child.started
-        task_id = child.task.id
-        self._busy.remove(child)
+    def _died(self, child: _Child) -> list[Result]:
         words = child.last_words()
         code = child.end()
         if words:
@@ -298,7 +314,13 @@ class LocalPool:
                 text += ", probably because the machine ran out of memory"
         else:
             text = f"its worker process ended by itself with exit code {code}"
-        return Result(task_id, None, Failure("WorkerDied", text), seconds, died=True)
+        return self._lost(child, Failure("WorkerDied", text), died=True)
+
+    def _lost(self, child: _Child, failure: Failure, *, died: bool) -> list[Result]:
+        """The results of tasks whose worker is gone."""
+        seconds = (time.monotonic() - child.started) / len(child.tasks)
+        self._busy.remove(child)
+        return [Result(task.id, None, failure, seconds, died=died) for task in child.tasks]
 
 
 # -- the child's side ---------------------------------------------------------------------------------
@@ -309,7 +331,7 @@ class _Desk:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self.tasks: queue.SimpleQueue[tuple[Task, ...]] = queue.SimpleQueue()
         self.stopped: set[str] = set()
         self.current = ""
         self._lock = threading.Lock()
@@ -322,7 +344,7 @@ class _Desk:
                 kind, what = self.connection.recv()
             except (EOFError, OSError):
                 os._exit(0)
-            if kind == "task":
+            if kind == "tasks":
                 self.tasks.put(what)
             else:
                 self.stopped.add(what)
@@ -344,23 +366,43 @@ _TOO_LARGE = "needs more memory than a worker may use: see --worker-memory"
 _CV_NO_MEMORY = -4  # cv::Error::StsNoMem, in `cv2.error.code`
 
 
-def _run(task: Task, progress: Callable[[int, int], None]) -> tuple[dict[str, Any] | None, Failure | None]:
+def _run(tasks: Sequence[Task], progress: Callable[[int, int], None]) -> list[Outcome]:
+    """What becomes of tasks that were begun together, in their order."""
+    if len(tasks) > 1:
+        try:
+            found = _function(tasks[0].together)(progress, [task.args for task in tasks])
+            return [(None, _failure(one)) if isinstance(one, Exception) else (one, None) for one in found]
+        except Cancelled as error:
+            return [(None, _failure(error))] * len(tasks)
+        except Exception:  # the border: whose fault it is shows when each is done by itself
+            log.warning("%s failed for %d at once", tasks[0].together, len(tasks), exc_info=True)
+    return [_alone(task, progress) for task in tasks]
+
+
+def _alone(task: Task, progress: Callable[[int, int], None]) -> Outcome:
     try:
-        module, name = task.function.split(":")
-        return getattr(import_module(module), name)(progress, **task.args), None
-    except BatchProcessingError as error:
-        return None, Failure(
-            type(error).__name__, str(error), isinstance(error, ResourceError) and disk_is_full(error)
-        )
-    except MemoryError:
-        return None, Failure("MemoryError", _TOO_LARGE)
-    except OSError as error:
-        return None, Failure("OSError", str(error), disk_is_full(error))
+        return _function(task.function)(progress, **task.args), None
+    except (BatchProcessingError, OSError, MemoryError) as error:
+        return None, _failure(error)
     except Exception as error:  # the border: whatever a task does, the item fails and the run goes on
         if getattr(error, "code", None) == _CV_NO_MEMORY:
-            return None, Failure("MemoryError", _TOO_LARGE)
+            return None, _failure(MemoryError())
         log.exception("unexpected error in %s", task.function)
         return None, Failure(type(error).__name__, f"unexpected {type(error).__name__}: {error}")
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, function = name.split(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, MemoryError):
+        return Failure("MemoryError", _TOO_LARGE)
+    if isinstance(error, OSError):
+        return Failure("OSError", str(error), disk_is_full(error))
+    return Failure(type(error).__name__, str(error), isinstance(error, ResourceError) and disk_is_full(error))
 
 
 def disk_is_full(error: BaseException | None) -> bool:
@@ -407,11 +449,12 @@ def serve(descriptor: int, memory_limit: int) -> None:
     logging.captureWarnings(capture=True)
     threading.Thread(target=desk.listen, daemon=True).start()
     while True:
-        task = desk.tasks.get()
-        desk.current = task.id
-        value, failure = _run(task, desk.progress)
-        desk.stopped.discard(task.id)
+        tasks = desk.tasks.get()
+        desk.current = tasks[0].id
+        outcomes = _run(tasks, desk.progress)
+        desk.stopped.discard(desk.current)
         try:
-            desk.send("end", value, failure)
+            desk.send("end", outcomes)
         except (TypeError, AttributeError, pickle.PicklingError) as error:
-            desk.send("end", None, Failure("TypeError", f"{task.function} gave no plain data: {error}"))
+            failure = Failure("TypeError", f"{tasks[0].function} gave no plain data: {error}")
+            desk.send("end", [(None, failure)] * len(tasks))
