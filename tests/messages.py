@@ -36,7 +36,7 @@ OUR_ERRORS = {
     "WalkError",
 }  # fmt: skip
 # Modules whose ValueErrors and OSErrors become part of a sentence.
-WORDED = {"settings.py", "effective.py", "images.py"}
+WORDED = {"settings.py", "effective.py", "images.py", "palette.py"}
 PROBLEMS = {"problems", "remarks", "wrong", "missing"}  # lists of sentences
 RETURN_SENTENCES = {
     "_problem",
@@ -124,7 +124,7 @@ class Gatherer(ast.NodeVisitor):
         elif (
             (called in TAKES_SENTENCES and not (self.web and called == "say"))
             or called in OUR_ERRORS
-            or (called in {"ValueError", "OSError"} and self.name in WORDED)
+            or (called in {"ValueError", "TypeError", "OSError"} and self.name in WORDED)
             or (called == "__init__" and self.name == "exceptions.py")
         ):
             if called == "_table" and isinstance(node.args[0], ast.Tuple):

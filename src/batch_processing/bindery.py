@@ -230,7 +230,7 @@ def archive_of(job: Job) -> Path | None:
 BOUND = ("output_hash", "previous_hash", "listing")
 # Settings that say how and where a job ran, not what came of it.
 _LOCAL_SETTINGS = (
-    "input_dir", "output_dir", "reference_images", "max_concurrent", "overwrite", "hints", "config_file",
+    "input_dir", "output_dir", "reference_images", "max_concurrent", "overwrite", "hints", "palette", "config_file",
     "worker_memory", "timeout", "preview_mode", "input_is_zip",
 )  # fmt: skip
 

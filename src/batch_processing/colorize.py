@@ -8,14 +8,13 @@ happens to a page in `pages`.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import book
+from . import book, palette
 from .bindery import ARCHIVES, beside
 from .comic import WORKER_MEMORY, Comics, examined_facts
 from .core.coordinator import Interrupt, OnNews, run_job
@@ -132,6 +131,8 @@ def submit(
             raise ValidationError(f"The output {target} is the input: choose another output with -o.")
     settings = _settings(config, absolute[0], target, references)
     _check_target(Path(target), overwrite=settings.overwrite)
+    if settings.palette:
+        palette.read(Path(settings.palette))  # what is wrong with it is said before anything is done
     before = workspace.ledger.find("comics", absolute, target)
     asked = {
         # What a person recoloured stays so until they recolour it again.
@@ -153,36 +154,23 @@ def submit(
     return job
 
 
-def recolour(workspace: Workspace, number: int, palette: Path) -> None:
+def recolour(workspace: Workspace, number: int, file: Path) -> None:
     """Give job `number` the colours of a `palette.json`, as the report writes it, for its next run.
 
-    ValidationError for a file that is no palette, QueueError while the job is running."""
+    ValidationError for a file that is no palette or not this job's, QueueError while the job is running."""
     job = workspace.ledger.job(number)
     if job.alive:
         raise QueueError(f"Job {number} has not ended: recolour it afterwards.")
-    workspace.ledger.reconfigure(
-        number, {**job.config, "palette": job.config["palette"] | read_palette(palette)}
-    )
-
-
-def read_palette(path: Path) -> dict[str, dict[str, Any]]:
-    """The colours of a `palette.json`: by id, "rgb" (three numbers from 0 to 255) and "name" where it has one."""
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValidationError(f"The palette {path} cannot be read: {error}") from error
-    colours: dict[str, dict[str, Any]] = {}
-    listed = written.get("colors") if isinstance(written, dict) else None
-    for entry in listed if isinstance(listed, list) else [None]:
-        rgb = entry.get("rgb") if isinstance(entry, dict) else None
-        right = isinstance(rgb, list) and len(rgb) == 3 and all(type(v) is int and 0 <= v <= 255 for v in rgb)
-        if not isinstance(entry, dict) or not right or type(entry.get("id")) is not int:
-            raise ValidationError(
-                f"The palette {path} must hold 'colors', a list like {{'id': 3, 'rgb': [200, 30, 40]}}: "
-                f"{json.dumps(entry)[:80]} is none."
-            )
-        colours[str(entry["id"])] = {"rgb": rgb} | ({"name": entry["name"]} if entry.get("name") else {})
-    return colours
+    said, stored = palette.read(file), job.config["palette"]
+    known = set(palette.said(stored))
+    for item in workspace.ledger.items(number, state="completed"):
+        known |= {str(colour["id"]) for colour in (item.details or {}).get("palette", ())}
+    if strange := [colour for colour in said if colour not in known]:
+        raise ValidationError(
+            f"The palette {file}: job {number} has no colour {strange[0]}; the palette of another chapter is "
+            "given to `lote colorize --palette`."
+        )
+    workspace.ledger.reconfigure(number, {**job.config, "palette": palette.recoloured(stored, said)})
 
 
 def run(
@@ -282,7 +270,7 @@ def _settings(
     values |= {"input_dir": first, "output_dir": output}
     listed = [*values.get("reference_images", ()), *references]
     values["reference_images"] = [_absolute(path) for path in listed]
-    for name in ("hints", "config_file"):
+    for name in ("hints", "palette", "config_file"):
         if values.get(name):
             values[name] = _absolute(values[name])
     return Settings.of(

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import book, pages, report
+from . import book, pages, palette, report
 from .backends import create as create_backend
 from .backends.base import Recolouring
 from .bindery import ARCHIVES, BOUND, Bindery, archive_of, beside, passed_through
@@ -61,6 +61,7 @@ class Comics:
         self._backend: Backend = create_backend("noop")
         self._why = ""
         self._sets: dict[str, list[tuple[str, str]]] = {}
+        self._palette: dict[str, Any] = {}
         self._found = book.Found()
 
     def pool(self, job: Job) -> Pool:
@@ -88,7 +89,8 @@ class Comics:
         self._examine(desk, config)
         self._assign(desk, config)
         references = self._references(desk)
-        if backend.needs_references and not references and not found.hints:
+        self._palette = self._planned_palette(desk, config, references)
+        if backend.needs_references and not references and not found.hints and not config.palette:
             images = sum(1 for _ in desk.ledger.sources(desk.job.id))
             raise ValidationError(
                 f"no coloured reference among {images} images: add --references, or name one with --as-reference"
@@ -217,6 +219,23 @@ class Comics:
                     by_hash.setdefault(source.sha256, source.path)
         return sorted(((path, sha256) for sha256, path in by_hash.items()), key=lambda pair: pair[1])
 
+    def _planned_palette(
+        self, desk: Desk, config: BatchConfig, references: list[tuple[str, str]]
+    ) -> dict[str, Any]:
+        """What the job keeps of its palette, brought up to date with the series' file and the references."""
+        backend = self._backend
+        stored = desk.job.config["palette"]
+        series = palette.read(Path(config.palette)) if config.palette else {}
+        if (series or palette.drawn(stored)) and not isinstance(backend, Recolouring):
+            raise ConfigurationError(f"The backend {backend.name} has no palette to recolour.")
+        seen = pages.fingerprint(
+            backend=[backend.name, backend.version], references=[sha for _, sha in references]
+        )
+        now = palette.planned(stored, series, seen)
+        if now != stored:
+            desk.ledger.reconfigure(desk.job.id, {**desk.job.config, "palette": now})
+        return now
+
     def _specs(
         self,
         desk: Desk,
@@ -237,9 +256,7 @@ class Comics:
         document_names = NameReservation()
         chosen = parse_pages(config.pages) if config.pages else None
         previewed = False
-        palette = {number: colour["rgb"] for number, colour in desk.job.config["palette"].items()}
-        if palette and not isinstance(backend, Recolouring):
-            raise ConfigurationError(f"The backend {backend.name} has no palette to recolour.")
+        colours, given = palette.drawn(self._palette), palette.anchors(self._palette)
         sets: dict[tuple[str, ...], str | None] = {}
         self._sets = {}
         ordinal = 0
@@ -262,6 +279,8 @@ class Comics:
             if own not in sets:
                 sets[own] = self._set(desk, backend, self._own_references(own) if own else references)
             learned = sets[own]
+            # Ids are the job's: colours that only this page's references show are numbered after the others.
+            first = sets.setdefault((), self._set(desk, backend, references)) if own else None
             size = (facts.get("width", 1), facts.get("height", 1))
             written = output_format(config.format, *size)
             hints = book.hint_for(source.key, found.hints)
@@ -275,6 +294,7 @@ class Comics:
                 "backend": [backend.name, backend.version],
                 "references": learned,
                 "hints": hash_file(Path(hints)) if hints else None,
+                "ids": [given, bool(own), first],
             }
             yield ItemSpec(
                 key=source.key,
@@ -283,15 +303,15 @@ class Comics:
                 fingerprint=pages.fingerprint(
                     **found_out,
                     settings=settings,
-                    palette=palette,
+                    palette=colours,
                     format=written,
                     documents=[kind for kind, _, _ in documents],
                 ),
                 work={
                     "source": source.path, "name": name, "settings": settings, "artefact": learned, "hints": hints,
                     "format": written, "backend": backend.name, "version": backend.version,
-                    "pixels": size[0] * size[1], "documents": documents, "palette": palette,
-                    "state": pages.fingerprint(**found_out),
+                    "pixels": size[0] * size[1], "documents": documents, "palette": colours,
+                    "single": bool(own), "first": first, "state": pages.fingerprint(**found_out),
                 },
                 output=said.get("output") or str(root / name),
                 priority=said.get("priority", options.priority),
@@ -367,9 +387,10 @@ class Comics:
     def _learn_all(self, desk: Desk, backend: Backend) -> None:
         """Learn each set of references that a page still needs, unless it was learned before."""
         desk.phase("learning the references")
-        needed = {
-            item.work["artefact"] for item in desk.ledger.items(desk.job.id, state="pending") if not item.held
-        }
+        needed: set[str | None] = set()
+        for item in desk.ledger.items(desk.job.id, state="pending"):
+            if not item.held:
+                needed |= {item.work["artefact"], item.work["first"]}
         config = desk.job.config["settings"]
         settings = {name: config[name] for name in PAGE_SETTINGS}
         tasks = []
@@ -458,6 +479,7 @@ class Comics:
     def task(self, job: Job, item: Item, part: Path) -> Task:
         work = item.work
         artefact = self._artefact(work["backend"], work["artefact"])
+        first = self._artefact(work["backend"], work["first"])
         return Task(
             str(item.token),
             "batch_processing.pages:colour",
@@ -473,6 +495,11 @@ class Comics:
                 "documents": work["documents"],
                 "state": str(self._workspace.root / "cache" / "states" / f"{work['state']}.zip"),
                 "palette": work["palette"],
+                "ids": {
+                    "given": palette.anchors(self._palette),
+                    "single": work["single"],
+                    "first": str(first) if first else None,
+                },
             },
             timeout_s=job.config["settings"]["timeout"],
         )

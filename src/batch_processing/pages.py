@@ -33,7 +33,7 @@ SHEET_PIXELS = 12_000_000
 SHEET_CELL = (32, 320)
 
 # The backend that this worker has made ready, and for what.
-_ready: tuple[tuple[str, str | None], Backend] | None = None
+_ready: tuple[tuple[str, str | None, str], Backend] | None = None
 
 
 def examine(progress: Progress, *, path: str, classify: bool) -> dict[str, Any]:
@@ -105,11 +105,13 @@ def colour(
     documents: list[tuple[LayerFormat, str, str]],
     state: str,
     palette: dict[str, list[int]],
+    ids: dict[str, Any],
 ) -> dict[str, Any]:
     """Colour the page at `source` into the file `part`. `name` is what people call the page.
 
     `state` is a file that keeps what the backend found out about this page: where it is there, the page
-    is only drawn again. `palette` are colours (id to RGB) in place of the references' own.
+    is only drawn again. `palette` are colours (id to RGB) in place of the references' own; `ids` says how
+    these are numbered, in the words of `Recolouring.adopt`.
 
     `documents` are layered files to write as well: (kind, target, file that remembers what was written)
     each. They are final before the page is: a page that is done has its documents."""
@@ -121,7 +123,7 @@ def colour(
         page = decode(Path(source))
     except ImageProcessingError as error:
         raise ImageProcessingError(name, error.message) from error
-    painter = _backend(backend, artefact)
+    painter = _backend(backend, artefact, ids)
     try:
         coloured = _coloured(
             painter,
@@ -201,15 +203,26 @@ def _write_document(kind: LayerFormat, target: Path, record: Path, page: Page, c
     return True
 
 
-def _backend(name: str, artefact: str | None) -> Backend:
+def _backend(name: str, artefact: str | None, ids: dict[str, Any]) -> Backend:
     """The backend, with what it learned loaded; kept from page to page."""
     global _ready  # noqa: PLW0603 - a worker has one backend for its life
-    if _ready is None or _ready[0] != (name, artefact):
+    wanted = (name, artefact, json.dumps(ids, sort_keys=True))
+    if _ready is None or _ready[0] != wanted:
         from .backends import create
+        from .backends.base import PaletteColour, Recolouring
 
         backend = _ready[1] if _ready is not None and _ready[0][0] == name else create(name)
         backend.load(Path(artefact) if artefact else None)
-        _ready = ((name, artefact), backend)
+        if isinstance(backend, Recolouring):
+            given = [
+                PaletteColour(
+                    colour["id"], tuple(colour["rgb"]), colour["reference"] and tuple(colour["reference"])
+                )
+                for colour in ids["given"]
+            ]
+            first = Path(ids["first"]) if ids["first"] else None
+            backend.adopt(given, single=ids["single"], first=first)
+        _ready = (wanted, backend)
     return _ready[1]
 
 

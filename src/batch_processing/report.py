@@ -28,6 +28,7 @@ from typing import Any
 from urllib.parse import quote
 
 from . import __version__
+from . import palette as palettes
 from .classification.classifier import ASK_BELOW
 from .config.settings import PAGE_FIELDS, built_in
 from .core.coordinator import Desk
@@ -156,9 +157,9 @@ class _Report:
         self._draw_references()
         self._draw_regions()
         if self.palette:
-            colours = [self.palette[key] for key in sorted(self.palette, key=natural_key)]
+            colours = [self.palette[key] for key in sorted(self.palette, key=int)]
             with SaveFile(self.folder / "palette.json") as file:
-                file.write(metadata_json({"colors": colours}))
+                file.write(palettes.write(colours))
         if self.review:
             regions = [{name: region[name] for name in region if name[0] != "_"} for region in self.review]
             with SaveFile(self.folder / "review.json") as file:
@@ -251,6 +252,11 @@ class _Report:
 
     def _gather(self) -> None:
         """Counts, the palette of the book, and its regions by confidence, the least sure first."""
+        stored = self.job.config["palette"]
+        drawn = palettes.drawn(stored)
+        for number, colour in palettes.said(stored).items():
+            if rgb := colour.get("rgb") or colour.get("reference"):
+                self.palette[number] = {**colour, "id": int(number), "rgb": rgb, "pages": []}
         for row in self._rows():
             self.counts["pages"] += 1
             self.counts[row.state] += 1
@@ -258,8 +264,10 @@ class _Report:
             self.places.setdefault(row.source.sha256 or "", row.number)
             details = row.item.details if row.state == "coloured" and row.item else None
             for colour in (details or {}).get("palette", ()):
-                named = self.desk.job.config["palette"].get(str(colour["id"]), {})
-                known = self.palette.setdefault(str(colour["id"]), {**colour, **named, "pages": []})
+                known = self.palette.setdefault(str(colour["id"]), {"pages": []})
+                if not known["pages"]:
+                    # An approved page may still show an earlier colour.
+                    known |= {**colour, "rgb": drawn.get(str(colour["id"]), colour["rgb"])}
                 known["pages"].append(row.source.key)
             for document in (details or {}).get("kept_documents", ()):
                 self.warn(
@@ -269,6 +277,8 @@ class _Report:
             for region in (details or {}).get("review", ()):
                 box = tuple(int(value) for value in region["box"])
                 entry: dict[str, Any] = {**region, "box": list(box), "page": row.source.key}
+                if name := self.palette.get(str(region["id"]), {}).get("name"):
+                    entry["name"] = name
                 if row.after is not None and row.item is not None:
                     entry |= {
                         "_number": row.number,

@@ -66,6 +66,7 @@ TEXTS = {
     "as_reference": ("c*", ("c*",)),
     "pages": ("3-7,12", "3-7,12"),
     "hints": ("hints", "hints"),
+    "palette": ("series.json", "series.json"),
     "worker_memory": ("1.5G", 3 * 2**29),
     "timeout": ("2.5", 2.5),
 }

@@ -112,7 +112,7 @@ def test_all_problems_at_once() -> None:
 def fits(name: str, value: bool | int | None) -> bool:
     """Whether a setting may have this value, said without the code under test."""
     if value is None:
-        return name in {"zip_output_name", "pages", "hints", "worker_memory", "config_file"}
+        return name in {"zip_output_name", "pages", "hints", "palette", "worker_memory", "config_file"}
     flags = {
         "recursive",
         "overwrite",

@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from batch_processing.colorize import recolour
+from batch_processing.core.workspace import Workspace
+from batch_processing.exceptions import ValidationError
 from command import Run, lote
 
+RED = (200, 40, 50)
 
-def figure(path: Path, *, colour: bool, shift: int = 0) -> Path:
+
+def figure(path: Path, *, colour: bool, shift: int = 0, roof: tuple[int, int, int] = RED) -> Path:
     """A house with a red roof on a blue sky: drawn in ink, or painted as well."""
     image = Image.new("RGB", (500, 600), (150, 200, 240) if colour else "white")
     draw = ImageDraw.Draw(image)
-    roof, wall = ((200, 40, 50), (240, 220, 160)) if colour else ((255, 255, 255), (255, 255, 255))
+    wall = (240, 220, 160) if colour else (255, 255, 255)
+    roof = roof if colour else wall
     draw.rectangle((100 + shift, 300, 350 + shift, 550), fill=wall, outline="black", width=5)
     draw.polygon(
         [(70 + shift, 300), (225 + shift, 120), (380 + shift, 300)], fill=roof, outline="black", width=5
@@ -45,13 +51,13 @@ def roof_of(path: Path) -> tuple[int, ...]:
     return tuple(int(value) for value in pixels[240, 260])
 
 
-def palette(work: Path) -> list[dict[str, Any]]:
-    return json.loads((work / "out" / "_lote" / "palette.json").read_text())["colors"]  # type: ignore[no-any-return]
+def palette(work: Path, output: str = "out") -> list[dict[str, Any]]:
+    return json.loads((work / output / "_lote" / "palette.json").read_text())["colors"]  # type: ignore[no-any-return]
 
 
-def recolor(work: Path, colours: list[dict[str, Any]] | str) -> Run:
+def recolor(work: Path, colours: list[dict[str, Any]]) -> Run:
     file = work / "mine.json"
-    file.write_text(colours if isinstance(colours, str) else json.dumps({"colors": colours}))
+    file.write_text(json.dumps({"colors": colours}))
     return lote("recolor", "1", "--palette", file, "--json", workspace=work / "ws")
 
 
@@ -71,12 +77,99 @@ def test_every_page_follows_and_a_rerun_keeps_it(work: Path) -> None:
     assert again.summary["reused"] == 2
 
 
+def test_the_next_chapter_has_the_same_ids_names_and_colours(work: Path) -> None:
+    """Its references show the roof a little paler, and a sign in a colour that is new."""
+    first = palette(work)
+    roof = next(colour for colour in first if np.abs(np.array(colour["reference"]) - RED).max() < 12)
+    roof |= {"name": "Ana's roof", "rgb": "#1e64a0"}
+    series = work / "series.json"
+    series.write_text(json.dumps({"colors": first}))
+    paler = figure(work / "next" / "0.png", colour=True, roof=(206, 46, 54))
+    with Image.open(paler) as image:
+        ImageDraw.Draw(image).rectangle((20, 20, 90, 90), fill=(120, 40, 160), outline="black", width=4)
+        image.save(paler)
+    figure(work / "next" / "1.png", colour=False, shift=30)
+    args = ("-o", work / "out2", "--backend", "flats", "--palette", series, "--layers", "ora")
+    done = lote("colorize", work / "next", *args, workspace=work / "ws")
+    assert done.code == 0, done.err
+    assert np.abs(np.array(roof_of(work / "out2" / "1.png")) - (30, 100, 160)).max() < 12
+    second = {colour["id"]: colour for colour in palette(work, "out2")}
+    assert second[roof["id"]] | {"pages": 0} == {
+        "id": roof["id"], "name": "Ana's roof", "rgb": [30, 100, 160], "reference": [206, 46, 54], "pages": 0,
+    }  # fmt: skip
+    assert set(second) >= {colour["id"] for colour in first}
+    report = (work / "out2" / "_lote" / "report.html").read_text()
+    assert "Ana&#x27;s roof" in report
+    again = lote("colorize", work / "next", *args, "--json", workspace=work / "ws")
+    assert again.summary["reused"] == 1
+    series.write_text(series.read_text().replace("#1e64a0", "#1e9020"))
+    again = lote("colorize", work / "next", *args, "--json", workspace=work / "ws")
+    assert again.summary["reused"] == 0
+    assert np.abs(np.array(roof_of(work / "out2" / "1.png")) - (30, 144, 32)).max() < 12
+
+
+def test_names_and_locks_outlive_other_references(work: Path) -> None:
+    """A locked colour stays; one that is only named follows the references, and neither becomes another's."""
+    output = ("-o", work / "out3", "--backend", "flats", "--as-lineart", "[12].png")
+    before = lote("colorize", work / "in", *output, workspace=work / "ws")
+    assert before.code == 0, before.err
+    colours = {tuple(colour["rgb"]): colour for colour in palette(work, "out3")}
+    roof, wall = colours[RED], colours[(240, 220, 160)]
+    roof |= {"name": "roof", "locked": True}
+    wall |= {"name": "wall"}
+    mine = work / "locked.json"
+    mine.write_text(json.dumps({"colors": [roof, wall]}))
+    number = json.loads(lote("list", "--json", workspace=work / "ws").out.splitlines()[-1])["job"]
+    assert lote("recolor", str(number), "--palette", mine, workspace=work / "ws").code == 0
+    with Image.open(work / "in" / "0.png") as image:
+        old = np.asarray(image.convert("RGB")).copy()
+    new = old.copy()
+    new[(old == RED).all(axis=2)] = (208, 46, 52)
+    new[(old == (240, 220, 160)).all(axis=2)] = (238, 216, 158)
+    # Much of a colour that was rare turns the references' own order of colours around.
+    new[:280, :240] = (40, 160, 90)
+    Image.fromarray(new).save(work / "in" / "0.png")
+    try:
+        done = lote("colorize", work / "in", *output, workspace=work / "ws")
+        assert done.code == 0, done.err
+        after = {colour.get("name"): colour for colour in palette(work, "out3")}
+        assert (after["roof"]["id"], after["roof"]["rgb"]) == (roof["id"], list(RED))
+        assert (after["wall"]["id"], after["wall"]["rgb"]) == (wall["id"], [238, 216, 158])
+    finally:
+        Image.fromarray(old).save(work / "in" / "0.png")
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["nonsense", "{}", '{"colors": [{"id": 1}]}', '{"colors": [{"id": 1, "rgb": [1, 2, 300]}]}'],
+    ("text", "words"),
+    [
+        ("nonsense", "cannot be read"),
+        ("{}", "must hold 'colors'"),
+        ('{"colors": [7]}', "a colour is an object"),
+        ('{"colors": [{"id": 1}]}', "its rgb is missing"),
+        ('{"colors": [{"id": 1, "rgb": [1, 2, 300]}]}', "is no colour"),
+        ('{"colors": [{"id": -1, "rgb": [1, 2, 30]}]}', "its id must be a whole number"),
+        ('{"colors": [{"id": 1, "rgb": "#1234567"}]}', "is no colour"),
+        ('{"colors": [{"id": 1, "rgb": "#000000"}, {"id": 1, "rgb": "#ffffff"}]}', "id 1 stands there twice"),
+        ('{"colors": [{"id": 1, "rgb": "#000000", "lockd": true}]}', "did you mean 'locked'"),
+        ('{"colors": [{"id": 1, "rgb": "#000000", "locked": "yes"}]}', "locked must be true or false"),
+        ('{"colors": [{"id": 1, "rgb": "#000000", "name": "a\\nb"}]}', "its name must be text"),
+        ('{"colors": [{"id": 4711, "rgb": "#000000"}]}', "job 1 has no colour 4711"),
+    ],
 )
-def test_what_is_no_palette_is_refused(work: Path, text: str) -> None:
-    done = recolor(work, text)
-    assert done.code == 1
-    assert "palette" in done.err
-    assert "Traceback" not in done.err
+def test_what_is_no_palette_of_the_job_is_refused(work: Path, text: str, words: str) -> None:
+    file = work / "mine.json"
+    file.write_text(text)
+    with pytest.raises(ValidationError, match="palette") as caught:
+        recolour(Workspace(work / "ws"), 1, file)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_palette_that_is_none_is_one_sentence_on_the_command_line(work: Path) -> None:
+    (work / "mine.json").write_text("{}")
+    for command in (("recolor", "1"), ("colorize", work / "in", "-o", work / "never")):
+        done = lote(*command, "--palette", work / "mine.json", workspace=work / "ws")
+        assert done.code == 1
+        assert "must hold 'colors'" in done.err
+        assert "Traceback" not in done.err
+    assert not (work / "never").exists()

@@ -54,6 +54,15 @@ class Reference:
     sha256: str
 
 
+@dataclass(frozen=True)
+class PaletteColour:
+    """A colour of a palette that a person gave: its id, what it is drawn in, and what references showed for it."""
+
+    id: int
+    rgb: tuple[int, int, int]
+    reference: tuple[int, int, int] | None = None
+
+
 @dataclass
 class Layer:
     """One layer of a layered document: RGBA, or L for a line layer, 8 bit, of the page's size."""
@@ -70,8 +79,8 @@ class Coloured:
     `rgb` is (height, width, 3), 8 bit, sRGB unless the page kept an ICC profile of its own.
     `confidence` in [0, 1] is the share of the page's area that the backend believes is right.
     `details` is plain JSON data for the metadata and the report. Two of its keys have a meaning:
-    "palette", a list of {"id", "rgb": [r, g, b], optionally "name"}, one id the same colour on every page of
-    the job; and "review", a list of {"box": [x0, y0, x1, y1] in pixels of the page, the ends exclusive,
+    "palette", a list of {"id", "rgb": [r, g, b], optionally "reference": what the references show for it}, one
+    id the same colour on every page of the job; and "review", a list of {"box": [x0, y0, x1, y1] in pixels of the page, the ends exclusive,
     "id": of the palette, "confidence", optionally "why"}, the regions that a person should look at.
     `layers` from the bottom up, where the backend can give an editable document and the settings ask for it.
     `state` is what the backend needs to draw the page again in other colours; empty where it cannot.
@@ -120,7 +129,16 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Recolouring(Protocol):
-    """A backend that can draw a page again in other colours without matching anything again."""
+    """A backend with a palette: it can draw a page again in other colours without matching anything again."""
+
+    def adopt(
+        self, given: Sequence[PaletteColour], *, single: bool = False, first: Path | None = None
+    ) -> None:
+        """Number the colours of what was loaded as `given` does, where they are near one of these.
+
+        Called after each `load`. `single` where that belongs to single pages, and not to the whole job; `first`
+        is then the artefact of the job's references, if it has any: the same colour has one id in both."""
+        ...
 
     def recolour(
         self, page: Page, state: bytes, palette: Mapping[int, tuple[int, int, int]], settings: PageSettings

@@ -208,7 +208,7 @@ def _below(folder: Path, name: str, value: Any) -> Any:
     """A path written in a file, as seen from that file's folder."""
     if name == "reference_images":
         return [str(folder / Path(part).expanduser()) for part in value]
-    if name in {"input_dir", "output_dir", "hints"} and value is not None:
+    if name in {"input_dir", "output_dir", "hints", "palette"} and value is not None:
         return str(folder / Path(value).expanduser())
     return value
 

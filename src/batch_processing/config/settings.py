@@ -63,6 +63,7 @@ FLAGS = {
     "as_reference": "--as-reference",
     "pages": "--pages",
     "hints": "--hints",
+    "palette": "--palette",
     "worker_memory": "--worker-memory",
     "timeout": "--timeout",
     "config_file": "--config",
@@ -169,6 +170,8 @@ class BatchConfig(BaseModel):
     """Only these pages, counted from 1: `3-7,12`."""
     hints: _Path | None = None
     """Folder of hint files under the pages' relative paths; stronger than hints beside the pages."""
+    palette: _Path | None = None
+    """`palette.json` of the series: its ids, names and colours; what the references add is numbered after them."""
     worker_memory: Annotated[int, Field(ge=64 * 2**20)] | None = None
     """Bytes one worker may use; None means an estimate from the largest page."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1800.0

@@ -150,6 +150,10 @@ def colorize(
         typer.Option("--as-reference", metavar="GLOB", help="Pages that are references. Repeatable."),
     ] = None,
     hints: Annotated[str | None, typer.Option("--hints", metavar="DIR", help="Folder of hint files.")] = None,
+    palette: Annotated[
+        str | None,
+        typer.Option("--palette", metavar="FILE", help="palette.json of the series or of the last chapter."),
+    ] = None,
     config: Annotated[
         str | None,
         typer.Option("--config", metavar="FILE", help="JSON or TOML with defaults and settings of images."),
@@ -188,7 +192,7 @@ def colorize(
         "output_dir": output, "reference_images": references, "backend": backend, "style": style, "seed": seed,
         "num_inference_steps": steps, "top_k": top_k, "format": format_, "recursive": recursive,
         "overwrite": overwrite, "max_concurrent": workers, "pages": pages, "drop_references": drop_references,
-        "as_lineart": as_lineart, "as_reference": as_reference, "hints": hints, "config_file": config,
+        "as_lineart": as_lineart, "as_reference": as_reference, "hints": hints, "palette": palette, "config_file": config,
         "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0], "layers": layers, "keep_ink": keep_ink,
         "output_as_zip": zip_, "zip_output_name": zip_name, "preview_mode": preview or None,
     }  # fmt: skip

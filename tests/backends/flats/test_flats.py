@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batch_processing.backends.base import PageSettings, Reference
+from batch_processing.backends.base import PageSettings, PaletteColour, Reference
 from batch_processing.backends.flats import FlatsBackend
 from batch_processing.exceptions import Cancelled, ImageProcessingError
 from batch_processing.io.images import Page, decode
@@ -138,6 +138,35 @@ def test_a_region_repainted_in_the_palette_changes_that_region_only(backend: Fla
     near_red = cv2.dilate(was_red.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
     assert not (changed & ~near_red).any()
     assert (backend.recolour(drawn, done.state, {}, LINE).rgb == done.rgb).all()
+
+
+def test_references_of_single_pages_share_the_ids_of_the_job(backend: FlatsBackend, tmp_path: Path) -> None:
+    """The same colour has one id in both; what only the page's own references show takes no id of the job."""
+    drawn = page(house(False)[..., 0])
+    ids = {tuple(c["rgb"]): c["id"] for c in backend.colour(drawn, LINE, None, quiet).details["palette"]}
+    own = house(True)
+    own[(own == RED).all(axis=2)] = (150, 60, 170)
+    Image.fromarray(own).save(tmp_path / "own.png")
+    backend.prepare([Reference(tmp_path / "own.png", "")], tmp_path / "own.npz", PageSettings(), quiet)
+    backend.load(tmp_path / "own.npz")
+    backend.adopt((), single=True, first=tmp_path / "learned.npz")
+    again = {tuple(c["rgb"]): c["id"] for c in backend.colour(drawn, LINE, None, quiet).details["palette"]}
+    assert {rgb: ids[rgb] for rgb in (BLUE, YELLOW, GREEN)} == {
+        rgb: again[rgb] for rgb in (BLUE, YELLOW, GREEN)
+    }
+    assert again[150, 60, 170] not in ids.values()
+
+
+def test_a_hint_may_name_an_id_that_only_the_given_palette_has(backend: FlatsBackend, tmp_path: Path) -> None:
+    backend.adopt([PaletteColour(40, (90, 20, 120)), PaletteColour(41, (180, 70, 60), RED)])
+    hints = tmp_path / "p.hints.json"
+    hints.write_text(
+        json.dumps({"points": [{"x": 80, "y": 100, "id": 40}, {"x": 450, "y": 350, "color": "#b4463c"}]})
+    )
+    done = backend.colour(page(house(False)[..., 0]), LINE, hints, quiet)
+    assert at(done.rgb, 80, 100) == (90, 20, 120)
+    assert at(done.rgb, 450, 350) == RED, "its id is known by its RGB, and drawn as the references show it"
+    assert {c["id"] for c in done.details["palette"]} >= {40, 41}
 
 
 def test_layers_come_when_they_are_asked_for(backend: FlatsBackend) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...exceptions import ImageProcessingError, ResourceError
-from ..base import Coloured, PageSettings, Progress, Reference
+from ..base import Coloured, PageSettings, PaletteColour, Progress, Reference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ...io.images import Page
     from .pages import Flatted
+    from .palette import Palette
     from .references import Knowledge
 
 __all__ = ["FlatsBackend"]
@@ -38,6 +39,7 @@ class FlatsBackend:
 
     def __init__(self) -> None:
         self._known: Knowledge | None = None
+        self._palette: Palette | None = None
 
     def unavailable(self) -> str | None:
         from importlib.util import find_spec
@@ -72,6 +74,7 @@ class FlatsBackend:
 
         from .references import Knowledge
 
+        self._palette = None
         if artefact is None:
             self._known = Knowledge.of_palette([[255, 255, 255]])
             return
@@ -82,6 +85,20 @@ class FlatsBackend:
                 artefact,
                 "what was learned from the references cannot be read; start the job again to learn anew",
             ) from fault
+
+    def adopt(
+        self, given: Sequence[PaletteColour], *, single: bool = False, first: Path | None = None
+    ) -> None:
+        from .palette import joined
+        from .references import Knowledge
+
+        if first is not None:
+            numbered, palette = joined(Knowledge.read(first), given)
+            taken = {colour.id for colour in given}
+            shown = zip(palette.ids.tolist(), numbered.rgb.tolist(), strict=True)
+            given = [*given, *(PaletteColour(i, (r, g, b)) for i, (r, g, b) in shown if i not in taken)]
+        known = self._known or Knowledge.of_palette([[255, 255, 255]])
+        self._known, self._palette = joined(known, given, own=single)
 
     def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
         try:
@@ -102,10 +119,15 @@ class FlatsBackend:
 
         cv2.setNumThreads(1)
         known = self._known or Knowledge.of_palette([[255, 255, 255]])
+        if self._palette is None:
+            self.adopt(())
+        assert self._palette is not None  # noqa: S101 - adopt sets it
         height, width = page.rgb.shape[:2]
-        palette = {i: (int(r), int(g), int(b)) for i, (r, g, b) in enumerate(known.rgb)}
-        said = marks.read(hints, width, height, palette) if hints is not None else None
-        return pages.flat(page.rgb, known, said, progress)
+        rows = zip(self._palette.ids.tolist(), known.rgb.tolist(), strict=True)
+        colours = {number: rgb for rgb, number in self._palette.given.items()}
+        colours |= {number: (r, g, b) for number, (r, g, b) in rows}
+        said = marks.read(hints, width, height, colours) if hints is not None else None
+        return pages.flat(page.rgb, known, self._palette, said, progress)
 
     def recolour(
         self, page: Page, state: bytes, palette: Mapping[int, tuple[int, int, int]], settings: PageSettings
@@ -113,21 +135,29 @@ class FlatsBackend:
         """Draw a page again from its `Coloured.state` with other colours for some palette ids, in milliseconds."""
         from .pages import Flatted
 
-        return self._drawn(page, Flatted.of_bytes(state).painted(dict(palette)), settings)
+        return self._drawn(page, Flatted.of_bytes(state), settings, palette)
 
-    def _drawn(self, page: Page, flatted: Flatted, settings: PageSettings) -> Coloured:
+    def _drawn(
+        self,
+        page: Page,
+        found: Flatted,
+        settings: PageSettings,
+        palette: Mapping[int, tuple[int, int, int]] | None = None,
+    ) -> Coloured:
         from . import render
+
+        flatted = found.painted(dict(palette)) if palette else found
 
         merged = render.merge(page.rgb, flatted, shadow=settings.style != "line")
         layers = render.layers(page.rgb, flatted, gray=page.gray) if settings.layers else []
         confidence = float((flatted.area * flatted.confidence).sum() / max(1.0, flatted.area.sum()))
         height, width = page.rgb.shape[:2]
-        return Coloured(
-            merged, min(1.0, confidence), _details(flatted, width, height), layers, flatted.to_bytes()
-        )
+        details = _details(flatted, found.rgb, width, height)
+        # The page's own colours are what is kept: in others it can be drawn from them at any time.
+        return Coloured(merged, min(1.0, confidence), details, layers, b"" if palette else found.to_bytes())
 
 
-def _details(flatted: Flatted, width: int, height: int) -> dict[str, Any]:
+def _details(flatted: Flatted, shown: NDArray[np.uint8], width: int, height: int) -> dict[str, Any]:
     """What the report and its JSON files say of a page, boxes in its own pixels."""
     used = sorted(set(flatted.colour.tolist()))
     sx, sy = width / flatted.labels.shape[1], height / flatted.labels.shape[0]
@@ -149,5 +179,8 @@ def _details(flatted: Flatted, width: int, height: int) -> dict[str, Any]:
         for region in sorted(regions, key=lambda region: (region["confidence"], region["label"]))
         if region["confidence"] < REVIEW_BELOW
     ]
-    palette = [{"id": int(flatted.ids[row]), "rgb": flatted.rgb[row].tolist()} for row in used]
+    palette = [
+        {"id": int(flatted.ids[row]), "rgb": flatted.rgb[row].tolist(), "reference": shown[row].tolist()}
+        for row in used
+    ]
     return {"palette": palette, "review": unsure, "regions": regions}

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from . import assign, describe, ink, regions, structure
 from . import hints as marks
+from .palette import OWN_COLOUR, Palette
 from .references import Knowledge, shrink
 
 WORK_SIDE = 2200
 """Longest side in pixels at which regions are found and matched (some 3.4 megapixels)."""
 STRIP = 2.5
 """Pages taller than this many times their width are worked strip by strip."""
-OWN_COLOUR = 1 << 24
-"""Ids from here on are colours that only hints use: this number plus the RGB value, the same on every page."""
 WHY = ("paper", "hint", "reference", "guess")
 
 
@@ -88,6 +87,7 @@ class Flatted:
 def flat(
     rgb: NDArray[np.uint8],
     known: Knowledge,
+    palette: Palette,
     said: marks.Hints | None,
     progress: Callable[[int, int], None],
 ) -> Flatted:
@@ -110,17 +110,21 @@ def flat(
             seeds = np.zeros(work.shape[:2], np.int32)
             piece = whole[begin : begin + len(seeds)]
             seeds[: len(piece)] = piece
-        parts.append(_flat_strip(work, known, seeds, colours))
+        parts.append(_flat_strip(work, known, palette, seeds, colours))
         progress(2 * number + 1, 2 * len(cuts))
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
 def _flat_strip(
-    work: NDArray[np.uint8], known: Knowledge, seeds: NDArray[np.int32] | None, colours: list[marks.Rgb]
+    work: NDArray[np.uint8],
+    known: Knowledge,
+    palette: Palette,
+    seeds: NDArray[np.int32] | None,
+    colours: list[marks.Rgb],
 ) -> Flatted:
     drawn = ink.find(work)
     labels = regions.segment(drawn)
-    ids, rgb, rows = _with_hints(known, colours)
+    ids, rgb, rows = _with_hints(known, palette, colours)
     fixed = np.full(int(labels.max()), -1, np.int32)
     if seeds is not None and (seeds > 0).any():
         labels, told = marks.apply(labels, seeds, drawn.line)
@@ -144,17 +148,23 @@ def _flat_strip(
 
 
 def _with_hints(
-    known: Knowledge, colours: list[marks.Rgb]
+    known: Knowledge, palette: Palette, colours: list[marks.Rgb]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32]]:
     """The palette with the hints' own colours added: ids, colours, and the row of each hint colour."""
-    ids = list(range(len(known.rgb)))
+    ids = palette.ids.tolist()
     rgb = [tuple(int(v) for v in colour) for colour in known.rgb]
     rows = []
     for colour in colours:
-        if colour not in rgb:
+        number = palette.given.get(colour)
+        if colour in rgb:
+            rows.append(rgb.index(colour))
+        elif number in ids:  # the references show this id in another shade
+            rows.append(ids.index(number))
+        else:
+            rows.append(len(rgb))
             rgb.append(colour)
-            ids.append(OWN_COLOUR + (colour[0] << 16 | colour[1] << 8 | colour[2]))
-        rows.append(rgb.index(colour))
+            own = OWN_COLOUR + (colour[0] << 16 | colour[1] << 8 | colour[2])
+            ids.append(own if number is None else number)
     return np.array(ids, np.int32), np.array(rgb, np.uint8).reshape(-1, 3), np.array(rows, np.int32)
 
 
