@@ -4,22 +4,30 @@
     python benchmarks/cobra.py memory           peak memory of a page on a GPU, without a GPU
     python benchmarks/cobra.py book             a small book on small networks on the CPU, with and without
                                                 what pages share
+    python benchmarks/cobra.py engine           the same through the whole of `lote colorize`, with little room
+                                                for what pages share
     python benchmarks/cobra.py gpu              full-size networks on CUDA: the table of docs/cobra.md
 
 The last needs a GPU of 24 GB or more, torch with CUDA, diffusers and transformers (run from a source tree:
-PYTHONPATH=src). Nothing is read or written but the table on stdout. FLOP are 2 x multiply-add; only matrix
+PYTHONPATH=src). Nothing is read or written but the table on stdout (and, for "engine", a temporary folder). FLOP are 2 x multiply-add; only matrix
 products, convolutions and attention are counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,6 +38,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from batch_processing import colorize_comic, pages
+from batch_processing.backends.cobra import backend
+from batch_processing.backends.cobra import book as book_of
+from batch_processing.backends.cobra import folder as folder_of
 from batch_processing.backends.cobra import vae as walks
 from batch_processing.backends.cobra.book import Book, Likeness, Picture, References, batches
 from batch_processing.backends.cobra.gsrp import GSRP
@@ -42,12 +54,15 @@ from batch_processing.backends.cobra.transformer import (
     TransformerShape,
 )
 from batch_processing.backends.cobra.weights import Architecture, Model, SharedNetworks, StyleNetworks
+from batch_processing.comic import Comics
+from batch_processing.core.workers import LocalPool, Result, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batch_processing.backends.cobra.preprocess import Size
 
+REAL_POOL = Comics.pool
 PEAK = 790e12  # FLOP/s of dense 16-bit matrix products that the project reckons with for an H100 or H200
 STYLE = "line + shadow"
 BUCKET = (800, 800)
@@ -129,6 +144,12 @@ def still(network: Any) -> Any:
     return network.eval().requires_grad_(requires_grad=False)
 
 
+def reference_image(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Random colour blocks."""
+    blocks = np.random.default_rng(number).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(blocks).resize((900, 1200), Image.Resampling.NEAREST))
+
+
 class Drawn(References):
     """References of random colour blocks."""
 
@@ -137,8 +158,7 @@ class Drawn(References):
         self.names = tuple(f"{number:064x}" for number in range(count))
 
     def image(self, sha256: str) -> Image.Image:
-        blocks = np.random.default_rng(int(sha256, 16)).integers(0, 256, (12, 9, 3), dtype=np.uint8)
-        return Image.fromarray(blocks).resize((900, 1200), Image.Resampling.NEAREST)
+        return Image.fromarray(reference_image(int(sha256, 16)))
 
 
 # -- count --------------------------------------------------------------------------------------------
@@ -359,7 +379,6 @@ def colour_book(
 ) -> float:
     """Seconds for all pages. `forget`: each page from nothing, as the published code does it."""
     started = clock(book)
-    pictures = []
 
     def picture(number: int) -> Picture:
         choice = book.choose(pages[number], f"page {number}", top_k, lambda: None)
@@ -369,12 +388,12 @@ def colour_book(
         for number in range(len(pages)):
             book.host.clear()
             book.entries.clear()
-            book.colour([picture(number)], lambda _: None)
+            book.colour({0: picture(number)}, 1, lambda _: None)
         return clock(book) - started
     pictures = [picture(number) for number in range(len(pages))]
     likenesses: list[Likeness] = [each.likeness for each in pictures]
-    for group in batches(likenesses, [each.choice for each in pictures], lambda _: together):
-        book.colour([pictures[number] for number in group], lambda _: None)
+    for group in batches(likenesses, [each.choice for each in pictures], [together] * len(pages)):
+        book.colour({at: pictures[number] for at, number in enumerate(group)}, len(group), lambda _: None)
     return clock(book) - started
 
 
@@ -415,6 +434,111 @@ def command_book() -> None:
                 flush=True,
             )
             before = before or (cost, seconds)
+
+
+# -- engine -------------------------------------------------------------------------------------------
+
+
+def write_model(model: RandomModel, folder: Path) -> None:
+    """The networks as `lote models convert` would write them."""
+    import transformers
+    from safetensors.torch import save_file
+
+    quiet: Any = transformers.utils.logging.disable_progress_bar
+    quiet()
+    shared, part = model.shared(torch.float32), folder_of.STYLE_FOLDERS[STYLE]
+    for name in ("shared", part):
+        (folder / name).mkdir(parents=True)
+    save_file(shared.line_extractor.state_dict(), folder / "shared" / "line_extractor.safetensors")
+    save_file(shared.vae.state_dict(), folder / "shared" / "vae.safetensors")
+    shared.image_encoder.save_pretrained(folder / "shared" / "image_encoder")
+    for name, network in vars(model.style(STYLE, torch.float32)).items():
+        file = folder / part / f"{name}.safetensors"
+        save_file(network.state_dict(), file, metadata={"style": part})
+    about = {"format": folder_of.FORMAT, "weights": "random", **model.architecture.to_json()}
+    (folder / folder_of.DESCRIPTION).write_text(json.dumps(about))
+
+
+class Here(LocalPool):
+    """A pool whose one worker is this process, so that what it computes can be counted."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.results: list[Result] = []
+
+    def submit(self, *tasks: Task) -> None:
+        module, _, name = tasks[0].function.partition(":")
+        values = [getattr(import_module(module), name)(lambda *_: None, **task.args) for task in tasks]
+        self.results += [Result(task.id, value, None, 0.0) for task, value in zip(tasks, values, strict=True)]
+
+    def completed(self, timeout: float) -> list[Result]:
+        ended, self.results = self.results, []
+        return ended
+
+
+def command_engine() -> None:
+    """A book of two scenes that take turns, and references of both."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    size, top_k = (256, 384), 3
+    os.environ[backend.DEVICE] = "cpu"
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        write_model(RandomModel(SMALL, SMALL_VIT), root / "model")
+        os.environ[folder_of.ENVIRONMENT] = str(root / "model")
+        for name in ("pages", "references"):
+            (root / name).mkdir()
+        for number in range(12):
+            page = page_image(number, size)
+            if number % 2:
+                page = 255 - page
+            Image.fromarray(page).save(root / "pages" / f"{number:02}.png")
+            Image.fromarray(reference_image(number)).save(root / "references" / f"{number:02}.png")
+        entry = (
+            2 * 8 * 144 * (256 * 384 // 1024) * 4
+        )  # keys and values of one patch: layers, width, tokens, bytes
+        print(
+            f"12 pages of {size[0]} x {size[1]}, 12 references, top_k {top_k}, 4 steps, room for 16 patches\n"
+        )
+        print("| through the engine | GFLOP/page | CPU s/page | gain in FLOP | gain in time |")
+        print("|---|---|---|---|---|")
+        first: tuple[float, float] | None = None
+        for name, host, room, arranged in (
+            ("from nothing", 0, 0, False),
+            ("kept, in the order of the pages", book_of.HOST_BUDGET, 16 * entry, False),
+            ("kept, arranged", book_of.HOST_BUDGET, 16 * entry, True),
+        ):
+            found = []
+            for counting in (True, False):
+                with (
+                    patch.object(book_of, "HOST_BUDGET", host),
+                    patch.object(backend, "CPU_ENTRIES", room),
+                    patch.object(pages, "_ready", None),
+                    patch.object(Comics, "pool", lambda self, job: (REAL_POOL(self, job), Here())[1]),
+                    nullcontext() if arranged else patch.object(Comics, "_arrange"),
+                    FlopCounterMode(display=False) if counting else nullcontext() as counter,
+                ):
+                    started = time.process_time()
+                    result = colorize_comic(
+                        root / "pages",
+                        root / f"out {name} {counting}",
+                        references=[root / "references"],
+                        config={
+                            "backend": "cobra",
+                            "num_inference_steps": 4,
+                            "top_k": top_k,
+                            "as_lineart": ["*.png"],
+                        },
+                        workspace=root / f"workspace {name} {counting}",
+                    )
+                    seconds = time.process_time() - started
+                if result.failures:
+                    sys.exit(str(result.failures))
+                found.append((counter.get_total_flops() if counter else seconds) / result.completed)
+            cost, seconds = found
+            gains = "| |" if first is None else f"{first[0] / cost:.2f} | {first[1] / seconds:.2f} |"
+            print(f"| {name} | {cost / 1e9:.1f} | {seconds:.2f} | {gains}", flush=True)
+            first = first or (cost, seconds)
 
 
 # -- gpu ----------------------------------------------------------------------------------------------
@@ -482,14 +606,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("count", "memory", "book", "gpu"))
+    parser.add_argument("command", choices=("count", "memory", "book", "engine", "gpu"))
     parser.add_argument("--pages", type=int, default=8, help="pages of a book (gpu)")
     parser.add_argument("--together", type=int, default=4, help="pages in a batch (gpu)")
     chosen = parser.parse_args()
     if chosen.command == "gpu":
         command_gpu(chosen.pages, chosen.together)
     else:
-        {"count": command_count, "memory": command_memory, "book": command_book}[chosen.command]()
+        {
+            "count": command_count,
+            "memory": command_memory,
+            "book": command_book,
+            "engine": command_engine,
+        }[chosen.command]()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What happens to one comic: the `Application` of comics jobs.
 
     find the images -> examine each in a worker -> decide what each is for -> learn the references
-    -> colour page by page -> hand over (bindery)
+    -> arrange the pages, where the backend takes several at once -> colour them -> hand over (bindery)
 
 `Comics.plan`, `task` and `finish` are the main job; the rest of the class is how.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import book, pages, palette, report
 from .backends import create as create_backend
-from .backends.base import Recolouring
+from .backends.base import Batching, Recolouring
 from .bindery import ARCHIVES, BOUND, Bindery, archive_of, beside, passed_through
 from .core.coordinator import Desk
 from .core.ledger import Item, ItemSpec, Job, Source, chunks
@@ -101,6 +101,7 @@ class Comics:
         desk.ledger.drop_old_items(desk.job.id, desk.generation)
         self._announce(desk)
         self._learn_all(desk, backend)
+        self._arrange(desk, config, backend)
 
     def _find(self, desk: Desk, config: BatchConfig) -> book.Found:
         """Enter every image of the inputs into the ledger."""
@@ -418,6 +419,50 @@ class Comics:
             if result.failure is not None:
                 raise BatchProcessingError(f"The references cannot be used: {result.failure.text}")
 
+    def _arrange(self, desk: Desk, config: BatchConfig, backend: Backend) -> None:
+        """Have a backend that takes several pages at once say which, and in what order.
+
+        Pages that were arranged before stay so, and one that cannot be surveyed is coloured by itself."""
+        if not isinstance(backend, Batching):
+            return
+        desk.phase("looking up references")
+        waiting: dict[str | None, list[Item]] = {}
+        for item in desk.ledger.items(desk.job.id, state="pending"):
+            if not item.held and not item.turn:
+                waiting.setdefault(item.work["artefact"], []).append(item)
+        for key, items in waiting.items():
+            if len(items) < 2:
+                continue
+            artefact = self._artefact(backend.name, key)
+            surveys: dict[int, dict[str, Any]] = {}
+            tasks = (
+                Task(
+                    str(item.id),
+                    "batch_processing.pages:survey",
+                    {
+                        "source": item.work["source"],
+                        "backend": backend.name,
+                        "artefact": str(artefact) if artefact else None,
+                        "settings": item.work["settings"],
+                    },
+                    timeout_s=config.timeout,
+                )
+                for item in items
+            )
+            for result in desk.run(tasks):
+                if result.value is not None:
+                    surveys[int(result.id)] = result.value
+                elif result.failure and result.failure.type in ("ValidationError", "ResourceError"):
+                    raise BatchProcessingError(result.failure.text)  # of the model: no page can do better
+            ids = sorted(surveys)  # one order, whichever survey ended first
+            told = {"backend": backend.name, "surveys": [surveys[number] for number in ids]}
+            (result,) = desk.run([Task("arrange", "batch_processing.pages:arrange", told)])
+            if result.value is None:
+                raise BatchProcessingError(result.failure.text if result.failure else "")
+            desk.ledger.arrange(
+                desk.job.id, [[ids[number] for number in batch] for batch in result.value["batches"]]
+            )
+
     # -- outputs that are not ours ------------------------------------------------------------------
 
     def _pages_folder(self, desk: Desk) -> Path:
@@ -500,8 +545,10 @@ class Comics:
                     "single": work["single"],
                     "first": str(first) if first else None,
                 },
+                "place": item.place,
             },
             timeout_s=job.config["settings"]["timeout"],
+            together="batch_processing.pages:colour_together",
         )
 
     # -- the job as a whole -------------------------------------------------------------------------

@@ -13,7 +13,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .backends.base import Backend, Coloured, PageSettings, Progress
+    from .backends.base import Backend, Coloured, PageJob, Progress
     from .io.images import OutputFormat, Page
     from .io.layers import LayerFormat
 
@@ -91,88 +92,159 @@ def learn(
     return {}
 
 
-def colour(
-    progress: Progress,
-    *,
-    source: str,
-    name: str,
-    part: str,
-    backend: str,
-    artefact: str | None,
-    settings: dict[str, Any],
-    hints: str | None,
-    format: OutputFormat,  # noqa: A002 - the word the command line uses
-    documents: list[tuple[LayerFormat, str, str]],
-    state: str,
-    palette: dict[str, list[int]],
-    ids: dict[str, Any],
-) -> dict[str, Any]:
-    """Colour the page at `source` into the file `part`. `name` is what people call the page.
+@dataclass(frozen=True)
+class Work:
+    """One page to colour: the image `source` into the file `part`. `name` is what people call the page.
 
     `state` is a file that keeps what the backend found out about this page: where it is there, the page
     is only drawn again. `palette` are colours (id to RGB) in place of the references' own; `ids` says how
-    these are numbered, in the words of `Recolouring.adopt`.
+    these are numbered, in the words of `Recolouring.adopt`. `place` is the one that the page has among those
+    it is coloured with.
 
     `documents` are layered files to write as well: (kind, target, file that remembers what was written)
     each. They are final before the page is: a page that is done has its documents."""
-    from .backends.base import PageSettings
-    from .io.images import decode, encode
+
+    source: str
+    name: str
+    part: str
+    backend: str
+    artefact: str | None
+    settings: dict[str, Any]
+    hints: str | None
+    format: OutputFormat
+    documents: list[tuple[LayerFormat, str, str]]
+    state: str
+    palette: dict[str, list[int]]
+    ids: dict[str, Any]
+    place: list[int] | None
+
+    def job(self) -> PageJob:
+        """The page as a backend is given it. ImageProcessingError if it cannot be read."""
+        from .backends.base import PageJob, PageSettings
+        from .io.images import decode
+
+        place, width = self.place or (0, 1)
+        hints = Path(self.hints) if self.hints else None
+        return PageJob(decode(Path(self.source)), PageSettings(**self.settings), hints, (place, width))
+
+
+def survey(
+    progress: Progress, *, source: str, backend: str, artefact: str | None, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What a backend that takes several pages at once must know of one to `arrange` it."""
+    from .backends.base import Batching, PageSettings
+    from .io.images import decode
+
+    painter = _backend(backend, artefact, {})
+    assert isinstance(painter, Batching)  # noqa: S101 - nobody asks another
+    return painter.survey(decode(Path(source)), PageSettings(**settings), progress)
+
+
+def arrange(progress: Progress, *, backend: str, surveys: list[dict[str, Any]]) -> dict[str, Any]:
+    """Which of the surveyed pages, by number, to colour together, and in which order: "batches"."""
+    from .backends import create
+    from .backends.base import Batching
+
+    painter = create(backend)
+    assert isinstance(painter, Batching)  # noqa: S101
+    return {"batches": painter.arrange(surveys)}
+
+
+def colour(progress: Progress, **work: Any) -> dict[str, Any]:
+    """Colour the page of one `Work`."""
+    (result,) = colour_together(progress, [work])
+    if isinstance(result, ImageProcessingError):
+        raise result
+    return result
+
+
+def colour_together(
+    progress: Progress, works: list[dict[str, Any]]
+) -> list[dict[str, Any] | ImageProcessingError]:
+    """Colour pages of one backend and artefact, at once where the backend can; for each what `colour` gives,
+    or its error."""
+    pages = [Work(**work) for work in works]
+    painter = _backend(pages[0].backend, pages[0].artefact, pages[0].ids)
+    errors: dict[int, ImageProcessingError] = {}
+    jobs: dict[int, PageJob] = {}
+    for number, page in enumerate(pages):
+        try:
+            jobs[number] = page.job()
+        except ImageProcessingError as error:
+            errors[number] = error
+    coloured: dict[int, Coloured] = {}
+    for number, result in zip(jobs, _coloured(painter, pages, jobs, progress), strict=True):
+        if isinstance(result, ImageProcessingError):
+            errors[number] = result
+        else:
+            coloured[number] = result
+    return [
+        _named(errors[number], page)
+        if number in errors
+        else _written(page, jobs[number].page, coloured[number])
+        for number, page in enumerate(pages)
+    ]
+
+
+def _named(error: ImageProcessingError, page: Work) -> ImageProcessingError:
+    """The error under the name that people know the page by."""
+    named = ImageProcessingError(page.name, error.message)
+    named.__cause__ = error
+    return named
+
+
+def _coloured(
+    painter: Backend, pages: Sequence[Work], jobs: Mapping[int, PageJob], progress: Progress
+) -> list[Coloured | ImageProcessingError]:
+    from .backends.base import Batching
+
+    if isinstance(painter, Batching):
+        return painter.colour_many(list(jobs.values()), progress) if jobs else []
+    results: list[Coloured | ImageProcessingError] = []
+    for number, job in jobs.items():
+        try:
+            results.append(_drawn(painter, pages[number], job, progress))
+        except ImageProcessingError as error:
+            results.append(error)
+    return results
+
+
+def _drawn(painter: Backend, work: Work, job: PageJob, progress: Progress) -> Coloured:
+    """The page by a backend that takes one at a time; from what is known of it, where it can be."""
+    from .backends.base import Recolouring
+    from .io.outputs import SaveFile
+
+    state = Path(work.state)
+    colours = {int(number): (rgb[0], rgb[1], rgb[2]) for number, rgb in work.palette.items()}
+    if isinstance(painter, Recolouring) and state.exists():
+        os.utime(state)  # the cache keeps what was used last
+        return painter.recolour(job.page, state.read_bytes(), colours, job.settings)
+    coloured = painter.colour(job.page, job.settings, job.hints, progress)
+    if isinstance(painter, Recolouring) and coloured.state:
+        with SaveFile(state) as file:
+            file.write(coloured.state)
+        if colours:
+            return painter.recolour(job.page, coloured.state, colours, job.settings)
+    return coloured
+
+
+def _written(work: Work, page: Page, coloured: Coloured) -> dict[str, Any]:
+    """Write the coloured page and its documents."""
+    from .io.images import encode
     from .io.outputs import write_part
 
-    try:
-        page = decode(Path(source))
-    except ImageProcessingError as error:
-        raise ImageProcessingError(name, error.message) from error
-    painter = _backend(backend, artefact, ids)
-    try:
-        coloured = _coloured(
-            painter,
-            page,
-            PageSettings(**settings),
-            Path(hints) if hints else None,
-            Path(state),
-            palette,
-            progress,
-        )
-    except ImageProcessingError as error:
-        raise ImageProcessingError(name, error.message) from error
-    pixels = _like_input(coloured.rgb, page, format)
-    write = partial(encode, pixels, format=format, dpi=page.dpi, icc=page.icc)
-    sha256 = write_part(Path(part), write)
+    pixels = _like_input(coloured.rgb, page, work.format)
+    write = partial(encode, pixels, format=work.format, dpi=page.dpi, icc=page.icc)
+    sha256 = write_part(Path(work.part), write)
     details = {"confidence": round(coloured.confidence, 4), **coloured.details}
     kept = [
         target
-        for kind, target, record in documents
+        for kind, target, record in work.documents
         if not _write_document(kind, Path(target), Path(record), page, coloured)
     ]
     if kept:
         details["kept_documents"] = kept
     return {"sha256": sha256, "details": details}
-
-
-def _coloured(
-    painter: Backend,
-    page: Page,
-    settings: PageSettings,
-    hints: Path | None,
-    state: Path,
-    palette: dict[str, list[int]],
-    progress: Progress,
-) -> Coloured:
-    from .backends.base import Recolouring
-    from .io.outputs import SaveFile
-
-    colours = {int(number): (rgb[0], rgb[1], rgb[2]) for number, rgb in palette.items()}
-    if isinstance(painter, Recolouring) and state.exists():
-        os.utime(state)  # the cache keeps what was used last
-        return painter.recolour(page, state.read_bytes(), colours, settings)
-    coloured = painter.colour(page, settings, hints, progress)
-    if isinstance(painter, Recolouring) and coloured.state:
-        with SaveFile(state) as file:
-            file.write(coloured.state)
-        if colours:
-            return painter.recolour(page, coloured.state, colours, settings)
-    return coloured
 
 
 def _write_document(kind: LayerFormat, target: Path, record: Path, page: Page, coloured: Coloured) -> bool:

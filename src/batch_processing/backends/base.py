@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..exceptions import ImageProcessingError
     from ..io.images import Page
 
 Progress = Callable[[int, int], None]
@@ -124,6 +125,42 @@ class Backend(Protocol):
 
     def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
         """Colour one page. `hints` is a `.hints.json` or `.hints.png` file belonging to it."""
+        ...
+
+
+@dataclass(frozen=True)
+class PageJob:
+    """One page for `Batching.colour_many`: as the arguments of `colour`, and which `place` (number, count)
+    it has in the batch that `arrange` made of it."""
+
+    page: Page
+    settings: PageSettings
+    hints: Path | None = None
+    place: tuple[int, int] = (0, 1)
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A backend that does better with several pages at once, in an order of its own.
+
+    The engine has every page of a job surveyed, then all of them arranged, and hands over the batches one
+    after the other. A page that is done again comes alone, with the `place` that it had: its pixels MUST
+    be the same then."""
+
+    def survey(self, page: Page, settings: PageSettings, progress: Progress) -> dict[str, Any]:
+        """What `arrange` must know of a page, as plain data."""
+        ...
+
+    def arrange(self, surveys: Sequence[dict[str, Any]]) -> list[list[int]]:
+        """Numbers of the surveyed pages in the order to colour them, in batches; each once.
+
+        A function of its argument alone."""
+        ...
+
+    def colour_many(
+        self, jobs: Sequence[PageJob], progress: Progress
+    ) -> list[Coloured | ImageProcessingError]:
+        """Colour the pages of one batch, or what is left of it; in the place of one that cannot be, its error."""
         ...
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
 from batch_processing.backends import create
-from batch_processing.backends.base import Coloured, PageSettings, Reference
-from batch_processing.backends.cobra import CobraBackend, PageJob
+from batch_processing.backends.base import Batching, Coloured, PageJob, PageSettings, Reference
+from batch_processing.backends.cobra import CobraBackend
 from batch_processing.exceptions import Cancelled, ImageProcessingError, ResourceError, ValidationError
 from batch_processing.io.images import Page
 
@@ -138,24 +138,50 @@ def test_styles_differ_and_can_be_changed_from_page_to_page(ready: CobraBackend)
     assert np.array_equal(shadow, again)
 
 
-def test_pages_of_a_book_together_are_as_alone(ready: CobraBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def placed(pages: list[Page], settings: PageSettings = SETTINGS) -> list[PageJob]:
+    """Pages as one batch; each with a seed of its own."""
+    return [PageJob(page, replace(settings, seed=n), place=(n, len(pages))) for n, page in enumerate(pages)]
+
+
+def test_pages_of_a_batch_are_as_alone(ready: CobraBackend) -> None:
     # Pages of the size of the model's pictures: resampling would add to the difference of a level or two.
-    jobs = [PageJob(drawn_page(96, 144, n), replace(SETTINGS, seed=n)) for n in range(3)]
-    jobs.append(PageJob(drawn_page(144, 96, 9), SETTINGS))
-    alone = [ready.colour(job.page, job.settings, None, ignored).rgb for job in jobs]
-    monkeypatch.setattr(CobraBackend, "_together", lambda *_: 4)
+    jobs = placed([drawn_page(96, 144, n) for n in range(3)])
     together = ready.colour_many(jobs, ignored)
-    for one, other in zip(alone, together, strict=True):
+    for job, other in zip(jobs, together, strict=True):
         assert isinstance(other, Coloured)
-        assert levels_apart(one, other.rgb) <= 2
+        alone = ready.colour(job.page, job.settings, None, ignored).rgb
+        assert levels_apart(alone, other.rgb) <= 2
 
 
-def test_a_plan_names_every_page_once_in_batches_of_one_size(ready: CobraBackend) -> None:
-    jobs = [PageJob(drawn_page(*((128, 192), (192, 128))[n % 2], n), SETTINGS) for n in range(5)]
-    plan = ready.plan(iter(jobs), len(jobs), ignored)
-    assert sorted(number for group in plan for number in group) == list(range(5))
-    for group in plan:
-        assert len({number % 2 for number in group}) == 1
+def test_a_page_done_again_alone_has_the_bytes_it_had_in_its_batch(
+    backend: CobraBackend, artefact: Path
+) -> None:
+    jobs = placed([drawn_page(96, 144, n) for n in range(3)])
+    backend.load(artefact)
+    together = backend.colour_many(jobs, ignored)
+    for job, before in zip(jobs, together, strict=True):
+        fresh = CobraBackend()  # as after a kill: nothing is kept
+        fresh.load(artefact)
+        (again,) = fresh.colour_many([job], ignored)
+        assert isinstance(again, Coloured)
+        assert isinstance(before, Coloured)
+        assert np.array_equal(again.rgb, before.rgb)
+        assert again.details == before.details
+
+
+def test_pages_are_arranged_once_each_in_batches_of_one_size(
+    ready: CobraBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(ready, Batching)
+    monkeypatch.setattr(CobraBackend, "_together", lambda *_: 2)
+    pages = [drawn_page(*((128, 192), (192, 128))[n % 2], n) for n in range(5)]
+    pages.append(drawn_page(60, 400))  # in pieces, and so by itself
+    batches = ready.arrange([ready.survey(page, SETTINGS, ignored) for page in pages])
+    assert sorted(number for batch in batches for number in batch) == list(range(6))
+    assert sorted(map(len, batches)) == [1, 1, 2, 2]
+    assert [5] in batches
+    for batch in batches:
+        assert len({number % 2 for number in batch}) == 1
 
 
 def test_hints_change_the_page_where_they_are(ready: CobraBackend, tmp_path: Path) -> None:
@@ -332,10 +358,11 @@ def test_a_batch_that_is_too_large_is_halved(ready: CobraBackend, monkeypatch: p
         return real(self, style, seeds, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Pipeline, "denoise", denoise)
-    monkeypatch.setattr(CobraBackend, "_together", lambda *_: 4)
-    results = ready.colour_many([PageJob(drawn_page(128, 192, n), SETTINGS) for n in range(3)], ignored)
-    assert all(isinstance(result, Coloured) for result in results)
-    assert sizes == [3, 1, 2, 1, 1]
+    for _ in range(2):
+        results = ready.colour_many(placed([drawn_page(128, 192, n) for n in range(3)]), ignored)
+        assert all(isinstance(result, Coloured) for result in results)
+    # What was learned of the memory is not learned again.
+    assert sizes == [3, 1, 1, 1, 1, 1, 1]
 
 
 def test_when_nothing_helps_memory_is_named_as_the_cause(

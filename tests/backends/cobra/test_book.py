@@ -49,7 +49,7 @@ def test_batches_hold_every_page_once_and_only_like_ones(
 ) -> None:
     likenesses = [Likeness("line", steps, (64, 96), 2) for steps, _ in pages]
     choices = [choice(*numbers) for _, numbers in pages]
-    made = batches(likenesses, choices, lambda _: size)
+    made = batches(likenesses, choices, [size] * len(pages))
     assert sorted(number for group in made for number in group) == list(range(len(pages)))
     for group in made:
         assert 1 <= len(group) <= size
@@ -63,7 +63,7 @@ def test_batches_hold_every_page_once_and_only_like_ones(
 def test_neighbours_share_references() -> None:
     like = Likeness("line", 4, (64, 96), 2)
     scenes = [choice(1, 2), choice(8, 9), choice(1, 3), choice(8, 7), choice(3, 2)]
-    assert batches([like] * 5, scenes, lambda _: 2) == [[0, 2], [4, 1], [3]]
+    assert batches([like] * 5, scenes, [2] * 5) == [[0, 2], [4, 1], [3]]
 
 
 @settings(deadline=None)  # time says nothing on a machine that others use

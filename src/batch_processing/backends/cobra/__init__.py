@@ -6,6 +6,6 @@ no torch. The rooms: `folder` and `weights` (model files), `assembly` (published
 `book` (what pages share), `backend` (the contract).
 """
 
-from .backend import CobraBackend, PageJob
+from .backend import CobraBackend
 
-__all__ = ["CobraBackend", "PageJob"]
+__all__ = ["CobraBackend"]

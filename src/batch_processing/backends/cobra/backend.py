@@ -1,11 +1,12 @@
-"""The Cobra backend: the contract of `backends.base`, and two calls more for a whole book.
+"""The Cobra backend: the contract of `backends.base`, with `Batching`.
 
 Promises: importing it, making one, and asking whether it can run loads no torch. The page comes back at its
 own size. Out of memory it takes less at a time, then computes in bands, then keeps the networks on the host
-(and goes on so, because the next page would fail too), before it gives up with ResourceError.
+(and goes on so, because the next page would fail too), before it gives up with ResourceError. A page gives
+the same bytes alone as in its place of a batch, and whatever was coloured before it.
 
-Does not guarantee the same bytes on another device, another torch, or in another batch: there single pixels
-differ by a grey level.
+Does not guarantee the same bytes on another device, another torch, in another batch, or once memory ran
+out: there single pixels differ by a grey level or two.
 
 Which weights and which device are used is a fact of the machine, not a setting of a job: the environment
 variables `LOTE_COBRA_MODEL` (a folder) and `LOTE_COBRA_DEVICE` ("cpu" for trying without a GPU) name them.
@@ -21,7 +22,8 @@ import math
 import os
 import platform
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,14 +31,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...exceptions import ImageProcessingError, ResourceError, ValidationError
 from ...logging_config import get_logger
-from ..base import Coloured, PageSettings, Progress, Reference
+from ..base import Coloured, PageJob, PageSettings, Progress, Reference
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from ...io.images import Page
-    from .book import Book, Picture
+    from .book import Book, Choice, Picture
 
 DEVICE = "LOTE_COBRA_DEVICE"
 CODE_VERSION = "1"  # change it whenever pixels change
@@ -45,8 +47,10 @@ PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
 PAGES_TOGETHER = 4  # more fill the GPU no better
 # Bytes for one style's networks (1.6 GB) and the largest stage, the enlargement (4.4 GB): see docs/cobra.md.
 WORKING = 6_500_000_000
-ENTRY_SHARE = 0.5  # of the device memory that is free beside these, for kept keys and values
-BATCH_SHARE = 0.5  # of what is free beside them, for the keys and values of a batch
+# Of the device's memory beside these: kept keys and values, and those of a batch. The rest is for the
+# allocator, which cannot use every gap.
+ENTRY_SHARE = 0.5
+BATCH_SHARE = 0.4
 CPU_ENTRIES = 2 << 30  # bytes of kept keys and values without a GPU
 STAGES = 3  # of a picture beside its steps: looking at it, decoding, enlarging
 HALO = 2  # pixels of the model's picture within which its own drawing of a line is soft
@@ -58,13 +62,22 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 
-@dataclass
-class PageJob:
-    """One page for `colour_many`: as the arguments of `colour`."""
+@dataclass(frozen=True)
+class _Batch:
+    """Pictures, by number, in their places of a batch of `width`."""
 
-    page: Page
-    settings: PageSettings
-    hints: Path | None = None
+    numbers: dict[int, int]
+    width: int
+
+    def halves(self) -> list[_Batch]:
+        """The same in two batches: what needs half the memory."""
+        half = self.width // 2
+        both = ((0, half), (half, self.width - half))
+        halves = [
+            _Batch({at - start: n for at, n in self.numbers.items() if 0 <= at - start < width}, width)
+            for start, width in both
+        ]
+        return [part for part in halves if part.numbers]
 
 
 class CobraBackend:
@@ -76,6 +89,7 @@ class CobraBackend:
 
     def __init__(self) -> None:
         self._book: Book | None = None
+        self._most = PAGES_TOGETHER  # that memory has allowed so far
 
     @cached_property
     def version(self) -> str:
@@ -116,6 +130,7 @@ class CobraBackend:
         from PIL import Image
 
         from ...io.images import decode
+        from .preprocess import to_srgb
 
         unique = {reference.sha256: reference for reference in references}
         with zipfile.ZipFile(artefact, "w", zipfile.ZIP_STORED) as archive:
@@ -123,7 +138,7 @@ class CobraBackend:
                 progress(done, len(unique))
                 page = decode(reference.path)
                 written = io.BytesIO()
-                Image.fromarray(_srgb(page.rgb, page.icc)).save(written, "PNG", compress_level=1)
+                Image.fromarray(to_srgb(page.rgb, page.icc)).save(written, "PNG", compress_level=1)
                 archive.writestr(zipfile.ZipInfo(sha256, _ZIP_TIME), written.getvalue())
 
     def load(self, artefact: Path | None) -> None:
@@ -141,76 +156,123 @@ class CobraBackend:
             raise result
         return result
 
-    def plan(self, jobs: Iterable[PageJob], count: int, progress: Progress) -> list[list[int]]:
-        """Numbers of the `count` pages in the order to colour them, in groups for `colour_many`.
-
-        Looks up references for all pages, one in memory at a time, and keeps what it found. Groups share a
-        size and as many patches as can be."""
-        from .book import batches
-
+    def survey(self, page: Page, settings: PageSettings, progress: Progress) -> dict[str, Any]:
+        """See `Batching`: style, steps, size, the patches found for the page, and how many like it go together."""
         book = self._opened()
-        likenesses, choices = [], []
-        for done, job in enumerate(jobs):
-            alive = _beat(progress, done, count)
-            alive()
-            # Of a page in several pieces the first speaks for all: they follow each other anyway.
-            first, _ = self._pictures(book, job, None, alive)[0]
-            likenesses.append(first.likeness)
-            choices.append(first.choice)
-        return batches(
-            likenesses, choices, lambda likeness: self._together(book, likeness.bucket, likeness.patches)
-        )
+        found = self._pictures(book, PageJob(page, settings), None, _beat(progress, 0, 1))
+        # Of a page in several pieces the first speaks for all, and the page goes by itself.
+        first, _ = found[0]
+        choice = first.choice
+        return {
+            "style": first.style,
+            "steps": first.steps,
+            "bucket": list(choice.bucket),
+            "groups": [[list(patch) for patch in patches] for patches in choice.groups],
+            "together": self._together(book, choice) if len(found) == 1 else 1,
+        }
+
+    def arrange(self, surveys: Sequence[dict[str, Any]]) -> list[list[int]]:
+        """See `Batching`: batches share a size and as many patches as can be, with the one before too."""
+        from .book import Choice, Likeness, batches
+
+        choices = [
+            Choice(
+                (survey["bucket"][0], survey["bucket"][1]),
+                tuple(tuple((name, number) for name, number in patches) for patches in survey["groups"]),
+            )
+            for survey in surveys
+        ]
+        likenesses = [
+            Likeness(survey["style"], survey["steps"], choice.bucket, choice.count)
+            for survey, choice in zip(surveys, choices, strict=True)
+        ]
+        return batches(likenesses, choices, [survey["together"] for survey in surveys])
 
     def colour_many(
         self, jobs: Sequence[PageJob], progress: Progress
     ) -> list[Coloured | ImageProcessingError]:
-        """Colour several pages, like ones together; in the place of a page that cannot be, its error.
-
-        `progress` counts steps of all pages together. ResourceError when memory runs out for good."""
-        from .book import batches
+        """See `Batching`. `progress` counts steps of all pages together. ResourceError out of memory."""
         from .hints import read_hints
 
         book = self._opened()
-        results: list[Coloured | ImageProcessingError | None] = [None] * len(jobs)
-        pieces: list[tuple[int, tuple[slice, slice], Picture]] = []
+        errors: dict[int, ImageProcessingError] = {}
+        pieces: dict[int, list[int]] = {}  # of each page, as numbers of `pictures`
+        places: list[tuple[slice, slice]] = []
+        pictures: list[Picture] = []
         for number, job in enumerate(jobs):
             height, width = job.page.rgb.shape[:2]
             try:
                 hints = read_hints(job.hints, (width, height)) if job.hints else None
             except ImageProcessingError as error:
-                results[number] = error
+                errors[number] = error
                 continue
             found = self._pictures(book, job, hints, _beat(progress, 0, 1))
-            pieces += [(number, place, picture) for picture, place in found]
-        pictures = [picture for _, _, picture in pieces]
+            pieces[number] = [*range(len(pictures), len(pictures) + len(found))]
+            pictures += [picture for picture, _ in found]
+            places += [place for _, place in found]
+        waiting = self._batches(book, jobs, pieces, pictures)
         total = sum(picture.steps + STAGES for picture in pictures) or 1
         done = 0
         coloured: dict[int, NDArray[np.uint8]] = {}
-        groups = batches(
-            [picture.likeness for picture in pictures],
-            [picture.choice for picture in pictures],
-            lambda likeness: self._together(book, likeness.bucket, likeness.patches),
-        )
-        while groups:
-            group = groups.pop(0)
+        while waiting:
+            batch = waiting.pop(0)
+            if batch.width > self._most:
+                waiting = batch.halves() + waiting
+                continue
             made = _unless_out_of_memory(
-                partial(book.colour, [pictures[number] for number in group], _Counter(progress, done, total))
+                partial(
+                    book.colour,
+                    {place: pictures[number] for place, number in batch.numbers.items()},
+                    batch.width,
+                    _Steps(progress, done, total),
+                )
             )
             if isinstance(made, BaseException):
-                groups = self._with_less(book, group, made) + groups
+                self._with_less(book, batch.width, made)
+                waiting.insert(0, batch)
                 continue
-            coloured.update(zip(group, made, strict=True))
-            done += sum(pictures[number].steps + STAGES for number in group)
-        for number, job in enumerate(jobs):
-            if results[number] is None:
-                parts = [
-                    (coloured[index], place, picture)
-                    for index, (owner, place, picture) in enumerate(pieces)
-                    if owner == number
-                ]
-                results[number] = _finished(job, parts)
+            coloured.update(zip(batch.numbers.values(), made, strict=True))
+            done += sum(pictures[number].steps + STAGES for number in batch.numbers.values())
         progress(total, total)
-        return [result for result in results if result is not None]
+        return [
+            errors[number]
+            if number in errors
+            else _finished(job, [(coloured[n], places[n], pictures[n].choice) for n in pieces[number]])
+            for number, job in enumerate(jobs)
+        ]
+
+    def _batches(
+        self,
+        book: Book,
+        jobs: Sequence[PageJob],
+        pieces: Mapping[int, Sequence[int]],
+        pictures: Sequence[Picture],
+    ) -> list[_Batch]:
+        """What to denoise together: pages as they were arranged, and the pieces of a long page."""
+        from .book import batches
+
+        arranged: dict[tuple[Any, int], _Batch] = {}
+        result: list[_Batch] = []
+        for number, parts in pieces.items():
+            place, width = jobs[number].place
+            if len(parts) == 1:
+                batch = _Batch({}, width)
+                if width > 1:
+                    batch = arranged.setdefault((pictures[parts[0]].likeness, width), batch)
+                batch.numbers[place] = parts[0]
+                if len(batch.numbers) == 1:
+                    result.append(batch)
+                continue
+            own = [pictures[part] for part in parts]
+            groups = batches(
+                [picture.likeness for picture in own],
+                [picture.choice for picture in own],
+                [self._together(book, picture.choice) for picture in own],
+            )
+            result += [
+                _Batch({at: parts[index] for at, index in enumerate(group)}, len(group)) for group in groups
+            ]
+        return result
 
     def _opened(self) -> Book:
         """The book with the networks loaded. ValidationError for wrong weights, ResourceError for memory."""
@@ -244,7 +306,7 @@ class CobraBackend:
         from .book import Picture
 
         settings = job.settings
-        rgb = _srgb(job.page.rgb, job.page.icc)
+        rgb = preprocess.to_srgb(job.page.rgb, job.page.icc)
         grey = np.asarray(Image.fromarray(rgb).convert("L"))
         found = []
         for place in preprocess.pieces(grey):
@@ -252,7 +314,7 @@ class CobraBackend:
             digest = hashlib.sha256(part.data).hexdigest() + "x".join(map(str, part.shape))
             choose = partial(book.choose, part, digest, settings.top_k, alive)
             while isinstance(choice := _unless_out_of_memory(choose), BaseException):
-                self._with_less(book, [0], choice)
+                self._with_less(book, 1, choice)
             rows, columns = place
             box = (columns.start, rows.start, columns.stop, rows.stop)
             found.append(
@@ -270,18 +332,28 @@ class CobraBackend:
             )
         return found
 
-    def _together(self, book: Book, bucket: tuple[int, int], patches: int) -> int:
-        """How many pages of this kind fit into one batch."""
-        free = _free_bytes(book.pipeline.device)
-        if free is None:
-            return 1  # a CPU is busy with one
-        shape = book.pipeline.model.architecture.transformer
-        tokens = bucket[0] * bucket[1] // 256
-        one = 2 * shape.layers * shape.width * (tokens + patches * tokens // 4) * book.pipeline.dtype.itemsize
-        return max(1, min(PAGES_TOGETHER, int(free * BATCH_SHARE) // one))
+    def _together(self, book: Book, choice: Choice) -> int:
+        """How many pictures of this kind fit into one batch: a fact of the device, not of what is free now,
+        because who shares a batch shows in the last bits of a page."""
+        device = book.pipeline.device
+        if device.type != "cuda":
+            return 1  # a CPU is busy with one; an Apple GPU shares the host's memory
+        import torch
 
-    def _with_less(self, book: Book, group: list[int], error: BaseException) -> list[list[int]]:
-        """After running out of memory: free what is kept, then the same pages in a way that needs less."""
+        room = (torch.cuda.get_device_properties(device).total_memory - WORKING) * BATCH_SHARE
+        shape = book.pipeline.model.architecture.transformer
+        tokens = choice.bucket[0] * choice.bucket[1] // 256
+        one = (
+            2
+            * shape.layers
+            * shape.width
+            * (tokens + choice.count * tokens // 4)
+            * book.pipeline.dtype.itemsize
+        )
+        return max(1, min(PAGES_TOGETHER, int(room) // one))
+
+    def _with_less(self, book: Book, width: int, error: BaseException) -> None:
+        """After running out of memory with a batch of `width`: free what is kept, and need less from now on."""
         import torch
 
         pipeline = book.pipeline
@@ -290,25 +362,24 @@ class CobraBackend:
             torch.cuda.empty_cache()
         elif pipeline.device.type == "mps":
             torch.mps.empty_cache()
-        if len(group) > 1:
-            half = len(group) // 2
-            step, groups = f"{half} pages at a time", [group[:half], group[half:]]
+        if width > 1:
+            self._most = width // 2
+            step = f"{self._most} pages at a time"
         elif book.entries.budget:
             book.entries.budget = 0
-            step, groups = "nothing kept between pages", [group]
+            step = "nothing kept between pages"
         elif not pipeline.tiled:
             pipeline.tiled = True
-            step, groups = "super-resolution in bands", [group]
+            step = "super-resolution in bands"
         elif not pipeline.offload:
             pipeline.offload = True
-            step, groups = "networks on the host", [group]
+            step = "networks on the host"
         else:
             raise ResourceError(
                 f"Memory of {pipeline.device} is too small for this page even piece by piece: "
                 "lower top_k, close other programs, or use --backend flats."
             ) from error
         log.warning("Cobra ran out of memory on %s: going on with %s", pipeline.device, step)
-        return groups
 
 
 def _unless_out_of_memory(work: Callable[[], T]) -> T | BaseException:
@@ -326,7 +397,7 @@ def _unless_out_of_memory(work: Callable[[], T]) -> T | BaseException:
         return error
 
 
-class _Counter:
+class _Steps:
     """Reports the work of a batch: steps of all pages, and `STAGES` more for each."""
 
     def __init__(self, progress: Progress, start: int, total: int) -> None:
@@ -343,7 +414,7 @@ def _beat(progress: Progress, done: int, total: int) -> Callable[[], None]:
 
 
 def _finished(
-    job: PageJob, parts: Sequence[tuple[NDArray[np.uint8], tuple[slice, slice], Picture]]
+    job: PageJob, parts: Sequence[tuple[NDArray[np.uint8], tuple[slice, slice], Choice]]
 ) -> Coloured:
     """The page at its own size from its coloured pieces."""
     import numpy as np
@@ -357,52 +428,16 @@ def _finished(
         resized.append(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)))
         scale = max(size[0] / pixels.shape[1], size[1] / pixels.shape[0])
         reach = max(reach, math.ceil(HALO * scale))
-    rgb = preprocess.join(resized, [place for _, place, _ in parts])
-    rgb = _from_srgb(rgb, job.page.icc)
+    rgb = preprocess.from_srgb(preprocess.join(resized, [place for _, place, _ in parts]), job.page.icc)
     if job.settings.keep_ink:
         grey = np.asarray(Image.fromarray(job.page.rgb).convert("L"))
         rgb = preprocess.keep_ink(rgb, job.page.rgb, grey, reach)
-    used: dict[str, int] = {}
-    for _, _, picture in parts:
-        for _, (name, _) in picture.choice.placed():
-            used[name] = used.get(name, 0) + 1
+    used = Counter(name for _, _, choice in parts for _, (name, _) in choice.placed())
     details = {
-        "sizes": [list(picture.choice.bucket) for _, _, picture in parts],
+        "sizes": [list(choice.bucket) for _, _, choice in parts],
         "references": dict(sorted(used.items(), key=lambda item: (-item[1], item[0]))),
     }
     return Coloured(rgb, details=details)
-
-
-def _srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
-    return _converted(rgb, icc, None)
-
-
-def _from_srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
-    return _converted(rgb, None, icc)
-
-
-def _converted(rgb: NDArray[np.uint8], source: bytes | None, target: bytes | None) -> NDArray[np.uint8]:
-    """Pixels from one colour profile to another; None is sRGB. A profile that cannot be used counts as sRGB."""
-    import numpy as np
-    from PIL import Image, ImageCms
-
-    from ...io.images import srgb_profile
-
-    standard = srgb_profile()
-    source, target = source or standard, target or standard
-    if source == target:
-        return rgb
-    try:
-        converted = ImageCms.profileToProfile(
-            Image.fromarray(rgb),
-            ImageCms.ImageCmsProfile(io.BytesIO(source)),
-            ImageCms.ImageCmsProfile(io.BytesIO(target)),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        )
-    except (ImageCms.PyCMSError, OSError) as error:
-        log.warning("A page's colour profile cannot be used (%s): taken for sRGB", error)
-        return rgb
-    return rgb if converted is None else np.asarray(converted)
 
 
 def _free_bytes(device: Any) -> int | None:

@@ -4,6 +4,8 @@
   a patch in a group on the device. Each store has a budget of bytes and lets go of what was used longest ago.
 * `Book.choose` looks up references for a page; `batches` then groups pages that can be denoised together and
   orders them so that neighbours share patches; `Book.colour` colours one such group.
+* Nothing that is kept shows in a page: what is computed for it has the same shapes, and so the same bits,
+  whether it is found or made anew.
 
 Keys and values are worth keeping only where they are used: computing them takes about 1 ms on an H100, fetching
 80 MB from the host 1.6 ms. A latent is 20 KB and stands for four of them.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 Patch = tuple[str, int]  # SHA-256 of the reference, number of the patch 0..4
 
 HOST_BUDGET = 2 << 30  # bytes: fitted references (2 MB each), latents and vectors of some 800 references
-RECORD_BATCH = 8  # patches in one reference pass: two pages' worth of tokens
+# Patches in one reference pass on a GPU, which is no faster with fewer: two pages' worth of tokens.
+RECORD_BATCH = 8
+# Pages among which the next is looked for: a book of thousands is ordered in seconds.
+AHEAD = 256
 
 
 class Store:
@@ -121,27 +126,27 @@ class Picture:
 
 
 def batches(
-    likenesses: Sequence[Likeness], choices: Sequence[Choice], size: Callable[[Likeness], int]
+    likenesses: Sequence[Likeness], choices: Sequence[Choice], sizes: Sequence[int]
 ) -> list[list[int]]:
     """Numbers of the pictures in the order to colour them, in groups to colour together.
 
-    Groups hold like pictures, at most `size(likeness)` of them. Among like ones the next is always the one
-    that shares most placed patches with the one before it (the earlier page if several do)."""
-    alike: dict[Likeness, list[int]] = {}
-    for number, likeness in enumerate(likenesses):
-        alike.setdefault(likeness, []).append(number)
+    Groups hold like pictures, as many as the `sizes` of each of them allow. Among like ones the next is the
+    one that shares most placed patches with the one before it (the earlier if several do)."""
+    alike: dict[tuple[Likeness, int], list[int]] = {}
+    for number, kind in enumerate(zip(likenesses, sizes, strict=True)):
+        alike.setdefault(kind, []).append(number)
     numbers: dict[tuple[int, Patch], int] = {}
     uses = [
         sum(1 << numbers.setdefault(place, len(numbers)) for place in choice.placed()) for choice in choices
     ]
     result = []
-    for likeness, rest in alike.items():
+    for (_, together), rest in alike.items():
         order = [rest.pop(0)]
         while rest:
-            best = max(rest, key=lambda number: (uses[number] & uses[order[-1]]).bit_count())
+            near = rest[:AHEAD]
+            best = max(near, key=lambda number: (uses[number] & uses[order[-1]]).bit_count())
             rest.remove(best)
             order.append(best)
-        together = max(1, size(likeness))
         result += [order[start : start + together] for start in range(0, len(order), together)]
     return result
 
@@ -196,42 +201,52 @@ class Book:
             ),
         )
 
-    def colour(self, pictures: Sequence[Picture], worked: Callable[[int], None]) -> list[NDArray[np.uint8]]:
+    def colour(
+        self, pictures: Mapping[int, Picture], width: int, worked: Callable[[int], None]
+    ) -> list[NDArray[np.uint8]]:
         """The pictures (1.5 H, 1.5 W, 3) of their bucket's H and W; all of one `Likeness`.
 
+        `pictures` stand in their places in a batch of `width`. Places that nobody has are filled with copies:
+        the shapes, and with them the order of all sums, are those of the whole batch.
         `worked(n)` is called when n of all steps, or of 3 stages for each picture, are done; it may raise."""
-        first = pictures[0].likeness
-        conditions, lines, hints, masks = [], [], [], []
-        for picture in pictures:
-            grey = np.asarray(preprocess.resized(Image.fromarray(picture.rgb), first.bucket).convert("L"))
-            condition = preprocess.condition(grey, self.pipeline.line_art(grey), first.style)
+        first, *_ = pictures.values()
+        likeness = first.likeness
+        conditions: dict[int, NDArray[np.uint8]] = {}
+        inputs: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        for place, picture in pictures.items():
+            grey = np.asarray(preprocess.resized(Image.fromarray(picture.rgb), likeness.bucket).convert("L"))
+            condition = preprocess.condition(grey, self.pipeline.line_art(grey), likeness.style)
             painted, mask = preprocess.paint_hints(condition, picture.hints)
-            latents = self.pipeline.encode([np.repeat(condition[:, :, None], 3, axis=2)])
-            conditions.append(condition)
-            lines.append(latents)
+            latents = self.pipeline.encode(np.repeat(condition[:, :, None], 3, axis=2))
+            conditions[place] = condition
             # Without strokes the hint picture is the line art: the same latents serve.
-            hints.append(self.pipeline.encode([painted]) if mask.any() else latents)
-            masks.append(torch.from_numpy(mask)[None, None])
+            hints = self.pipeline.encode(painted) if mask.any() else latents
+            inputs[place] = latents, hints, torch.from_numpy(mask)[None, None]
             worked(1)
-        memory = self.pipeline.memory(first.style, len(pictures), first.patches, first.bucket)
+        default = next(iter(pictures))
+        batch = [place if place in pictures else default for place in range(width)]
+        memory = self.pipeline.memory(likeness.style, width, likeness.patches, likeness.bucket)
         if memory is not None:
-            self._fill(memory, pictures, worked)
-        latents = self.pipeline.denoise(
-            first.style,
-            [picture.seed for picture in pictures],
-            first.steps,
-            torch.cat(lines),
-            torch.cat(hints),
-            torch.cat(masks),
+            self._fill(memory, [pictures[place] for place in batch], worked)
+        lines, hint_latents, masks = (
+            torch.cat(parts) for parts in zip(*(inputs[place] for place in batch), strict=True)
+        )
+        coloured = self.pipeline.denoise(
+            likeness.style,
+            [pictures[place].seed for place in batch],
+            likeness.steps,
+            lines,
+            hint_latents,
+            masks,
             memory,
             lambda _: worked(len(pictures)),
         )
         del memory  # gigabytes that the large pictures need now
         results = []
-        for number, condition in enumerate(conditions):
-            colours = self.pipeline.picture(latents[number : number + 1])
+        for place, condition in conditions.items():
+            small = self.pipeline.picture(coloured[place : place + 1])
             worked(1)
-            results.append(self.pipeline.enlarge(first.style, colours, condition))
+            results.append(self.pipeline.enlarge(likeness.style, small, condition))
             worked(1)
         return results
 
@@ -252,13 +267,15 @@ class Book:
                 continue
             for page, slot in targets:
                 memory.put(page, slot, entry)
+        together = 1 if self.pipeline.device.type == "cpu" else RECORD_BATCH
         for group, patches in missing.items():
-            for start in range(0, len(patches), RECORD_BATCH):
-                part = patches[start : start + RECORD_BATCH]
-                latents = self._latents(part, likeness.bucket)
-                for patch, entry in zip(
-                    part, self.pipeline.record(likeness.style, latents, group), strict=True
-                ):
+            for start in range(0, len(patches), together):
+                part = patches[start : start + together]
+                # Filled up with copies: how many are missing must not show in an entry's last bits.
+                full = (part * together)[:together]
+                latents = torch.cat([self._latents(patch, likeness.bucket) for patch in full])
+                entries = self.pipeline.record(likeness.style, latents, group)
+                for patch, entry in zip(part, entries, strict=False):
                     for page, slot in wanted[group, patch]:
                         memory.put(page, slot, entry)
                     self.entries.put((likeness.style, likeness.bucket, group, patch), entry)
@@ -284,18 +301,15 @@ class Book:
             self.host.put(key, kept)
         return kept
 
-    def _latents(self, patches: Sequence[Patch], bucket: Size) -> Tensor:
-        """(n, 4, h, w): latents of patches at half the size of the bucket."""
-        half = (bucket[0] // 2, bucket[1] // 2)
-        kept = {patch: self.host.get(("latents", patch, bucket)) for patch in patches}
-        missing = [patch for patch, latents in kept.items() if latents is None]
-        if missing:
-            images = []
-            for name, number in missing:
-                fitted = self._fitted(name, bucket)
-                image = fitted if number == 0 else preprocess.crops(fitted, bucket)[number - 1]
-                images.append(np.asarray(preprocess.resized(image, half)))
-            for patch, latents in zip(missing, self.pipeline.encode(images), strict=True):
-                kept[patch] = latents
-                self.host.put(("latents", patch, bucket), latents)
-        return torch.stack([latents for latents in kept.values() if latents is not None])
+    def _latents(self, patch: Patch, bucket: Size) -> Tensor:
+        """(1, 4, h, w): latents of a patch at half the size of the bucket."""
+        key = ("latents", patch, bucket)
+        kept = self.host.get(key)
+        if kept is None:
+            name, number = patch
+            fitted = self._fitted(name, bucket)
+            image = fitted if number == 0 else preprocess.crops(fitted, bucket)[number - 1]
+            half = (bucket[0] // 2, bucket[1] // 2)
+            kept = self.pipeline.encode(np.asarray(preprocess.resized(image, half)))
+            self.host.put(key, kept)
+        return kept

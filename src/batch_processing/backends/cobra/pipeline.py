@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     from .weights import Model, StyleNetworks
 
 CLIP_BATCH = 16  # pictures of 224 x 224 at a time
-PATCH_BATCH = 4  # reference patches of a quarter page at a time: as many pixels as the page
 BAND_ROWS = 128  # rows of the tiled super-resolution at a time
 ENLARGEMENT = 1.5
-
-Pixels = "NDArray[np.uint8]"
 
 
 def device_and_type(name: str | None) -> tuple[torch.device, torch.dtype]:
@@ -142,15 +139,11 @@ class Pipeline:
             # Truncated, not rounded, as in training.
             return np.asarray(lines.clamp(0, 255).to(torch.uint8).cpu())
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Scaled latents (n, 4, H/8, W/8), on the host, of pictures (H, W, 3) of one size."""
-        parts = []
+    def encode(self, image: NDArray[np.uint8]) -> Tensor:
+        """Scaled latents (1, 4, H/8, W/8), on the host, of a picture (H, W, 3)."""
         with self._at_work(self.shared.vae):
-            for start in range(0, len(images), PATCH_BATCH):
-                batch = torch.cat([self._tensor(image) for image in images[start : start + PATCH_BATCH]])
-                mean, _, _ = vae.encode(self.shared.vae, batch)
-                parts.append((mean * self._scaling).cpu())
-        return torch.cat(parts)
+            mean, _, _ = vae.encode(self.shared.vae, self._tensor(image))
+            return (mean * self._scaling).cpu()
 
     def record(self, style: str, latents: Tensor, group: int) -> Tensor:
         """Keys and values of reference latents (n, 4, h, w) in `group`, one entry each, on the device."""

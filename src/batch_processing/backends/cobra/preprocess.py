@@ -6,16 +6,22 @@ was trained on fixes the filters: bicubic wherever nothing else is said.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
+
+from ...io.images import srgb_profile
+from ...logging_config import get_logger
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Size = tuple[int, int]
+
+log = get_logger(__name__)
 
 # The sizes that the model was trained on. Order matters: the first of two equally near ones is taken.
 BUCKETS: tuple[Size, ...] = (
@@ -55,6 +61,34 @@ _SHORTEST_PIECE = 256  # pixels: a strip a few pixels wide is not cut into thous
 _SEARCH = 0.25  # of a piece's length: how far from the aim an empty row may lie
 _OVERLAP = 0.1  # of a piece's length, shared by two pieces where no row is empty
 _EMPTY_RANGE = 12  # grey levels within a row that still count as empty: scanner and JPEG noise
+
+
+def to_srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) of the profile `icc` (None: sRGB) in sRGB; an unusable profile counts as sRGB."""
+    return _converted(rgb, icc, None)
+
+
+def from_srgb(rgb: NDArray[np.uint8], icc: bytes | None) -> NDArray[np.uint8]:
+    """The way back."""
+    return _converted(rgb, None, icc)
+
+
+def _converted(rgb: NDArray[np.uint8], source: bytes | None, target: bytes | None) -> NDArray[np.uint8]:
+    standard = srgb_profile()
+    source, target = source or standard, target or standard
+    if source == target:
+        return rgb
+    try:
+        converted = ImageCms.profileToProfile(
+            Image.fromarray(rgb),
+            ImageCms.ImageCmsProfile(io.BytesIO(source)),
+            ImageCms.ImageCmsProfile(io.BytesIO(target)),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        )
+    except (ImageCms.PyCMSError, OSError) as error:
+        log.warning("A page's colour profile cannot be used (%s): taken for sRGB", error)
+        return rgb
+    return rgb if converted is None else np.asarray(converted)
 
 
 def resized(image: Image.Image, size: Size) -> Image.Image:
