@@ -546,6 +546,7 @@ class Comics:
                     "first": str(first) if first else None,
                 },
                 "place": item.place,
+                "pictures": (str(self._workspace.folder("jobs", str(job.id), "thumbs")), item.input_hash),
             },
             timeout_s=job.config["settings"]["timeout"],
             together="batch_processing.pages:colour_together",

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .io.images import OutputFormat, Page
     from .io.layers import LayerFormat
 
+# Longest side in pixels and bytes of each of a page's two pictures in the report. In base64 the two are
+# 96 KB: with its text, a page adds less than 100 KB to the report.
+PICTURE = (640, 36_000)
 # A contact sheet has about this many pixels, and a cell is this wide in pixels, at least and at most.
 SHEET_PIXELS = 12_000_000
 SHEET_CELL = (32, 320)
@@ -102,7 +105,10 @@ class Work:
     it is coloured with.
 
     `documents` are layered files to write as well: (kind, target, file that remembers what was written)
-    each. They are final before the page is: a page that is done has its documents."""
+    each. They are final before the page is: a page that is done has its documents.
+
+    `pictures` are the folder of the report's pictures, and the page's hash: both of the page's are drawn
+    where its pixels are at hand."""
 
     source: str
     name: str
@@ -117,6 +123,7 @@ class Work:
     palette: dict[str, list[int]]
     ids: dict[str, Any]
     place: list[int] | None
+    pictures: tuple[str, str]
 
     def job(self) -> PageJob:
         """The page as a backend is given it. ImageProcessingError if it cannot be read."""
@@ -244,7 +251,22 @@ def _written(work: Work, page: Page, coloured: Coloured) -> dict[str, Any]:
     ]
     if kept:
         details["kept_documents"] = kept
+    folder, page_hash = Path(work.pictures[0]), work.pictures[1]
+    with contextlib.suppress(OSError):  # a page needs no picture: the report tries again, and says why not
+        _draw(page.rgb, picture_of_source(folder, page_hash), *PICTURE)
+        _draw(coloured.rgb, picture_of_output(folder, sha256, Path(work.part).stat()), *PICTURE)
     return {"sha256": sha256, "details": details}
+
+
+def picture_of_source(folder: Path, sha256: str) -> Path:
+    """The report's picture of an image of the input, in the folder of a job's pictures."""
+    return folder / f"{sha256}.webp"
+
+
+def picture_of_output(folder: Path, sha256: str, stat: os.stat_result) -> Path:
+    """The report's picture of a coloured page. Time and size are part of the name, and a rename keeps
+    them: a page that was edited by hand since is shown as it is now."""
+    return folder / f"{sha256}-{stat.st_size}-{stat.st_mtime_ns}.webp"
 
 
 def _write_document(kind: LayerFormat, target: Path, record: Path, page: Page, coloured: Coloured) -> bool:
@@ -332,16 +354,27 @@ def thumbnails(progress: Progress, *, images: list[tuple[str, str, int, int]]) -
     """Draw small pictures: (image, target, longest side in pixels, most bytes) each.
 
     An image that cannot be read gets none."""
-    from .io.images import thumbnail
-    from .io.outputs import SaveFile
-
     for done, (source, target, longest, limit) in enumerate(images):
         progress(done, len(images))
         with contextlib.suppress(ImageProcessingError):
-            picture = thumbnail(Path(source), longest, limit)
-            with SaveFile(Path(target)) as file:
-                file.write(picture)
+            _draw(Path(source), Path(target), longest, limit)
     return {}
+
+
+def _draw(image: Path | NDArray[np.uint8], target: Path, longest: int, limit: int) -> None:
+    """A small picture in the cache: whole when it is there, but nothing waits for the disk. Should the
+    power fail it may come out empty, and is drawn again."""
+    from .io.images import thumbnail
+    from .io.outputs import part_path, publish
+
+    if target.exists() and target.stat().st_size:
+        return
+    part = part_path(target, str(os.getpid()))
+    try:
+        part.write_bytes(thumbnail(image, longest, limit))
+        publish(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def crops(
@@ -352,8 +385,7 @@ def crops(
     import numpy as np
     from PIL import Image, ImageDraw
 
-    from .io.images import decode, thumbnail
-    from .io.outputs import SaveFile
+    from .io.images import decode
 
     rgb = decode(Path(path)).rgb
     height, width = rgb.shape[:2]
@@ -368,8 +400,7 @@ def crops(
         pen = 1 + max(picture.size) // 100
         frame = (x0 - left - pen, y0 - top - pen, x1 - left + pen - 1, y1 - top + pen - 1)
         ImageDraw.Draw(picture).rectangle(frame, outline=(214, 0, 110), width=pen)
-        with SaveFile(Path(target)) as file:
-            file.write(thumbnail(np.asarray(picture), longest, limit))
+        _draw(np.asarray(picture), Path(target), longest, limit)
     return {}
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import __version__
+from . import __version__, pages
 from . import palette as palettes
 from .classification.classifier import ASK_BELOW
 from .config.settings import PAGE_FIELDS, built_in
@@ -38,9 +38,7 @@ from .exceptions import ResourceError
 from .io.outputs import SaveFile, metadata_json
 from .io.scan import natural_key
 
-# Longest side in pixels and bytes of each of a page's two pictures. In base64 the two are 96 KB: with
-# its text, a page adds less than 100 KB to the report.
-PICTURE = (640, 36_000)
+# Longest side in pixels and most bytes of the pictures of references and, below, of regions.
 REFERENCE = (192, 9_000)
 # Below this share of its area that is believed right, a page is shown among the unsure ones.
 UNSURE_BELOW = 0.7
@@ -95,15 +93,14 @@ class _Pictures:
         self._folder = folder
 
     def of_source(self, sha256: str | None) -> Path | None:
-        return self._folder / f"{sha256}.webp" if sha256 else None
+        return pages.picture_of_source(self._folder, sha256) if sha256 else None
 
     def of_output(self, item: Item) -> Path | None:
-        """Time and size are part of the name: a page edited by hand since is shown as it is now."""
         try:
             stat = os.stat(item.output)  # noqa: PTH116
         except OSError:
             return None
-        return self._folder / f"{item.output_hash}-{stat.st_size}-{stat.st_mtime_ns}.webp"
+        return pages.picture_of_output(self._folder, item.output_hash or "", stat)
 
     def of_reference(self, sha256: str) -> Path:
         return self._folder / f"{sha256}-reference.webp"
@@ -116,9 +113,9 @@ class _Pictures:
         """Whether a picture has yet to be made; one that is there is marked as still in use."""
         try:
             os.utime(path)
+            return not path.stat().st_size
         except FileNotFoundError:
             return True
-        return False
 
     def forget_before(self, moment: float) -> None:
         """Drop the pictures that nobody has asked for since."""
@@ -197,15 +194,16 @@ class _Report:
         return Task(name, "batch_processing.pages:thumbnails", {"images": listed}, timeout_s=timeout)
 
     def _draw(self) -> None:
-        """Both pictures of each page that has changed, in one task."""
+        """Both pictures of each page that was not drawn when it was coloured: it was passed through, edited
+        by hand since, or there was no room."""
 
         def tasks() -> Iterator[Task]:
             for row in self._rows():
                 images = []
                 if row.before and "error" not in (row.source.facts or {}) and _Pictures.missing(row.before):
-                    images.append((row.source.path, str(row.before), PICTURE))
+                    images.append((row.source.path, str(row.before), pages.PICTURE))
                 if row.after and row.item and _Pictures.missing(row.after):
-                    images.append((row.item.output, str(row.after), PICTURE))
+                    images.append((row.item.output, str(row.after), pages.PICTURE))
                 if images:
                     yield self._task(str(row.number), images)
 

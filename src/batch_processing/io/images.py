@@ -28,6 +28,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
@@ -237,6 +238,7 @@ def thumbnail(source: Path | NDArray[np.uint8], longest: int = 640, limit: int =
             im = im.resize((max(1, im.width * 3 // 4), max(1, im.height * 3 // 4)))
 
 
+@cache
 def srgb_profile() -> bytes:
     """The sRGB profile that gray and CMYK pages are tagged with; always the same bytes."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
