@@ -136,9 +136,9 @@ def fresh(folder: Path) -> Path:
 def hash_stage(folder: Path) -> list[Row]:
     rows = []
     for label, size, count, must, aim in (
-        ("2 MB", 2_000_000, 400, 0.85, 0.95),
-        ("300 KB", 300_000, 2000, 0.70, 0.85),
-        ("100 KB", 100_000, 5000, 0.55, 0.75),
+        ("2 MB", 2_000_000, 1500, 0.85, 0.95),
+        ("300 KB", 300_000, 7000, 0.70, 0.85),
+        ("100 KB", 100_000, 20_000, 0.55, 0.75),
     ):
         tree = make(folder / "tree", count, size)
         speeds, ours = [], []

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
 from ..exceptions import ValidationError
-from .hashing import Candidate, Hashers, Stopped
+from .hashing import Candidate, Hashers, Stopped, join
 from .settle import (
     Name,
     OpenBatch,
@@ -73,10 +73,11 @@ PROGRESS_EVERY_S = 0.25
 # a tiny file.
 LIST_BYTES = 1024 * 1024
 LIST_FILES = 32
-# Readers: threads that wait for a disk in the network, and those that keep the cores busy. On two cores
-# four were fastest: while one waits for the disk another hashes.
+# Readers: threads that wait for a disk in the network. Else one for each core, and two at least: while one
+# waits for the disk another hashes. With more, small files take up to half as long again, because each
+# call of each thread then waits for the interpreter.
 NETWORK_READERS = 16
-READERS_PER_CORE = 2
+LEAST_READERS = 2
 MOST_READERS = 32
 
 
@@ -559,7 +560,9 @@ def _records(connection: sa.Connection, batch_id: int) -> list[Record]:
         .order_by(photos.c.id)
     )
     return [
-        record(os.fsencode(path), Name(os.fsencode(name)), bytes.fromhex(digest), size)
+        record(
+            join(os.fsencode(path), os.fsencode(name)), Name(os.fsencode(name)), bytes.fromhex(digest), size
+        )
         for path, name, digest, size in rows
     ]
 
@@ -574,7 +577,7 @@ def choose_readers(roots: Sequence[bytes], wanted: int | None) -> tuple[int, boo
         return NETWORK_READERS, False
     if rotating:
         return 1, True
-    return min(MOST_READERS, READERS_PER_CORE * _cores()), False
+    return min(MOST_READERS, max(LEAST_READERS, _cores())), False
 
 
 def _cores() -> int:

@@ -48,7 +48,7 @@ from .tables import (
 from .walk import Walk, WalkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 # A scan stops when more of a root's photos are missing than this share and this number.
 GUARD_SHARE = 0.10
@@ -143,18 +143,18 @@ class Name:
     __slots__ = ("extension", "shown", "text")
 
     def __init__(self, name: bytes) -> None:
-        self.text = os.fsdecode(name)  # for opening
+        self.text = text = os.fsdecode(name)  # for opening
         # For showing, and for databases, which take no lone surrogates.
-        self.shown = self.text if self.text.isascii() else name.decode("utf-8", "replace")
-        dot = self.shown.rfind(".")
-        self.extension = self.shown[dot:].lower() if dot > 0 else ""
+        self.shown = shown = text if text.isascii() else name.decode("utf-8", "replace")
+        dot = shown.rfind(".")
+        self.extension = shown[dot:].lower() if dot > 0 else ""
 
 
-def record(directory: bytes, name: Name, digest: bytes, size: int) -> Record:
+def record(path: bytes, name: Name, digest: bytes, size: int) -> Record:
     """A photo as callers get it."""
     return {
         "filename": name.text,
-        "path": join(os.fsdecode(directory), name.text),
+        "path": os.fsdecode(path),
         "hash": digest.hex(),
         "size": size,
         "extension": name.extension,
@@ -172,7 +172,14 @@ def _on_disk(item: Candidate) -> dict[str, int]:
     }
 
 
-_NOBODY: list[Any] = []
+# Statements of every commit, built once: SQLAlchemy then finds what it compiled before.
+_ADD_BATCH, _ADD_DIRECTORY = batches.insert(), directories.insert()
+_BATCH_FIGURES = ("first_path", "last_path", "photos", "changed", "copies", "errors", "seconds")
+_SAVE_BATCH = (
+    batches.update()
+    .where(batches.c.id == sa.bindparam("key"))
+    .values({name: sa.bindparam(name) for name in (*_BATCH_FIGURES, "state", "bytes", "peak_memory")})
+)
 _COLUMNS = [
     "directory_id",
     "name",
@@ -191,9 +198,14 @@ _COLUMNS = [
 ]
 
 
+def _mark(dialect: sa.Dialect) -> str:
+    """A parameter in the driver's own text."""
+    return "?" if dialect.paramstyle == "qmark" else "%s"
+
+
 def _insert_text(dialect: sa.Dialect) -> str:
-    mark = "?" if dialect.paramstyle == "qmark" else "%s"
-    return f"INSERT INTO photos ({', '.join(_COLUMNS)}) VALUES ({', '.join([mark] * len(_COLUMNS))})"  # noqa: S608
+    marks = ", ".join([_mark(dialect)] * len(_COLUMNS))
+    return f"INSERT INTO photos ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608
 
 
 class Settler:
@@ -225,9 +237,7 @@ class Settler:
         for one in hashed:  # hard links take over what was read through the first of them
             if isinstance(one.same_as, int) and (row := rows.get(one.same_as)) is not None:
                 one.digest, one.hashed_ns = row.hash, time.time_ns()
-        members: dict[bytes, list[_Member]] = {}
-        for member in _members(connection, {item.digest for item in hashed if item.digest is not None}):
-            members.setdefault(member.hash, []).append(member)
+        members = _members(connection, {item.digest for item in hashed if item.digest is not None})
         inserts: list[tuple[Any, ...]] = []
         verified: list[dict[str, Any]] = []
         linked: list[tuple[int | _Member, Candidate]] = []
@@ -253,12 +263,14 @@ class Settler:
                 tally.facts_errors += stage == "facts"
                 continue
             tally.bytes_read += item.read
-            others = members.get(item.digest, _NOBODY)
+            same = members.get(item.digest)
+            others: list[_Member] = []
             link: int | _Member | None = None
             all_stand = True
-            if others or row is not None:
+            if same or row is not None:
                 own = row.id if row is not None else None
-                others = [member for member in others if row is None or member.id != row.id]
+                others = [one if isinstance(one, _Member) else _Member.of(one) for one in same or ()]
+                others = [member for member in others if own is None or member.id != own]
                 link, all_stand = _company(item, others, own)
                 if link is not None:
                     linked.append((link, item))
@@ -270,8 +282,9 @@ class Settler:
                 if row.state == MISSING or row.hardlink_of_id is not None:
                     touched.add(item.digest)
                 continue
-            batch = self._batch(connection)
-            batch.took(item.path, item.read, share)
+            batch = self.current or self._batch(connection)
+            path = item.path
+            batch.took(path, item.read, share)
             name = Name(item.name)
             if row is not None:
                 touched |= {row.hash, item.digest}
@@ -290,7 +303,9 @@ class Settler:
                 )
                 connection.execute(facts.delete().where(facts.c.photo_id == row.id))
                 if row.hash in members:
-                    members[row.hash] = [member for member in members[row.hash] if member.id != row.id]
+                    members[row.hash] = [
+                        one for one in members[row.hash] if isinstance(one, Candidate) or one.id != row.id
+                    ]
                 tally.changed += 1
                 batch.changed += 1
             else:
@@ -326,9 +341,12 @@ class Settler:
                         batch.id,
                     )
                 )
-            members.setdefault(item.digest, []).append(_Member.of(item))
+            if same is None:
+                members[item.digest] = [item]
+            else:
+                members[item.digest].append(item)
             if row is not None or not others:
-                batch.records.append(record(item.directory, name, item.digest, item.found.size))
+                batch.records.append(record(path, name, item.digest, item.found.size))
                 if len(batch.records) >= self._batch_size:
                     tally.full.append(batch)
                     self.current = None
@@ -343,27 +361,27 @@ class Settler:
             self._link(connection, link, item)
         write_errors(connection, failed, now, self.scan_id)
         reconcile(connection, touched)
-        for full in tally.full:
-            _save(connection, full, SETTLED, peak_memory)
+        saved = [(full, SETTLED) for full in tally.full]
         if self.current is not None:
-            _save(connection, self.current, OPEN, peak_memory)
+            saved.append((self.current, OPEN))
+        _save(connection, saved, peak_memory)
         return tally
 
     def close(self, connection: sa.Connection, peak_memory: int) -> OpenBatch | None:
         """Settle the batch that is open at the end of the walk; None if there is none."""
         batch, self.current = self.current, None
         if batch is not None:
-            _save(connection, batch, SETTLED, peak_memory)
+            _save(connection, [(batch, SETTLED)], peak_memory)
         return batch
 
     def _batch(self, connection: sa.Connection) -> OpenBatch:
-        if self.current is None:
-            self._number += 1
-            result = connection.execute(
-                batches.insert().values(scan_id=self.scan_id, number=self._number, state=OPEN)
-            )
-            (key,) = result.inserted_primary_key or (0,)
-            self.current = OpenBatch(key, self._number)
+        """Open a new batch."""
+        self._number += 1
+        result = connection.execute(
+            _ADD_BATCH, {"scan_id": self.scan_id, "number": self._number, "state": OPEN}
+        )
+        (key,) = result.inserted_primary_key or (0,)
+        self.current = OpenBatch(key, self._number)
         return self.current
 
     @staticmethod
@@ -382,14 +400,13 @@ class Settler:
         """Have the row number of each folder in `_directory_ids`, making rows that are not there."""
         if len(self._directory_ids) > 10_000:  # about 1 MB
             self._directory_ids.clear()
-        raw = sa.type_coerce(directories.c.path, sa.LargeBinary)
-        for page in pages(sorted(wanted - self._directory_ids.keys())):
-            query = sa.select(raw, directories.c.id).where(raw.in_(page))
-            there = {bytes(path): key for path, key in connection.execute(query)}
-            if new := [{"path": path} for path in page if path not in there]:
-                connection.execute(directories.insert(), new)
-                there = {bytes(path): key for path, key in connection.execute(query)}
-            self._directory_ids.update(there)
+        text = "SELECT path, id FROM photo_directories WHERE path IN ({})"
+        unknown = sorted(wanted - self._directory_ids.keys())
+        there = {bytes(path): key for path, key in _those(connection, text, unknown)}
+        if new := [path for path in unknown if path not in there]:
+            connection.execute(_ADD_DIRECTORY, [{"path": path} for path in new])
+            there |= {bytes(path): key for path, key in _those(connection, text, new)}
+        self._directory_ids |= there
 
     def _link(self, connection: sa.Connection, to: int | _Member, item: Candidate) -> None:
         """Record that `item` is a hard link of a row, or of an item that has become a row just now."""
@@ -401,23 +418,22 @@ class Settler:
             connection.execute(photos.update().where(photos.c.id == own).values(hardlink_of_id=base))
 
 
-def _save(connection: sa.Connection, batch: OpenBatch, state: str, peak_memory: int) -> None:
-    connection.execute(
-        batches.update()
-        .where(batches.c.id == batch.id)
-        .values(
-            state=state,
-            first_path=batch.first_path,
-            last_path=batch.last_path,
-            photos=batch.photos,
-            changed=batch.changed,
-            copies=batch.copies,
-            errors=batch.errors,
-            bytes=batch.read,
-            seconds=batch.seconds,
-            peak_memory=peak_memory,
+def _save(connection: sa.Connection, saved: Sequence[tuple[OpenBatch, str]], peak_memory: int) -> None:
+    """Write the rows of batches, each with its state."""
+    if saved:
+        connection.execute(
+            _SAVE_BATCH,
+            [
+                {
+                    "key": batch.id,
+                    "state": state,
+                    **{name: getattr(batch, name) for name in _BATCH_FIGURES},
+                    "bytes": batch.read,
+                    "peak_memory": peak_memory,
+                }
+                for batch, state in saved
+            ],
         )
-    )
 
 
 def write_errors(
@@ -439,16 +455,25 @@ def write_errors(
     )
 
 
-def _members(connection: sa.Connection, digests: Iterable[bytes]) -> list[_Member]:
+def _members(connection: sa.Connection, digests: Iterable[bytes]) -> dict[bytes, list[_Member | Candidate]]:
     """The rows of these contents, oldest first."""
-    columns = photos.c.id, _raw_hash, _raw_path, _raw_name
-    return [
-        _Member(row.id, bytes(row.hash), bytes(row.directory), bytes(row.name))
-        for page in pages(digests)
-        for row in connection.execute(
-            sa.select(*columns).select_from(_located).where(_raw_hash.element.in_(page)).order_by(photos.c.id)
-        )
-    ]
+    found: dict[bytes, list[_Member | Candidate]] = {}
+    text = (
+        "SELECT photos.id, hash, path, name FROM photos JOIN photo_directories d ON d.id = directory_id "
+        "WHERE hash IN ({}) ORDER BY photos.id"
+    )
+    for key, digest, directory, name in _those(connection, text, digests):
+        member = _Member(key, bytes(digest), bytes(directory), bytes(name))
+        found.setdefault(member.hash, []).append(member)
+    return found
+
+
+def _those(connection: sa.Connection, text: str, values: Iterable[bytes]) -> Iterator[Any]:
+    """The rows of a SELECT for many values. In the driver's own text: to build and compile a statement
+    of so many values takes longer than to run it."""
+    mark = _mark(connection.dialect)
+    for page in pages(values):
+        yield from connection.exec_driver_sql(text.format(", ".join([mark] * len(page))), tuple(page))
 
 
 def _company(
