@@ -4,16 +4,14 @@
 
 DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it. Measures, on pixels off the ink:
 
-* pixels: share of pixels in the right colour; without background: the same without the two largest true areas
-  and the paper; regions: share of true regions most of which is right (drawn), of found regions whose median
-  true colour is near the given one (painted); mIoU over true colours; dE00: median CIEDE2000.
+* regions, pixels, no bg, mIoU, dE00: as `batch_processing/evaluation.py` says them; regions of painted truth are
+  those that were found.
 * oracle: what a perfect colourist could reach with the regions found; cells: regions found per true region.
 * sure: share of regions with confidence >= 0.9, and how many of them are right.
 * one id: share of the area of each true colour, over all pages of a series, that its commonest palette id has;
   own id: share of pairs of true colours whose commonest ids differ.
 
-Right is Delta-E (1976) under 6 for flat truth and under 15 for painted truth, which no single colour per region
-can match exactly. Tune on the `train` sets only.
+Tune on the `train` sets only.
 """
 
 from __future__ import annotations
@@ -26,8 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +36,15 @@ from batch_processing.backends.base import PageSettings, Reference
 from batch_processing.backends.flats import FlatsBackend
 from batch_processing.backends.flats.colour import distances, to_lab
 from batch_processing.backends.flats.pages import Flatted
+from batch_processing.evaluation import (
+    RIGHT_FLAT,
+    RIGHT_PAINTED,
+    Truth,
+    area_medians,
+    compare,
+    off_the_ink,
+    sheet,
+)
 from batch_processing.io.images import Page, decode
 
 Rgb = NDArray[np.uint8]
@@ -143,131 +149,49 @@ def registered(case: Case) -> Case:
     return Case(case.name, case.page, np.asarray(truth, np.uint8), np.asarray(lines, np.uint8))
 
 
-def true_regions(truth: Rgb, free: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32], Rgb]:
-    """Numbered areas of one true colour (from 1), the number of each pixel's colour, and the colours.
-
-    Soft edges of the truth are taken out of `free`.
-    """
-    code = truth.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    used, counts = np.unique(code[free], return_counts=True)
-    main: list[int] = []
-    for value in used[np.argsort(-counts, kind="stable")][: int((counts >= 100).sum())].tolist():
-        # Resampling left rings of nearly the same colour around the true ones.
-        rgb = np.array([[value >> 16, value >> 8 & 255, value & 255]])
-        known = np.array([[m >> 16, m >> 8 & 255, m & 255] for m in main]).reshape(-1, 3)
-        if not main or distances(to_lab(rgb), to_lab(known)).min() > 5:
-            main.append(value)
-    colours = np.array([[m >> 16, m >> 8 & 255, m & 255] for m in main], np.uint8)
-    every, inverse = np.unique(code, return_inverse=True)
-    rgb = np.stack([every >> 16, every >> 8 & 255, every & 255], axis=1)
-    away = distances(to_lab(rgb), to_lab(colours))
-    nearest = away.argmin(axis=1)
-    free &= (away.min(axis=1) < 5)[inverse].reshape(code.shape)  # soft edges belong to no region
-    number = nearest[inverse].reshape(code.shape).astype(np.int32)
-    labels = np.zeros(code.shape, np.int32)
-    for k in range(len(colours)):
-        part = ((number == k) & free).astype(np.uint8)
-        _, found, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=4)
-        keep = stats[:, cv2.CC_STAT_AREA] >= 100
-        keep[0] = False
-        labels = np.where(keep[found], np.cumsum(keep)[found] + labels.max(), labels).astype(np.int32)
-    return labels, number, colours
-
-
-def ciede2000(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """CIEDE2000 of rows of Lab (Sharma, Wu and Dalal 2005)."""
-    c = (np.hypot(a[:, 1], a[:, 2]) + np.hypot(b[:, 1], b[:, 2])) / 2
-    g = 0.5 * (1 - np.sqrt(c**7 / (c**7 + 25.0**7)))
-    a1, b1 = a[:, 1] * (1 + g), b[:, 1] * (1 + g)
-    c1, c2 = np.hypot(a1, a[:, 2]), np.hypot(b1, b[:, 2])
-    h1, h2 = np.arctan2(a[:, 2], a1) % (2 * np.pi), np.arctan2(b[:, 2], b1) % (2 * np.pi)
-    dh = (h2 - h1 + np.pi) % (2 * np.pi) - np.pi
-    dh = np.where(c1 * c2 == 0, 0, dh)
-    mean_h = np.where(c1 * c2 == 0, h1 + h2, (h1 + dh / 2) % (2 * np.pi))
-    mean_l, mean_c = (a[:, 0] + b[:, 0]) / 2, (c1 + c2) / 2
-    t = (
-        1
-        - 0.17 * np.cos(mean_h - np.radians(30))
-        + 0.24 * np.cos(2 * mean_h)
-        + 0.32 * np.cos(3 * mean_h + np.radians(6))
-        - 0.20 * np.cos(4 * mean_h - np.radians(63))
-    )
-    sl = 1 + 0.015 * (mean_l - 50) ** 2 / np.sqrt(20 + (mean_l - 50) ** 2)
-    sc, sh = 1 + 0.045 * mean_c, 1 + 0.015 * mean_c * t
-    rt = (
-        -2
-        * np.sqrt(mean_c**7 / (mean_c**7 + 25.0**7))
-        * np.sin(np.radians(60) * np.exp(-(((np.degrees(mean_h) - 275) / 25) ** 2)))
-    )
-    dl, dc, dhh = b[:, 0] - a[:, 0], c2 - c1, 2 * np.sqrt(c1 * c2) * np.sin(dh / 2)
-    square = (dl / sl) ** 2 + (dc / sc) ** 2 + (dhh / sh) ** 2 + rt * (dc / sc) * (dhh / sh)
-    return np.asarray(np.sqrt(square), np.float64)
-
-
 def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, float], NDArray[np.bool_]]:
     """All measures of one page, and the pixels that are wrong."""
     if case.register:
         case = registered(case)
-    gray = cv2.cvtColor(case.clean, cv2.COLOR_RGB2GRAY)
-    free = cv2.erode((gray > 200).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    free = off_the_ink(case.clean)
     labels = flat.labels
     given = flat.rgb[flat.colour]
-    row: dict[str, float] = {}
+    truth = Truth.painting(case.truth, free, labels) if case.painted else Truth.flat(case.truth, free)
+    scores, wrong = compare(given[labels - 1], truth)
+    row = {"regions": scores.region_accuracy, "pixels": scores.pixel_accuracy}
+    free = truth.free
     cells = np.unique(labels[free])
-    index, paint = labels[free] - 1, case.truth[free]
-    sure = flat.confidence >= 0.9
-    wrong = np.zeros(free.shape, bool)
+    there = np.zeros(len(given), bool)
+    there[cells - 1] = True
     if case.painted:
-        away = np.sqrt(((to_lab(paint) - to_lab(given)[index]) ** 2).sum(axis=1))
-        order = np.argsort(index, kind="stable")
-        starts = np.searchsorted(index[order], np.arange(len(given) + 1))
-        middle = np.array(
-            [np.median(paint[order[a:b]], axis=0) if b > a else (0, 0, 0) for a, b in pairwise(starts)]
-        )
-        region_right = np.sqrt(((to_lab(middle) - to_lab(given)) ** 2).sum(axis=1)) < 15
-        there = np.zeros(len(given), bool)
-        there[cells - 1] = True
-        row["regions"] = float(region_right[there].mean())
-        row["pixels"] = float((away < 15).mean())
-        best = np.sqrt(((to_lab(paint) - to_lab(middle)[index]) ** 2).sum(axis=1))
-        row["oracle"] = float((best < 15).mean())
-        wrong[free] = away >= 15
+        middle = to_lab(area_medians(case.truth, truth))
+        region_right = np.sqrt(((middle - to_lab(given)) ** 2).sum(axis=1)) < RIGHT_PAINTED
+        paint = to_lab(case.truth[free])
+        best = np.sqrt(((paint - middle[labels[free] - 1]) ** 2).sum(axis=1))
+        row["oracle"] = float((best < RIGHT_PAINTED).mean())
     else:
-        regions, number, colours = true_regions(case.truth, free)
-        index, paint, cells = labels[free] - 1, case.truth[free], np.unique(labels[free])
-        near = np.sqrt(((to_lab(given)[:, None] - to_lab(colours)[None]) ** 2).sum(axis=2)) < 6
-        right = near[labels - 1, number]
-        wrong = free & ~right
-        on = regions > 0
-        hit = np.bincount(regions[on], right[on])[1:] / np.maximum(np.bincount(regions[on])[1:], 1)
-        row["regions"] = float((hit > 0.5).mean())
-        row["pixels"] = float(right[free].mean())
-        size = np.bincount(number[free], minlength=len(colours)).astype(float)
-        size[(colours > 250).all(axis=1)] = np.inf
-        front = free & ~np.isin(number, np.argsort(-size)[:3])
-        row["no bg"] = float(right[front].mean())
+        number, colours = truth.number, truth.colours
+        row["no bg"] = scores.pixel_accuracy_without_background or 0.0
         table = np.zeros((len(given) + 1, len(colours)))
         np.add.at(table, (labels[free], number[free]), 1)
         row["oracle"] = float(table.max(axis=1).sum() / table.sum())
-        row["cells"] = len(cells) / regions.max()
-        ious = []
+        row["cells"] = len(cells) / truth.regions.max()
+        row["mIoU"] = scores.mean_iou or 0.0
         for k in range(len(colours)):
-            mine, theirs = near[labels - 1, k] & free, (number == k) & free
-            ious.append((mine & theirs).sum() / max(1, (mine | theirs).sum()))
+            theirs = (number == k) & free
             ids = np.bincount(flat.colour[labels[theirs] - 1], minlength=len(flat.rgb))
             key = tuple(int(v) for v in colours[k])
-            tally[key] = tally.get(key, 0) + ids
-        row["mIoU"] = float(np.mean(ious))
-        majority = table[1:].argmax(axis=1)
-        region_right = near[np.arange(len(given)), majority]
-        there = np.zeros(len(given), bool)
-        there[cells - 1] = True
+            before = tally.get(key, np.zeros(0, np.int64))
+            size = max(len(ids), len(before))  # hints and what was learned may add colours
+            tally[key] = np.pad(ids, (0, size - len(ids))) + np.pad(before, (0, size - len(before)))
+        near = distances(to_lab(given), to_lab(colours)) < RIGHT_FLAT
+        region_right = near[np.arange(len(given)), table[1:].argmax(axis=1)]
     row["count"] = float(len(cells))
+    sure = flat.confidence >= 0.9
     judged = there & np.array([w != "paper" for w in flat.why])
     row["sure"] = float(sure[judged].mean()) if judged.any() else 0.0
     row["sure ok"] = float(region_right[judged & sure].mean()) if (judged & sure).any() else 1.0
-    pick = np.linspace(0, len(paint) - 1, min(len(paint), 20000)).astype(int)
-    row["dE00"] = float(np.median(ciede2000(to_lab(paint[pick]), to_lab(given)[index[pick]])))
+    row["dE00"] = scores.median_delta_e_2000
     tally.setdefault("bins", []).extend(zip(flat.confidence[judged], region_right[judged], strict=True))
     return row, wrong
 
@@ -290,12 +214,53 @@ def gmic(case: Case) -> dict[str, float]:
         return {"gmic CPU": seconds / (case.truth[..., 0].size / 1e6)} if target.exists() else {}
 
 
+def learn(backend: FlatsBackend, job: Job, artefact: Path, how: str) -> list[dict[str, float]]:
+    """What `lote recolor --learn` does: learn from the job's pages as they come out, and start again with that.
+
+    With "approved" the first page has been put right by a person, and only the others are judged. Gives the
+    measures of the first pass; leaves the pages to be judged in `job.cases`."""
+    remembered, rows = [], []
+    for number, case in enumerate(job.cases):
+        state = backend.colour(case.page, PageSettings(style="line"), None, lambda done, total: None).state
+        approved = how == "approved" and number == 0
+        if approved:
+            state = put_right(case, Flatted.of_bytes(state)).to_bytes()
+        else:
+            rows.append(measure(case, Flatted.of_bytes(state), {})[0])
+        remembered.append(artefact.with_name(f"{number}.npz"))
+        remembered[-1].write_bytes(backend.remember(case.page, state, approved=approved))
+    memory = artefact.with_name("memory.npz")
+    backend.gather(remembered, memory)
+    backend.load(artefact)
+    backend.adopt((), memory=memory)
+    if how == "approved":
+        del job.cases[0]
+    return rows
+
+
+def put_right(case: Case, flat: Flatted) -> Flatted:
+    """The page as a person would leave it: each region in the palette's colour nearest to its true one."""
+    truth = Truth.painting(case.truth, off_the_ink(case.clean), flat.labels)
+    best = distances(to_lab(area_medians(case.truth, truth)), to_lab(flat.rgb)).argmin(axis=1)
+    return replace(flat, colour=best.astype(np.int32))
+
+
+def means_of(rows: list[dict[str, float]]) -> str:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return "  ".join(f"{k} {np.mean([row[k] for row in rows if k in row]):.3f}" for k in keys)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", default=["drawn", "gaps", "tone", "scan", "cobra", "painted"])
     parser.add_argument(
         "--sheet", type=Path, help="write a picture: each page's result, errors marked magenta"
+    )
+    parser.add_argument(
+        "--learn",
+        choices=["sure", "approved"],
+        help="learn from a first pass: from what was sure, or also from each first page, put right and approved",
     )
     parser.add_argument("--brief", action="store_true", help="one line a set")
     chosen = parser.parse_args(arguments)
@@ -304,6 +269,7 @@ def main(arguments: list[str] | None = None) -> None:
     tiles: list[Rgb] = []
     for which in chosen.sets:
         rows: list[dict[str, float]] = []
+        before: list[dict[str, float]] = []
         bins: list[tuple[float, bool]] = []
         same: list[float] = []
         apart: list[float] = []
@@ -318,6 +284,8 @@ def main(arguments: list[str] | None = None) -> None:
                 backend.prepare(references, artefact, PageSettings(), quiet)
                 learned = time.process_time() - start
                 backend.load(artefact)
+                if chosen.learn:
+                    before += learn(backend, job, artefact, chosen.learn)
             tally: dict[Any, Any] = {}
             for case in job.cases:
                 start = time.process_time()
@@ -332,10 +300,8 @@ def main(arguments: list[str] | None = None) -> None:
                         f"{job.name:14} {case.name:22} " + "  ".join(f"{k} {v:.3f}" for k, v in row.items())
                     )
                 if chosen.sheet:
-                    picture = result.rgb.copy()
-                    picture[wrong & (np.indices(wrong.shape).sum(axis=0) % 8 < 3)] = (255, 0, 255)
                     h, w = wrong.shape
-                    pair = np.concatenate([picture, case.truth], axis=1)
+                    pair = sheet(result.rgb, case.truth, wrong)
                     tiles.append(
                         np.asarray(
                             cv2.resize(pair, (int(2 * w * 700 / h), 700), interpolation=cv2.INTER_AREA)
@@ -347,12 +313,10 @@ def main(arguments: list[str] | None = None) -> None:
                 same.append(float((ids.max(axis=1) / ids.sum(axis=1)).mean()))
                 main_id = ids.argmax(axis=1)
                 apart.append(float((main_id[:, None] != main_id)[~np.eye(len(ids), dtype=bool)].mean()))
-        keys = sorted(
-            {k for row in rows for k in row}, key=lambda k: list(rows[0]).index(k) if k in rows[0] else 99
-        )
-        means = "  ".join(f"{k} {np.mean([row[k] for row in rows if k in row]):.3f}" for k in keys)
+        if before:
+            print(f"== {which} before learning: {means_of(before)}")
         print(
-            f"== {which}: {means}"
+            f"== {which}: {means_of(rows)}"
             + (f"  one id {np.mean(same):.3f}  own id {np.mean(apart):.3f}" if same else "")
         )
         found = np.array(bins)

@@ -137,6 +137,8 @@ def submit(
     asked = {
         # What a person recoloured stays so until they recolour it again.
         "palette": before.config["palette"] if before else {},
+        # What it learned from its own pages is learned again only when it is asked to.
+        "memory": before.config.get("memory") if before else None,
         "settings": settings.to_dict(),
         "suffix": suffix,
         "images": dict(images or {}),
@@ -154,23 +156,33 @@ def submit(
     return job
 
 
-def recolour(workspace: Workspace, number: int, file: Path) -> None:
-    """Give job `number` the colours of a `palette.json`, as the report writes it, for its next run.
+def recolour(workspace: Workspace, number: int, file: Path | None = None, *, learn: bool = False) -> None:
+    """Give job `number` the colours of a `palette.json`, as the report writes it, for its next run; with `learn`
+    that run learns from the job's own pages first, and does all pages but approved ones again.
 
     ValidationError for a file that is no palette or not this job's, QueueError while the job is running."""
     job = workspace.ledger.job(number)
     if job.alive:
         raise QueueError(f"Job {number} has not ended: recolour it afterwards.")
+    config = dict(job.config)
+    if learn:
+        config["memory"] = {**(config.get("memory") or {}), "wanted": True}
+    if file is not None:
+        config["palette"] = _said_of_palette(workspace, job, file)
+    workspace.ledger.reconfigure(number, config)
+
+
+def _said_of_palette(workspace: Workspace, job: Job, file: Path) -> dict[str, Any]:
     said, stored = palette.read(file), job.config["palette"]
     known = set(palette.said(stored))
-    for item in workspace.ledger.items(number, state="completed"):
+    for item in workspace.ledger.items(job.id, state="completed"):
         known |= {str(colour["id"]) for colour in (item.details or {}).get("palette", ())}
     if strange := [colour for colour in said if colour not in known]:
         raise ValidationError(
-            f"The palette {file}: job {number} has no colour {strange[0]}; the palette of another chapter is "
+            f"The palette {file}: job {job.id} has no colour {strange[0]}; the palette of another chapter is "
             "given to `lote colorize --palette`."
         )
-    workspace.ledger.reconfigure(number, {**job.config, "palette": palette.recoloured(stored, said)})
+    return palette.recoloured(stored, said)
 
 
 def run(

@@ -62,6 +62,7 @@ class Comics:
         self._why = ""
         self._sets: dict[str, list[tuple[str, str]]] = {}
         self._palette: dict[str, Any] = {}
+        self._memory: str | None = None
         self._found = book.Found()
 
     def pool(self, job: Job) -> Pool:
@@ -95,6 +96,7 @@ class Comics:
             raise ValidationError(
                 f"no coloured reference among {images} images: add --references, or name one with --as-reference"
             )
+        self._memory = self._remember(desk)
         desk.phase("planning")
         specs = self._specs(desk, config, backend, references, found)
         desk.ledger.plan(desk.job.id, desk.generation, desk.watched(self._guarded(desk, config, specs)))
@@ -220,6 +222,68 @@ class Comics:
                     by_hash.setdefault(source.sha256, source.path)
         return sorted(((path, sha256) for sha256, path in by_hash.items()), key=lambda pair: pair[1])
 
+    def _memory_file(self, number: int, key: str) -> Path:
+        """Not in the cache: what it is made from is gone once the pages were done again with it."""
+        return self._workspace.root / "memory" / f"{number}-{key[:16]}.npz"
+
+    def _remember(self, desk: Desk) -> str | None:
+        """The key of what the job learned from its own pages; learned now, where that is wanted.
+
+        It is made from the pages as they stand, once, and then stays as it is: no page's colours depend on
+        which other page was done first."""
+        number = desk.job.id
+        wish = desk.job.config.get("memory") or {}
+        self._memory = wish.get("key")
+        if not wish.get("wanted"):
+            if self._memory and not self._memory_file(number, self._memory).exists():
+                raise BatchProcessingError(
+                    f"What job {number} learned from its own pages is missing from the workspace: "
+                    f"`lote recolor {number} --learn` learns it again."
+                )
+            return self._memory
+        if not isinstance(self._backend, Recolouring):
+            desk.ledger.reconfigure(number, {**desk.ledger.job(number).config, "memory": None})
+            raise ConfigurationError(f"The backend {self._backend.name} learns nothing from pages.")
+        desk.phase("learning from the pages")
+        now = {source.key: source.sha256 for source in desk.ledger.sources(number, role="page")}
+        folder = desk.workspace.folder("jobs", str(number), "remembered")
+        parts: dict[str, tuple[str, Path]] = {}
+        tasks = []
+        for item in desk.ledger.items(number, state="completed"):
+            if now.get(item.key) == item.input_hash and item.work["backend"] == self._backend.name:
+                # By content: the order of pages is the order of names, and says nothing.
+                parts[item.key] = (item.input_hash + item.key, folder / f"{item.id}.npz")
+                args = {**self._painting(item), "approved": item.approved, "part": str(parts[item.key][1])}
+                tasks.append(Task(item.key, "batch_processing.pages:remember", args))
+        learned: list[tuple[str, str, Path]] = []
+        for result in desk.run(tasks):
+            if result.value is None:
+                text = result.failure.text if result.failure else ""
+                raise BatchProcessingError(f"{result.id} cannot be learned from: {text}")
+            learned.append((parts[result.id][0], result.value["sha256"], parts[result.id][1]))
+        learned.sort()
+        key: str | None = pages.fingerprint(pages=[sha256 for _, sha256, _ in learned])
+        target = self._memory_file(number, str(key))
+        args = {
+            "backend": self._backend.name,
+            "remembered": [str(path) for _, _, path in learned],
+            "artefact": str(target),
+        }
+        for result in desk.run([Task("memory", "batch_processing.pages:gather", args)]):
+            if result.value is None:
+                text = result.failure.text if result.failure else ""
+                raise BatchProcessingError(f"The pages cannot be learned from: {text}")
+            if not result.value["regions"]:
+                desk.warn("no region is sure enough to learn from: give hints, or approve pages")
+                target.unlink()
+                key = None
+        shutil.rmtree(folder, ignore_errors=True)
+        desk.ledger.reconfigure(number, {**desk.ledger.job(number).config, "memory": {"key": key}})
+        for older in target.parent.glob(f"{number}-*.npz"):
+            if older != target:
+                older.unlink()
+        return key
+
     def _planned_palette(
         self, desk: Desk, config: BatchConfig, references: list[tuple[str, str]]
     ) -> dict[str, Any]:
@@ -296,6 +360,7 @@ class Comics:
                 "references": learned,
                 "hints": hash_file(Path(hints)) if hints else None,
                 "ids": [given, bool(own), first],
+                "memory": self._memory,
             }
             yield ItemSpec(
                 key=source.key,
@@ -521,30 +586,40 @@ class Comics:
 
     # -- a page -------------------------------------------------------------------------------------
 
-    def task(self, job: Job, item: Item, part: Path) -> Task:
+    def _painting(self, item: Item) -> dict[str, Any]:
+        """What a worker must know to find the colours of a page."""
         work = item.work
         artefact = self._artefact(work["backend"], work["artefact"])
         first = self._artefact(work["backend"], work["first"])
+        return {
+            "source": work["source"],
+            "name": item.key,
+            "backend": work["backend"],
+            "artefact": str(artefact) if artefact else None,
+            "settings": work["settings"],
+            "hints": work["hints"],
+            "state": str(self._workspace.root / "cache" / "states" / f"{work['state']}.zip"),
+            "ids": {
+                "given": palette.anchors(self._palette),
+                "single": work["single"],
+                "first": str(first) if first else None,
+                "memory": str(self._memory_file(item.job_id, self._memory)) if self._memory else None,
+            }
+            if isinstance(self._backend, Recolouring)
+            else {},
+        }
+
+    def task(self, job: Job, item: Item, part: Path) -> Task:
+        work = item.work
         return Task(
             str(item.token),
             "batch_processing.pages:colour",
             {
-                "source": work["source"],
-                "name": item.key,
+                **self._painting(item),
                 "part": str(part),
-                "backend": work["backend"],
-                "artefact": str(artefact) if artefact else None,
-                "settings": work["settings"],
-                "hints": work["hints"],
                 "format": work["format"],
                 "documents": work["documents"],
-                "state": str(self._workspace.root / "cache" / "states" / f"{work['state']}.zip"),
                 "palette": work["palette"],
-                "ids": {
-                    "given": palette.anchors(self._palette),
-                    "single": work["single"],
-                    "first": str(first) if first else None,
-                },
                 "place": item.place,
                 "pictures": (str(self._workspace.folder("jobs", str(job.id), "thumbs")), item.input_hash),
             },

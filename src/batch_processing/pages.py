@@ -95,6 +95,59 @@ def learn(
     return {}
 
 
+def remember(
+    progress: Progress,
+    *,
+    source: str,
+    name: str,
+    backend: str,
+    artefact: str | None,
+    settings: dict[str, Any],
+    hints: str | None,
+    state: str,
+    ids: dict[str, Any],
+    approved: bool,
+    part: str,
+) -> dict[str, Any]:
+    """Write what can be learned from a finished page to the file `part`; the others as in `Work`."""
+    from .backends.base import PageSettings, Recolouring
+    from .io.images import decode
+    from .io.outputs import write_part
+
+    painter = _backend(backend, artefact, ids)
+    assert isinstance(painter, Recolouring)  # noqa: S101 - whoever plans asks no other
+    page = decode(Path(source))
+    known = Path(state)
+    if known.exists():
+        found = known.read_bytes()
+    else:
+        where = Path(hints) if hints else None
+        found = painter.colour(page, PageSettings(**settings), where, progress).state
+    learned = painter.remember(page, found, approved=approved)
+    return {"sha256": write_part(Path(part), lambda file: file.write(learned))}
+
+
+def gather(progress: Progress, *, backend: str, remembered: list[str], artefact: str) -> dict[str, Any]:
+    """Make what the pages taught, files of `remember`, into the new file `artefact`."""
+    from .backends import create
+    from .backends.base import Recolouring
+    from .io.outputs import fsync_dir, hash_file, part_path, publish
+
+    painter = create(backend)
+    assert isinstance(painter, Recolouring)  # noqa: S101 - as above
+    target = Path(artefact)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = part_path(target, "gathering")  # one writer: the holder of the lock
+    try:
+        regions = painter.gather([Path(path) for path in remembered], part)
+        sha256 = hash_file(part)
+        publish(part, target)
+        fsync_dir(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+    return {"sha256": sha256, "regions": regions}
+
+
 @dataclass(frozen=True)
 class Work:
     """One page to colour: the image `source` into the file `part`. `name` is what people call the page.
@@ -315,7 +368,8 @@ def _backend(name: str, artefact: str | None, ids: dict[str, Any]) -> Backend:
                 for colour in ids["given"]
             ]
             first = Path(ids["first"]) if ids["first"] else None
-            backend.adopt(given, single=ids["single"], first=first)
+            memory = Path(ids["memory"]) if ids["memory"] else None
+            backend.adopt(given, single=ids["single"], first=first, memory=memory)
         _ready = (wanted, backend)
     return _ready[1]
 

@@ -169,12 +169,29 @@ class Recolouring(Protocol):
     """A backend with a palette: it can draw a page again in other colours without matching anything again."""
 
     def adopt(
-        self, given: Sequence[PaletteColour], *, single: bool = False, first: Path | None = None
+        self,
+        given: Sequence[PaletteColour],
+        *,
+        single: bool = False,
+        first: Path | None = None,
+        memory: Path | None = None,
     ) -> None:
         """Number the colours of what was loaded as `given` does, where they are near one of these.
 
         Called after each `load`. `single` where that belongs to single pages, and not to the whole job; `first`
-        is then the artefact of the job's references, if it has any: the same colour has one id in both."""
+        is then the artefact of the job's references, if it has any: the same colour has one id in both.
+        `memory` is what the job learned from its own pages, a file of `gather`."""
+        ...
+
+    def remember(self, page: Page, state: bytes, *, approved: bool) -> bytes:
+        """What can be learned from a finished page by its `Coloured.state`: what is sure, or said by a person;
+        all of it where a person has approved the page."""
+        ...
+
+    def gather(self, remembered: Sequence[Path], artefact: Path) -> int:
+        """Write what the pages taught, files of `remember`, to the new file `artefact`; the number of regions.
+
+        The bytes written are a function of the files' contents in this order."""
         ...
 
     def recolour(

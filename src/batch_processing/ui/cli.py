@@ -351,6 +351,62 @@ def classify(
     raise typer.Exit(3 if unreadable else 0)
 
 
+@app.command()
+def evaluate(
+    page: Annotated[Path, typer.Argument(metavar="PAGE", help="A coloured page.")],
+    truth: Annotated[
+        Path, typer.Option("--truth", metavar="IMAGE", help="The same page in its true colours.")
+    ],
+    line_art: Annotated[
+        Path | None,
+        typer.Option(
+            "--lineart", metavar="IMAGE", help="The page's line art; looked for in the truth if left out."
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet", metavar="PNG", help="Picture of the page, its errors marked, beside the truth."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how near a coloured page is to the truth."""
+    from dataclasses import asdict
+
+    from ..evaluation import evaluate as measure
+    from ..io.images import encode
+    from ..io.outputs import SaveFile
+    from .console import put_json, safe
+
+    if sheet and any(sheet.exists() and sheet.samefile(path) for path in (page, truth, line_art) if path):
+        raise typer.BadParameter(_("--sheet would replace a picture that is measured: name another file"))
+    scores, picture, painted = measure(page, truth, line_art)
+    if sheet:
+        with SaveFile(sheet) as file:
+            encode(picture, file, format="png")
+    if as_json:
+        put_json("evaluation", page=str(page), truth=str(truth), painted=painted, **asdict(scores))
+        return
+    kind = _("painted truth") if painted else _("flat truth")
+    judged = ngettext(
+        "{kind}, {count} region; {share:.0%} of the pixels lie off the lines and are judged",
+        "{kind}, {count} regions; {share:.0%} of the pixels lie off the lines and are judged",
+        scores.regions,
+    )
+    typer.echo(safe(judged.format(kind=kind, count=scores.regions, share=scores.share)))
+    rows = (
+        (_("regions right"), scores.region_accuracy, "{:.1%}"),
+        (_("pixels right"), scores.pixel_accuracy, "{:.1%}"),
+        (_("pixels right, without background"), scores.pixel_accuracy_without_background, "{:.1%}"),
+        (_("mean IoU of the colours"), scores.mean_iou, "{:.3f}"),
+        (_("median Delta-E 2000"), scores.median_delta_e_2000, "{:.2f}"),
+    )
+    width = max(len(words) for words, _value, _form in rows)
+    for words, value, form in rows:
+        typer.echo(f"{words:<{width}}  {'-' if value is None else form.format(value):>6}")
+
+
 # -- jobs ---------------------------------------------------------------------------------------------
 
 
@@ -550,11 +606,17 @@ def retry(
 def recolor(
     job: Annotated[int, typer.Argument(metavar="JOB", help="Number of the job.")],
     palette: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--palette", metavar="FILE", help="palette.json as the report writes it, with other colours."
         ),
-    ],
+    ] = None,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn", help="Learn from the job's own pages, what is sure or approved, and do them again."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     workspace: WorkspaceOption = None,
@@ -563,9 +625,11 @@ def recolor(
     from ..colorize import recolour
     from ..core.workspace import Workspace, process_identity
 
+    if palette is None and not learn:
+        raise typer.BadParameter(_("give --palette FILE, --learn, or both"))
     place = Workspace(workspace)
     row = _job(place, job)
-    recolour(place, row.id, palette)
+    recolour(place, row.id, palette, learn=learn)
     place.ledger.adopt(row.id, process_identity())
     raise typer.Exit(_follow(place, place.ledger.job(row.id), as_json=as_json, quiet=quiet))
 

@@ -87,7 +87,12 @@ class FlatsBackend:
             ) from fault
 
     def adopt(
-        self, given: Sequence[PaletteColour], *, single: bool = False, first: Path | None = None
+        self,
+        given: Sequence[PaletteColour],
+        *,
+        single: bool = False,
+        first: Path | None = None,
+        memory: Path | None = None,
     ) -> None:
         from .palette import joined
         from .references import Knowledge
@@ -99,6 +104,26 @@ class FlatsBackend:
             given = [*given, *(PaletteColour(i, (r, g, b)) for i, (r, g, b) in shown if i not in taken)]
         known = self._known or Knowledge.of_palette([[255, 255, 255]])
         self._known, self._palette = joined(known, given, own=single)
+        if memory is not None:
+            from .memory import Memory, recalled
+
+            self._known, self._palette = recalled(self._known, self._palette, Memory.read(memory))
+
+    def remember(self, page: Page, state: bytes, *, approved: bool) -> bytes:
+        import cv2
+
+        from .memory import of_page
+        from .pages import Flatted
+
+        cv2.setNumThreads(1)
+        return of_page(page.rgb, Flatted.of_bytes(state), everything=approved).to_bytes()
+
+    def gather(self, remembered: Sequence[Path], artefact: Path) -> int:
+        from .memory import Memory, gathered
+
+        learned = gathered(Memory.read(path) for path in remembered)
+        artefact.write_bytes(learned.to_bytes())
+        return len(learned.region_id)
 
     def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
         try:

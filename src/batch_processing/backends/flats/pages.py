@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -93,14 +93,10 @@ def flat(
 ) -> Flatted:
     """Find the regions of an (h, w, 3) page and choose their colours."""
     h, w = rgb.shape[:2]
-    cuts = _cuts(rgb)
+    at = cuts(rgb)
     parts: list[Flatted] = []
-    for number, (top, bottom) in enumerate(pairwise(cuts)):
-        progress(2 * number, 2 * len(cuts))
-        strip = rgb[top:bottom]
-        work = shrink(strip, WORK_SIDE)
-        if len(cuts) > 2 and work.shape[1] != min(w, parts[0].labels.shape[1] if parts else w):
-            work = _to_width(strip, parts[0].labels.shape[1] if parts else work.shape[1])
+    for number, (top, _, work) in enumerate(strips(rgb, at)):
+        progress(2 * number, 2 * len(at))
         seeds: NDArray[np.int32] | None = None
         colours: list[marks.Rgb] = []
         if said is not None:
@@ -111,7 +107,7 @@ def flat(
             piece = whole[begin : begin + len(seeds)]
             seeds[: len(piece)] = piece
         parts.append(_flat_strip(work, known, palette, seeds, colours))
-        progress(2 * number + 1, 2 * len(cuts))
+        progress(2 * number + 1, 2 * len(at))
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -168,15 +164,26 @@ def _with_hints(
     return np.array(ids, np.int32), np.array(rgb, np.uint8).reshape(-1, 3), np.array(rows, np.int32)
 
 
-def _cuts(rgb: NDArray[np.uint8]) -> list[int]:
+def strips(rgb: NDArray[np.uint8], at: list[int]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """First and last row (exclusive) of each strip of a page, and the strip at work size; all have one width."""
+    width = 0
+    for top, bottom in pairwise(at):
+        work = shrink(rgb[top:bottom], WORK_SIDE)
+        if len(at) > 2 and work.shape[1] != min(rgb.shape[1], width or rgb.shape[1]):
+            work = _to_width(rgb[top:bottom], width or work.shape[1])
+        width = width or work.shape[1]
+        yield top, bottom, work
+
+
+def cuts(rgb: NDArray[np.uint8]) -> list[int]:
     """Rows at which a tall strip is cut: the emptiest near every second width, blank ones if there are any."""
     h, w = rgb.shape[:2]
     if h <= STRIP * w or h <= WORK_SIDE:
         return [0, h]
     step = max(2 * w, WORK_SIDE // 2)
-    cuts = [0]
-    while h - cuts[-1] > 1.5 * step:
-        low, high = cuts[-1] + int(0.6 * step), min(h, cuts[-1] + int(1.2 * step))
+    found = [0]
+    while h - found[-1] > 1.5 * step:
+        low, high = found[-1] + int(0.6 * step), min(h, found[-1] + int(1.2 * step))
         rows = rgb[low:high]
         ripple = rows.max(axis=(1, 2)).astype(np.int32) - rows.min(axis=(1, 2))
         # The middle of the widest quiet stretch, so that no line at its rim is cut.
@@ -184,8 +191,8 @@ def _cuts(rgb: NDArray[np.uint8]) -> list[int]:
         edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(np.int8), [0]])))
         starts, ends = edges[::2], edges[1::2]
         best = int((ends - starts).argmax())
-        cuts.append(low + int(starts[best] + ends[best]) // 2)
-    return [*cuts, h]
+        found.append(low + int(starts[best] + ends[best]) // 2)
+    return [*found, h]
 
 
 def _to_width(strip: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

@@ -1,0 +1,173 @@
+"""What a job learns from its own pages: how the regions look whose colour is sure, or was said by a person.
+
+Promises that what is gathered is a function of the pages alone, in whatever order they were done. It is made once,
+after a first pass, and then stands beside the references: their own colours and ids stay as they are, colours that
+only hints brought are added.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import describe, ink, pages, structure
+from .palette import Palette
+from .references import Knowledge
+
+SURE = 0.97
+"""Regions at least this sure are learned: .965 of them were right when the measure was first taken."""
+PAGE_REGIONS, PAGE_POINTS = 200, 1500
+"""Remembered of one page, evenly from all."""
+MOST_REGIONS, MOST_POINTS = 4000, 12_000
+"""Remembered of a job: as much as some eight references have, so that a page takes no longer than twice its time."""
+
+
+@dataclass
+class Memory:
+    """R regions and P points in raw descriptors, with the palette id of each and the colour of that id."""
+
+    region_rows: NDArray[np.float16]
+    region_id: NDArray[np.int32]
+    region_rgb: NDArray[np.uint8]
+    point_rows: NDArray[np.float16]
+    point_id: NDArray[np.int32]
+    point_rgb: NDArray[np.uint8]
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for field in fields(self):
+                member = io.BytesIO()
+                array = np.ascontiguousarray(getattr(self, field.name))
+                np.lib.format.write_array(member, array, allow_pickle=False)
+                name = zipfile.ZipInfo(f"{field.name}.npy", (1980, 1, 1, 0, 0, 0))
+                archive.writestr(name, member.getvalue(), zipfile.ZIP_DEFLATED, 1)
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, path: Path) -> Memory:
+        with np.load(path, allow_pickle=False) as archive:
+            return cls(**{field.name: archive[field.name] for field in fields(cls)})
+
+
+def of_page(rgb: NDArray[np.uint8], flatted: pages.Flatted, *, everything: bool) -> Memory:
+    """What to remember of a page, (h, w, 3). With `everything` a person has approved all of it."""
+    told = flatted.reason == pages.WHY.index("hint")
+    sure = (flatted.confidence >= SURE) & (flatted.reason == pages.WHY.index("reference"))
+    wanted = told | sure | (everything & (flatted.reason != pages.WHY.index("paper")))
+    found: list[Memory] = []
+    row = 0
+    for _, _, work in pages.strips(rgb, pages.cuts(rgb)):
+        here, labels = np.unique(flatted.labels[row : row + len(work)], return_inverse=True)
+        row += len(work)
+        found.append(_of_strip(work, labels.astype(np.int32) + 1, here - 1, wanted, flatted))
+    return _thinned(_together(found), PAGE_REGIONS, PAGE_POINTS)
+
+
+def _of_strip(
+    work: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    whole: NDArray[np.int32],
+    wanted: NDArray[np.bool_],
+    flatted: pages.Flatted,
+) -> Memory:
+    """`whole` is the row of each of the strip's regions on its page."""
+    drawn = ink.find(work)
+    what = describe.shapes(labels)
+    frame = structure.find(labels, drawn, what).frame
+    chosen = np.flatnonzero(wanted[whole])
+    chosen = chosen[np.argsort(-what.area[chosen], kind="stable")]
+    rows = describe.describe_regions(drawn.line, labels, what, frame)[chosen]
+    colour = flatted.colour[whole]
+    at, points = describe.describe_points(drawn.line, drawn.mask, drawn.unit, frame, labels)
+    home = labels[at[:, 1], at[:, 0]] - 1
+    inside = wanted[whole[home]]
+    of_point = colour[home[inside]]
+    return Memory(
+        rows.astype(np.float16),
+        flatted.ids[colour[chosen]],
+        flatted.rgb[colour[chosen]],
+        points[inside].astype(np.float16),
+        flatted.ids[of_point],
+        flatted.rgb[of_point],
+    )
+
+
+def gathered(parts: Iterable[Memory]) -> Memory:
+    """The memory of a job from those of its pages, in an order that does not follow the book's."""
+    return _thinned(_together(list(parts)), MOST_REGIONS, MOST_POINTS)
+
+
+def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowledge, Palette]:
+    """The references' knowledge with what was learned from pages; colours without a row get one at the end."""
+    ids = palette.ids.tolist()
+    rgb = known.rgb.tolist()
+    for number, colour in zip(
+        [*memory.region_id.tolist(), *memory.point_id.tolist()],
+        [*memory.region_rgb.tolist(), *memory.point_rgb.tolist()],
+        strict=True,
+    ):
+        if number not in ids:
+            ids.append(number)
+            rgb.append(colour)
+    row_of = {number: row for row, number in enumerate(ids)}
+    k, more = len(ids), len(ids) - len(known.rgb)
+    region_colour = np.array([row_of[i] for i in memory.region_id.tolist()], np.int32)
+    point_colour = np.array([row_of[i] for i in memory.point_id.tolist()], np.int32)
+    # The references' shares stand for themselves; a new colour has its share of what was learned.
+    learned = np.bincount(point_colour, minlength=k) / max(1, len(point_colour))
+    touch = np.ones((k, k), np.float32)
+    touch[: k - more, : k - more] = known.touch
+    extended = replace(
+        known,
+        rgb=np.array(rgb, np.uint8),
+        share=np.concatenate([known.share, learned[k - more :].astype(np.float32)]),
+        touch=touch,
+        region_rows=_below(known.region_rows, memory.region_rows, known.region_turn),
+        region_colour=np.concatenate([known.region_colour, region_colour]),
+        point_rows=_below(known.point_rows, memory.point_rows, known.point_turn),
+        point_colour=np.concatenate([known.point_colour, point_colour]),
+    )
+    return extended, replace(palette, ids=np.array(ids, np.int32))
+
+
+def _below(known: NDArray[Any], rows: NDArray[np.float16], turn: NDArray[np.float32]) -> NDArray[Any]:
+    return np.concatenate([known, (rows.astype(np.float32) @ turn).astype(known.dtype)])
+
+
+def _together(parts: list[Memory]) -> Memory:
+    empty = Memory(
+        np.zeros((0, describe.REGION_WIDTH), np.float16),
+        np.zeros(0, np.int32),
+        np.zeros((0, 3), np.uint8),
+        np.zeros((0, describe.POINT_WIDTH), np.float16),
+        np.zeros(0, np.int32),
+        np.zeros((0, 3), np.uint8),
+    )
+    return Memory(
+        *(np.concatenate([getattr(part, field.name) for part in [empty, *parts]]) for field in fields(Memory))
+    )
+
+
+def _thinned(memory: Memory, most_regions: int, most_points: int) -> Memory:
+    """At most so many of each, evenly from all of them."""
+    regions, points = _even(len(memory.region_id), most_regions), _even(len(memory.point_id), most_points)
+    return Memory(
+        memory.region_rows[regions],
+        memory.region_id[regions],
+        memory.region_rgb[regions],
+        memory.point_rows[points],
+        memory.point_id[points],
+        memory.point_rgb[points],
+    )
+
+
+def _even(count: int, most: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)

@@ -1,0 +1,68 @@
+"""`lote recolor JOB --learn`: what a person said of one page is known to the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from command import lote
+
+PURPLE = (120, 40, 160)
+
+
+def scene(path: Path, *, colour: bool = False, shift: int = 0, balloon: bool = True) -> Path:
+    """A house and a balloon, in ink or painted; the references show no balloon."""
+    image = Image.new("RGB", (500, 600), (150, 200, 240) if colour else "white")
+    draw = ImageDraw.Draw(image)
+    roof, wall = ((200, 40, 50), (240, 220, 160)) if colour else ("white", "white")
+    draw.rectangle((100, 350, 300, 550), fill=wall, outline="black", width=5)
+    draw.polygon([(70, 350), (200, 220), (330, 350)], fill=roof, outline="black", width=5)
+    if balloon:
+        x, y = 340 - shift, 60 + shift
+        draw.line((x + 55, y + 130, x + 55, y + 190), fill="black", width=4)
+        draw.ellipse((x, y, x + 110, y + 130), fill="white", outline="black", width=5)
+        draw.arc((x + 20, y + 15, x + 90, y + 80), 180, 270, fill="black", width=4)
+    draw.rectangle((2, 2, 497, 597), outline="black", width=5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def balloon_of(path: Path, shift: int) -> tuple[int, ...]:
+    with Image.open(path) as image:
+        return tuple(int(v) for v in np.asarray(image.convert("RGB"))[60 + shift + 90, 340 - shift + 55])
+
+
+def test_other_pages_learn_what_a_hint_said_and_approved_ones_stay(tmp_path: Path) -> None:
+    scene(tmp_path / "in" / "0.png", colour=True, balloon=False)
+    for number, shift in ((1, 0), (2, 30)):
+        scene(tmp_path / "in" / f"{number}.png", shift=shift)
+    hints = {"points": [{"x": 395, "y": 150, "color": "#7828a0"}]}
+    (tmp_path / "in" / "1.hints.json").write_text(json.dumps(hints))
+    ask = ("colorize", tmp_path / "in", "-o", tmp_path / "out", "--backend", "flats", "--style", "line")
+    assert lote(*ask, workspace=tmp_path / "ws").code == 0
+    assert balloon_of(tmp_path / "out" / "1.png", 0) == PURPLE
+    assert balloon_of(tmp_path / "out" / "2.png", 30) != PURPLE
+    lote("approve", "1", "1.png", workspace=tmp_path / "ws")
+    approved = (tmp_path / "out" / "1.png").stat()
+    learned = lote("recolor", "1", "--learn", "--json", workspace=tmp_path / "ws")
+    assert learned.code == 0, learned.err
+    assert learned.summary["reused"] == 1
+    assert balloon_of(tmp_path / "out" / "2.png", 30) == PURPLE
+    assert (tmp_path / "out" / "1.png").stat().st_mtime_ns == approved.st_mtime_ns
+    again = lote(*ask, "--json", workspace=tmp_path / "ws")
+    assert again.summary["reused"] == 2, "what was learned is part of every page, and stays as it is"
+
+
+def test_what_cannot_learn_says_so(tmp_path: Path) -> None:
+    scene(tmp_path / "in" / "1.png")
+    args = ("-o", tmp_path / "out", "--backend", "noop")
+    assert lote("colorize", tmp_path / "in", *args, workspace=tmp_path / "ws").code == 0
+    assert "give --palette FILE, --learn, or both" in lote("recolor", "1", workspace=tmp_path / "ws").err
+    done = lote("recolor", "1", "--learn", workspace=tmp_path / "ws")
+    assert done.code == 2
+    assert "The backend noop learns nothing from pages" in done.err
+    assert lote("colorize", tmp_path / "in", *args, workspace=tmp_path / "ws").code == 0
