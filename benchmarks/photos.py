@@ -124,6 +124,7 @@ def _count_reads(counter: str) -> None:
         return result
 
     hashing.hash_file = counted  # type: ignore[assignment]
+    hashing.ALONE = sys.maxsize  # in this process, where they are counted
 
 
 def fresh(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -14,9 +15,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
-from batch_processing.photos import scan_images_recursively
+from batch_processing.photos import hashing, scan_images_recursively
 from photos_help import Library, write
 
 if TYPE_CHECKING:
@@ -300,3 +302,34 @@ def test_fifty_thousand_files_in_one_folder(tmp_path: Path, library: Library) ->
     stats = library.scan(tree)
     assert (stats.already_processed, stats.bytes_read) == (50_000, 0)
     shutil.rmtree(tree)
+
+
+def test_readers_that_are_killed_cost_nothing_and_none_outlives_the_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "ALONE", 20)
+    for number in range(1200):
+        write(tmp_path / "tree" / f"{number // 100}" / f"{number}.jpg", b"%06d" % number * 4000)
+    killed: set[int] = set()
+
+    def readers() -> list[psutil.Process]:
+        return [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+
+    with Library(tmp_path / "photos.db") as library:
+        scan = scan_images_recursively(tmp_path / "tree", library.photos, 100)
+        for _ in range(12):
+            next(scan)
+            for one in readers():
+                one.kill()
+                killed.add(one.pid)
+        with pytest.raises(StopIteration) as end:
+            next(scan)
+        assert len(killed) > 2
+        assert end.value.value.registered == 1200
+        assert end.value.value.errors == 0
+        hashes = library.hashes()
+    assert hashes == {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (tmp_path / "tree").rglob("*.jpg")
+    }
+    assert not readers()

@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from ..exceptions import BatchProcessingError, Cancelled, ResourceError
 from ..logging_config import WorkerHandler, handle_record
@@ -120,43 +120,55 @@ class Pool(Protocol):
         ...
 
 
+def start_child(
+    module: str, arguments: str = "", stderr: IO[bytes] | int = subprocess.DEVNULL
+) -> tuple[subprocess.Popen[bytes], Connection]:
+    """A new interpreter that calls `serve(descriptor, arguments)` of `module`, and the parent's end of the
+    connection whose other end `descriptor` is. The child has to leave when that connection ends.
+
+    ResourceError if no process can be started."""
+    ours, theirs = socket.socketpair()
+    environment = os.environ | {
+        # One task, one core: there are as many children as there are cores to use.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONFAULTHANDLER": "1",
+    }
+    # Imported, not run with -m: what is pickled must belong to this module, not to `__main__`.
+    code = f"from {module} import serve; serve({', '.join(filter(None, (str(theirs.fileno()), arguments)))})"
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code],
+            env=environment,
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            # Its own group: Ctrl-C in the terminal is for the parent, which ends its children itself.
+            process_group=0,
+        )
+    except OSError as error:
+        ours.close()
+        raise ResourceError(
+            f"A worker process cannot be started ({error.strerror}): end other programs, or use fewer --workers."
+        ) from error
+    finally:
+        theirs.close()
+    return process, Connection(ours.detach())
+
+
 class _Child:
     """One worker process, and the tasks it has: one, or several that it does together."""
 
     def __init__(self, memory_limit: int) -> None:
-        ours, theirs = socket.socketpair()
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        environment = os.environ | {
-            # One task, one core: the pool has as many children as there are cores to use.
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "PYTHONFAULTHANDLER": "1",
-        }
-        # Imported, not run with -m: what is pickled must belong to this module, not to `__main__`.
-        code = f"from {__name__} import serve; serve({theirs.fileno()}, {memory_limit})"
-        command = [sys.executable, "-P", "-c", code]
         try:
-            self.process = subprocess.Popen(
-                command,
-                env=environment,
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self.stderr,
-                # Its own group: Ctrl-C in the terminal is for the coordinator, who pauses safely.
-                process_group=0,
-            )
-        except OSError as error:
-            ours.close()
+            self.process, self.connection = start_child(__name__, f"{memory_limit}", self.stderr)
+        except ResourceError:
             self.stderr.close()
-            raise ResourceError(
-                f"A worker process cannot be started ({error.strerror}): end other programs, or use fewer --workers."
-            ) from error
-        finally:
-            theirs.close()
-        self.connection = Connection(ours.detach())
+            raise
         self.tasks: tuple[Task, ...] = ()
         self.started = 0.0
         self.deadline = 0.0

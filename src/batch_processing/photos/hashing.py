@@ -15,7 +15,9 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, AnyStr
+from typing import TYPE_CHECKING, AnyStr, NamedTuple
+
+from ..exceptions import ResourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 # A file is read in pieces of this size. Between 256 KiB and 1 MiB the speed of one thread does not change,
 # larger pieces leave the cache of a core; and fewer pieces are fewer waits for the interpreter.
 PIECE = 1024 * 1024
+# So many photos a thread hashes by itself before it starts a child: that takes as long as some thousand.
+ALONE = 1000
 # Up to this size a file is read in one call into fresh memory, which costs less than anything else.
 SMALL = 64 * 1024
 
@@ -41,8 +45,7 @@ class Stopped(Exception):  # noqa: N818 - somebody asked for it
     """Hashing was given up between two pieces, because the scan is to stop."""
 
 
-@dataclass(slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What tells whether a path still holds the same file. Times in nanoseconds since 1970."""
 
     size: int
@@ -160,7 +163,10 @@ def join(directory: AnyStr, name: AnyStr) -> AnyStr:
 
 
 class Hashers:
-    """Threads that hash lists of candidates. `hashlib` lets go of the interpreter, so cores are used."""
+    """Threads that hash lists of candidates: at first by themselves, then each through a child process.
+
+    `hashlib` lets go of the interpreter while it hashes, but at each photo a thread has to wait for it some
+    six times, and keeps the scan waiting as often; a child has an interpreter of its own."""
 
     def __init__(self, readers: int, *, inode_order: bool) -> None:
         """`readers`: number of threads. `inode_order`: read each list in the order of inodes, which on a
@@ -169,6 +175,7 @@ class Hashers:
         self._inode_order = inode_order
         self._local = threading.local()
         self._stop = threading.Event()
+        self._children: list[_Child] = []
 
     def submit(self, items: Sequence[object]) -> Future[None]:
         """Hash those of `items` that are candidates and have to be read."""
@@ -182,29 +189,109 @@ class Hashers:
         )
 
     def _hash(self, candidates: list[Candidate]) -> None:
-        buffer = getattr(self._local, "buffer", None)
-        if buffer is None:
-            buffer = self._local.buffer = memoryview(bytearray(PIECE))
+        if not candidates:
+            return
         if self._inode_order:
             candidates = sorted(candidates, key=lambda candidate: candidate.found.inode)
-        for candidate in candidates:
-            if self._stop.is_set():
-                raise Stopped
-            try:
-                digest, found, began = hash_file(candidate.path, buffer, self._stop.is_set)
-            except Unreadable as error:
-                candidate.error = error
-            else:
-                if not found.size:
-                    candidate.error = Unreadable("changed", "was emptied while the folder was being scanned")
-                    continue
-                candidate.digest, candidate.found, candidate.hashed_ns = digest, found, began
-                candidate.read = found.size
+        paths = [candidate.path for candidate in candidates]
+        for candidate, answer in zip(candidates, self._answers(paths), strict=True):
+            if len(answer) == 2:
+                candidate.error = Unreadable(*answer)
+                continue
+            digest, found, began = answer
+            if not found[0]:
+                candidate.error = Unreadable("changed", "was emptied while the folder was being scanned")
+                continue
+            candidate.digest, candidate.found, candidate.hashed_ns = digest, Identity(*found), began
+            candidate.read = candidate.found.size
+
+    def _answers(self, paths: list[bytes]) -> list[Answer]:
+        """The answers of this thread's child; its own while it has none, or where that died."""
+        mine = self._local
+        child: _Child | None = getattr(mine, "child", None)
+        if child is None and (done := getattr(mine, "done", 0)) >= ALONE:
+            child = mine.child = self._child()
+            if child is None:
+                mine.done = done - ALONE  # no process to be had: later, perhaps
+        if self._stop.is_set():
+            raise Stopped
+        if child is not None:
+            if (answers := child.ask(paths)) is not None:
+                return answers
+            mine.child = None
+            child.end()
+        if not hasattr(mine, "buffer"):
+            mine.buffer = memoryview(bytearray(PIECE))
+        mine.done = getattr(mine, "done", 0) + len(paths)
+        return [_answer(path, mine.buffer, self._stop.is_set) for path in paths]
+
+    def _child(self) -> _Child | None:
+        try:
+            child = _Child()
+        except ResourceError:
+            return None
+        self._children.append(child)
+        return child
 
     def stop(self) -> None:
-        """Give up what is being hashed, within one piece of one file."""
+        """Give up what is being hashed: within one piece of one file, or with the child that does it."""
         self._stop.set()
+        for child in self._children:
+            child.process.kill()
 
     def close(self) -> None:
         self.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for child in self._children:
+            child.end()
+
+
+# What a thread knows of a file in the end: digest, identity and when reading began; or why not (kind, text).
+Answer = tuple[bytes, tuple[int, ...], int] | tuple[str, str]
+
+
+def _answer(path: bytes, buffer: memoryview, stopped: Callable[[], bool]) -> Answer:
+    if stopped():
+        raise Stopped
+    try:
+        digest, found, began = hash_file(path, buffer, stopped)
+    except Unreadable as error:
+        return error.kind, str(error)
+    return digest, tuple(found), began
+
+
+class _Child:
+    """A process that hashes lists of paths for one thread."""
+
+    def __init__(self) -> None:
+        from ..core.workers import start_child
+
+        self.process, self._connection = start_child(__name__)
+
+    def ask(self, paths: list[bytes]) -> list[Answer] | None:
+        """The answers for these paths; None if the child is no more."""
+        try:
+            self._connection.send(paths)
+            answers: list[Answer] = self._connection.recv()
+        except (EOFError, OSError):
+            return None
+        return answers
+
+    def end(self) -> None:
+        self._connection.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def serve(descriptor: int) -> None:
+    """The life of a child: it ends with the connection to its parent."""
+    from multiprocessing.connection import Connection
+
+    connection = Connection(descriptor)
+    buffer = memoryview(bytearray(PIECE))
+    while True:
+        try:
+            paths = connection.recv()
+            connection.send([_answer(path, buffer, lambda: False) for path in paths])
+        except (EOFError, OSError):
+            return
