@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # A file is read in pieces of this size. Between 256 KiB and 1 MiB the speed of one thread does not change,
 # larger pieces leave the cache of a core; and fewer pieces are fewer waits for the interpreter.
 PIECE = 1024 * 1024
-# So many photos a thread hashes by itself before it starts a child: that takes as long as some thousand.
-ALONE = 1000
+# So many photos a thread hashes by itself before it starts a child, which costs as much as some hundred.
+ALONE = 100
 # Up to this size a file is read in one call into fresh memory, which costs less than anything else.
 SMALL = 64 * 1024
 

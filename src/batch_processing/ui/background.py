@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.coordinator import cancel_job
 from ..exceptions import QueueError
 
 if TYPE_CHECKING:
@@ -64,16 +65,8 @@ def pause(place: Workspace, number: int) -> Job:
 
 def cancel(place: Workspace, number: int) -> Job:
     """Wish for the end, or end the job here and now when nobody runs it."""
-    row = _going(place, number, "cancel")
-    if row.alive:
-        place.ledger.want(number, "cancel")
-        return row
-    with place.lock("photos" if row.kind == "photos" else "comics") as lock:
-        if not lock.acquire():
-            raise QueueError(f"Job {number} waits behind another one: cancel it when that has ended.")
-        place.ledger.cancel_pending(number)
-        place.ledger.set_job(number, state="cancelled", wanted="cancel")
-    return row
+    _going(place, number, "cancel")
+    return cancel_job(place, number)
 
 
 def resume(place: Workspace, number: int) -> subprocess.Popen[bytes] | None:

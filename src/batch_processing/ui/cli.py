@@ -499,21 +499,14 @@ def status(
             typer.echo(f"  {page_state(item.state):<10}  {safe(item.key)}{took}{error}")
 
 
-def _wish(place: Workspace, job: int | None, wish: str) -> Job:
-    row = _job(place, job)
-    if row.ended:
-        raise QueueError(f"Job {row.id} is {row.state}: there is nothing to {wish}.")
-    if row.alive:
-        place.ledger.want(row.id, wish)
-    return row
-
-
 @app.command()
 def pause(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
     """Pause a job: pages in flight are finished, its process waits."""
     from ..core.workspace import Workspace
+    from . import background
 
-    row = _wish(Workspace(workspace), job, "pause")
+    place = Workspace(workspace)
+    row = background.pause(place, _job(place, job).id)
     if row.alive:
         text = _("job {job} pauses after the pages in flight: lote resume {job} goes on")
     else:
@@ -524,13 +517,12 @@ def pause(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
 @app.command()
 def cancel(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
     """Cancel a job: pages in flight are stopped, finished pages stay."""
-    from ..core.coordinator import cancel_job
     from ..core.workspace import Workspace
+    from . import background
     from .console import safe
 
     place = Workspace(workspace)
-    row = _wish(place, job, "cancel")
-    cancel_job(place, row.id)
+    row = background.cancel(place, _job(place, job).id)
     text = _("job {job} is cancelled: finished pages stay in {folder}")
     typer.echo(text.format(job=row.id, folder=safe(row.output)))
 
