@@ -322,6 +322,7 @@ class Comics:
         chosen = parse_pages(config.pages) if config.pages else None
         previewed = False
         colours, given = palette.drawn(self._palette), palette.anchors(self._palette)
+        named = palette.names(self._palette) if config.layers and "color" in config.layers_by else {}
         sets: dict[tuple[str, ...], str | None] = {}
         self._sets = {}
         ordinal = 0
@@ -336,7 +337,8 @@ class Comics:
             options = self._settings.page(source.key)
             said = desk.job.config["images"].get(source.path, {})
             settings = {name: getattr(options, name) for name in PAGE_SETTINGS}
-            settings |= {"keep_ink": config.keep_ink, "layers": bool(config.layers)}
+            by = list(config.layers_by) if config.layers else []
+            settings |= {"keep_ink": config.keep_ink, "layers": bool(config.layers), "layers_by": by}
             settings |= {
                 name: value for name, value in (said.get("config") or {}).items() if name in settings
             }
@@ -372,11 +374,12 @@ class Comics:
                     palette=colours,
                     format=written,
                     documents=[kind for kind, _, _ in documents],
+                    names=named,
                 ),
                 work={
                     "source": source.path, "name": name, "settings": settings, "artefact": learned, "hints": hints,
                     "format": written, "backend": backend.name, "version": backend.version,
-                    "pixels": size[0] * size[1], "documents": documents, "palette": colours,
+                    "pixels": size[0] * size[1], "documents": documents, "names": named, "palette": colours,
                     "single": bool(own), "first": first, "state": pages.fingerprint(**found_out),
                 },
                 output=said.get("output") or str(root / name),
@@ -619,6 +622,7 @@ class Comics:
                 "part": str(part),
                 "format": work["format"],
                 "documents": work["documents"],
+                "names": work["names"],
                 "palette": work["palette"],
                 "place": item.place,
                 "pictures": (str(self._workspace.folder("jobs", str(job.id), "thumbs")), item.input_hash),

@@ -158,7 +158,8 @@ class Work:
     it is coloured with.
 
     `documents` are layered files to write as well: (kind, target, file that remembers what was written)
-    each. They are final before the page is: a page that is done has its documents.
+    each. They are final before the page is: a page that is done has its documents. `names` are what a person
+    calls palette ids there.
 
     `pictures` are the folder of the report's pictures, and the page's hash: both of the page's are drawn
     where its pixels are at hand."""
@@ -172,6 +173,7 @@ class Work:
     hints: str | None
     format: OutputFormat
     documents: list[tuple[LayerFormat, str, str]]
+    names: dict[str, str]
     state: str
     palette: dict[str, list[int]]
     ids: dict[str, Any]
@@ -300,7 +302,7 @@ def _written(work: Work, page: Page, coloured: Coloured) -> dict[str, Any]:
     kept = [
         target
         for kind, target, record in work.documents
-        if not _write_document(kind, Path(target), Path(record), page, coloured)
+        if not _write_document(kind, Path(target), Path(record), page, coloured, work.names)
     ]
     if kept:
         details["kept_documents"] = kept
@@ -322,8 +324,11 @@ def picture_of_output(folder: Path, sha256: str, stat: os.stat_result) -> Path:
     return folder / f"{sha256}-{stat.st_size}-{stat.st_mtime_ns}.webp"
 
 
-def _write_document(kind: LayerFormat, target: Path, record: Path, page: Page, coloured: Coloured) -> bool:
-    """Write a page's layered document. False, and nothing done, where a person has changed the one there is.
+def _write_document(
+    kind: LayerFormat, target: Path, record: Path, page: Page, coloured: Coloured, names: Mapping[str, str]
+) -> bool:
+    """Write a page's layered document, in 16 bit where the page has it. False, and nothing done, where a person
+    has changed the one there is. `names` are what a person calls palette ids.
 
     A backend that knows no layers gets a document of two: the page as it was, and its colours above."""
     import numpy as np
@@ -335,14 +340,25 @@ def _write_document(kind: LayerFormat, target: Path, record: Path, page: Page, c
     known = record.read_text().split() if record.exists() else []
     if target.exists() and hash_file(target) not in known:
         return False
-    opaque = np.full((*coloured.rgb.shape[:2], 1), 255, np.uint8)
+
+    def opaque(rgb: NDArray[Any]) -> NDArray[Any]:
+        full = np.iinfo(rgb.dtype).max
+        return np.concatenate([rgb, np.full((*rgb.shape[:2], 1), full, rgb.dtype)], axis=2)
+
+    merged = _like_input(coloured.rgb, page, "png")
+    own = page.rgb if page.native is None else page.native
     layers = coloured.layers or [
-        Layer("Page", np.concatenate([page.rgb, opaque], axis=2)),
-        Layer("Colours", np.concatenate([coloured.rgb, opaque], axis=2)),
+        Layer("Page", opaque(page.rgb), own=True),
+        Layer("Colours", opaque(coloured.rgb)),
     ]
+    for layer in layers:
+        if layer.colour is not None:
+            layer.name = names.get(str(layer.colour), layer.name)
+        if merged.dtype == np.uint16 and layer.own:
+            layer.pixels = own if own.ndim == 2 else opaque(own)
     # Always the same name: what a killed run left is overwritten by the next.
     part = part_path(target, "document")
-    sha256 = write_part(part, lambda file: write_layers(file, kind, layers, coloured.rgb, page.dpi))
+    sha256 = write_part(part, lambda file: write_layers(file, kind, layers, merged, page.dpi, page.icc))
     with SaveFile(record) as file:  # before the rename: a kill in between must not make it a stranger's
         file.write("\n".join([*known[-1:], sha256]).encode())
     publish(part, target)

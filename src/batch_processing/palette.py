@@ -147,6 +147,11 @@ def drawn(stored: Mapping[str, Any]) -> dict[str, list[int]]:
     return series | own
 
 
+def names(stored: Mapping[str, Any]) -> dict[str, str]:
+    """What a person calls ids."""
+    return {number: colour["name"] for number, colour in said(stored).items() if colour.get("name")}
+
+
 def said(stored: Mapping[str, Any]) -> Colours:
     """What is known of each id beside what the pages tell: its name, its lock, its colours."""
     known: Colours = {**stored.get("given", {}), **stored.get("series", {})}

@@ -466,7 +466,7 @@ class _Report:
             return
         settings = self.job.config["settings"]
         for name, value in item.work["settings"].items():
-            if name == "layers":  # its files stand below
+            if name in ("layers", "layers_by"):  # its files stand below
                 continue
             own = " (this page's own)" if name in PAGE_FIELDS and settings.get(name) != value else ""
             yield _pair(_text(name.replace("_", " ")), _value(value) + own)

@@ -59,6 +59,7 @@ TEXTS = {
     "zip_output_name": ("b.zip", "b.zip"),
     "format": ("webp", "webp"),
     "layers": ("psd, ora", ("psd", "ora")),
+    "layers_by": ("panel,color", ("panel", "color")),
     "backend": ("flats", "flats"),
     "drop_references": ("true", True),
     "keep_ink": ("true", True),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from psd_tools import PSDImage
+from psd_tools.constants import Resource
 
+from batch_processing.io.images import decode, srgb_profile
 from command import Run, lote
-from pages import book, line_art, zipped
+from pages import book, coloured, line_art, zipped
 
 
 def colorize(root: Path, *args: str | Path, output: str = "out", backend: str = "noop") -> Run:
@@ -61,6 +66,85 @@ def test_flats_gives_flats_under_the_line(tmp_path: Path) -> None:
     assert [layer.name for layer in psd] == ["Flats", "Line"]
     page = picture(tmp_path / "out" / "1.png")
     assert (np.asarray(psd.topil().convert("RGB")) == page).all()
+
+
+def test_lines_depth_resolution_and_profile_are_the_pages_own(tmp_path: Path) -> None:
+    """Lossless pages of every kind, in every document: what is line in the input is the same line in the output."""
+    book(tmp_path / "in", 0)
+    with Image.open(line_art(tmp_path / "gray.png", 5)) as image:
+        gray = np.asarray(image)
+    rng = np.random.default_rng(1)
+    ink = rng.integers(0, 90, gray.shape).astype(np.uint8)
+    pages = {
+        "gray.png": np.where(gray < 128, ink, 255).astype(np.uint8),
+        "bilevel.png": gray >= 128,
+        "rgb.png": np.where((gray < 128)[..., None], ink[..., None] // (1, 2, 1), 255).astype(np.uint8),
+        "wide.tif": np.where(gray < 128, ink.astype(np.uint16) * 257 + 77, 65535).astype(np.uint16),
+    }
+    for name, pixels in pages.items():
+        more: dict[str, Any] = {"icc_profile": srgb_profile()} if name == "rgb.png" else {}
+        Image.fromarray(pixels).save(tmp_path / "in" / name, dpi=(600, 600), **more)
+    done = colorize(tmp_path, "--format", "tif", "--layers", "psd", "--layers", "ora", backend="flats")
+    assert done.code == 0, done.err
+    for name, pixels in pages.items():
+        stem = name.partition(".")[0]
+        result = decode(tmp_path / "out" / f"{stem}.tif")
+        psd = PSDImage.open(tmp_path / "out" / "_lote" / "layers" / f"{stem}.psd")
+        depth = 16 if name == "wide.tif" else 8
+        assert (result.bit_depth, psd.depth) == (depth, depth)
+        assert result.dpi == pytest.approx((600, 600), abs=0.1)
+        resolution = psd.image_resources.get_data(Resource.RESOLUTION_INFO)
+        assert resolution.horizontal / 65536 == pytest.approx(600, abs=0.1)
+        assert psd.image_resources.get_data(Resource.ICC_PROFILE) == result.icc == srgb_profile()
+        given = pixels * 255 if pixels.dtype == bool else pixels
+        given = given[..., None] if given.ndim == 2 else given
+        written = result.rgb if result.native is None else result.native
+        line = gray < 128
+        assert (written[line] == np.broadcast_to(given, written.shape)[line]).all(), name
+        most = 2**depth - 1
+        assert (np.rint(psd.numpy("color") * most) == written).all(), name
+        layer = np.rint(next(layer for layer in psd if layer.name == "Line").numpy("color") * most)
+        assert (layer == given).all(), name
+        with zipfile.ZipFile(tmp_path / "out" / "_lote" / "layers" / f"{stem}.ora") as document:
+            merged = cv2.imdecode(
+                np.frombuffer(document.read("mergedimage.png"), np.uint8), cv2.IMREAD_UNCHANGED
+            )
+            assert (np.asarray(merged)[..., ::-1] == written).all(), name
+
+
+def test_flats_are_parted_by_panels_and_by_colours_with_their_names(tmp_path: Path) -> None:
+    coloured(tmp_path / "in" / "0_cover.png", 1)
+    with Image.open(tmp_path / "in" / "0_cover.png") as image:
+        pixels = np.asarray(image)
+    ink = np.where((pixels == 0).all(axis=2), 0, 255).astype(np.uint8)
+    Image.fromarray(ink).save(tmp_path / "in" / "1.png")
+    args = ("--layers", "psd", "--layers-by", "panel", "--layers-by", "color", "--style", "line")
+    assert colorize(tmp_path, *args, backend="flats").code == 0
+    palette = json.loads((tmp_path / "out" / "_lote" / "palette.json").read_text())["colors"]
+    named = max((colour for colour in palette if colour["id"]), key=lambda colour: colour["id"])
+    (tmp_path / "mine.json").write_text(json.dumps({"colors": [named | {"name": "Ana <hair>"}]}))
+    done = lote("recolor", "1", "--palette", tmp_path / "mine.json", workspace=tmp_path / "ws")
+    assert done.code == 0, done.err
+    psd = PSDImage.open(tmp_path / "out" / "_lote" / "layers" / "1.psd")
+    groups = [layer for layer in psd if layer.is_group()]
+    assert [layer.name for layer in psd][-1] == "Line"
+    assert groups
+    names = {layer.name for group in groups for layer in group}
+    assert "Ana <hair>" in names
+    assert f"Colour {named['id']}" not in names
+    # Every pixel lies in one of them: together they are the flats.
+    covered = np.zeros(ink.shape, int)
+    flats = np.zeros((*ink.shape, 3))
+    for group in groups:
+        for layer in group:
+            x0, y0, x1, y1 = layer.bbox
+            part = np.rint(layer.numpy() * 255)
+            covered[y0:y1, x0:x1] += part[..., 3] > 0
+            flats[y0:y1, x0:x1] += part[..., :3] * (part[..., 3:] > 0)
+    assert (covered == 1).all()
+    page = picture(tmp_path / "out" / "1.png")
+    white = cv2.erode(ink, np.ones((5, 5), np.uint8)) == 255
+    assert np.abs(flats[white] - page[white]).max() < 8
 
 
 def test_an_archive_has_them_beside_it(tmp_path: Path) -> None:

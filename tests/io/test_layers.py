@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 import zipfile
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batch_processing.backends.base import Layer
+from batch_processing.io.images import srgb_profile
 from batch_processing.io.layers import write_layers
 
 
@@ -64,6 +69,87 @@ def test_a_psd_keeps_its_resolution() -> None:
     assert (found.horizontal / 65536, found.vertical / 65536) == (600, 300)
 
 
+def parted(depth: int) -> tuple[list[Layer], Any]:
+    """Two groups with small layers, one made only when it is asked for, and a line layer; merged in `depth`."""
+    rng = np.random.default_rng(3)
+    kind: Any = np.uint8 if depth == 8 else np.uint16
+    patch = rng.integers(0, 2**depth, (12, 20, 4)).astype(kind)
+    hair = rng.integers(0, 256, (10, 10, 4), dtype=np.uint8)
+    line = rng.integers(0, 2**depth, (40, 60)).astype(kind)
+    layers = [
+        Layer("Flats", lambda: patch, group="Outside of panels", left=40, top=28),
+        Layer("Ana <hair> 髪", hair, group="Panel 1", left=3, top=5, colour=4),
+        Layer("Coat", hair[::-1].copy(), group="Panel 1", left=13, top=15),
+        Layer("Line", line, "multiply", own=True),
+    ]
+    return layers, rng.integers(0, 2**depth, (40, 60, 3)).astype(kind)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_psd_has_groups_transparency_depth_and_profile(depth: int) -> None:
+    from psd_tools import PSDImage
+    from psd_tools.constants import Resource
+
+    layers, merged = parted(depth)
+    target = io.BytesIO()
+    write_layers(target, "psd", layers, merged, (300, 300), srgb_profile())
+    back = PSDImage.open(io.BytesIO(target.getvalue()))
+    assert back.depth == depth
+    assert back.image_resources.get_data(Resource.ICC_PROFILE) == srgb_profile()
+    assert [(layer.name, layer.kind) for layer in back.descendants()] == [
+        ("Outside of panels", "group"), ("Flats", "pixel"), ("Panel 1", "group"), ("Ana <hair> 髪", "pixel"),
+        ("Coat", "pixel"), ("Line", "pixel"),
+    ]  # fmt: skip
+    most = 2**depth - 1
+    assert (np.rint(back.numpy("color") * most) == merged).all()
+    read = {layer.name: layer for layer in back.descendants()}
+    assert read["Flats"].bbox == (40, 28, 60, 40)
+    assert not read["Flats"].has_mask(), "what is transparent is transparent, and no mask"
+    patch = layers[0].pixels() if callable(layers[0].pixels) else layers[0].pixels
+    assert (np.rint(read["Flats"].numpy() * most) == patch).all()
+    wide = np.asarray(layers[1].pixels, np.int64) * (1 if depth == 8 else 257)
+    assert (np.rint(read["Ana <hair> 髪"].numpy() * most) == wide).all()
+    assert (np.rint(read["Line"].numpy("color") * most) == np.asarray(layers[3].pixels)[..., None]).all()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_openraster_has_groups_and_depth(depth: int) -> None:
+    layers, merged = parted(depth)
+    target = io.BytesIO()
+    write_layers(target, "ora", layers, merged, (300, 300), srgb_profile())
+    with zipfile.ZipFile(target) as archive:
+        top = ET.fromstring(archive.read("stack.xml")).find("stack")  # noqa: S314 - written a line above
+        assert top is not None
+        assert [(part.tag, part.get("name")) for part in top] == [
+            ("layer", "Line"), ("stack", "Panel 1"), ("stack", "Outside of panels"),
+        ]  # fmt: skip
+        inner = [(part.get("name"), part.get("x"), part.get("y")) for part in top[1]]
+        assert inner == [("Coat", "13", "15"), ("Ana <hair> 髪", "3", "5")]
+        for source, wanted in (("data/layer3.png", layers[3].pixels), ("mergedimage.png", merged)):
+            header = archive.read(source)[16:29]
+            assert header[8] == depth
+            samples = cv2.imdecode(np.frombuffer(archive.read(source), np.uint8), cv2.IMREAD_UNCHANGED)
+            there = np.asarray(samples)[..., 2::-1]
+            assert (there == (wanted[..., None] if np.ndim(wanted) == 2 else wanted)).all()  # type: ignore[index]
+            with Image.open(io.BytesIO(archive.read(source))) as picture:
+                assert picture.info["icc_profile"] == srgb_profile()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_imagemagick_reads_every_layer_in_its_place(depth: int, tmp_path: Path) -> None:
+    if (program := shutil.which("identify")) is None:
+        pytest.skip("ImageMagick is not installed: apt-get install imagemagick")
+    layers, merged = parted(depth)
+    with (tmp_path / "p.psd").open("wb") as file:
+        write_layers(file, "psd", layers, merged)
+    form = ["-format", "%[label] %wx%h%O %z\n"]
+    done = subprocess.run([program, *form, tmp_path / "p.psd"], capture_output=True, check=True)
+    told = [line.split() for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    assert [line[-2:] for line in told] == [
+        [place, str(depth)] for place in ("60x40+0+0", "20x12+40+28", "10x10+3+5", "10x10+13+15", "60x40+0+0")
+    ]
+
+
 @settings(max_examples=10, deadline=None)
 @given(h=st.integers(1, 400), w=st.integers(1, 400))
 def test_openraster_is_laid_out_as_its_specification_says(h: int, w: int) -> None:
@@ -102,7 +188,7 @@ def test_the_same_bytes_on_each_run(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["psd", "ora"])
 def test_a_layer_of_another_size_is_refused(kind: str) -> None:
     layers, merged = document()
-    with pytest.raises(ValueError, match="60 x 40 pixels and the page is 60 x 39"):
+    with pytest.raises(ValueError, match="60 x 40 pixels at 0, 0 and the page is 60 x 39"):
         written(kind, layers, merged[:-1])
 
 

@@ -45,6 +45,8 @@ class PageSettings:
     """Lay the page's own ink over the result, where the backend draws lines anew."""
     layers: bool = False
     """Whether an editable document is wanted: `Coloured.layers` stays empty without."""
+    layers_by: Sequence[str] = ()
+    """How flats are parted in it: "panel", a group for each; "color", a layer for each colour; both, or neither."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,20 @@ class PaletteColour:
 
 @dataclass
 class Layer:
-    """One layer of a layered document: RGBA, or L for a line layer, 8 bit, of the page's size."""
+    """One layer of a layered document: RGBA, or L for a line layer, 8 bit, or a function that makes these.
+
+    Layers that follow each other with the same `group` lie in a group of that name. `left` and `top` are where its
+    corner lies on the page, in pixels. `colour` is the palette id that the layer holds, where it holds one alone: the
+    name that a person gave that id is then the layer's. `own` is the page as it was: in 16 bit where it has them."""
 
     name: str
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any] | Callable[[], NDArray[Any]]
     blend: Literal["normal", "multiply"] = "normal"
+    group: str = ""
+    left: int = 0
+    top: int = 0
+    colour: int | None = None
+    own: bool = False
 
 
 @dataclass

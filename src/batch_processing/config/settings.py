@@ -56,6 +56,7 @@ FLAGS = {
     "zip_output_name": "--zip-name",
     "format": "--format",
     "layers": "--layers",
+    "layers_by": "--layers-by",
     "backend": "--backend",
     "keep_ink": "--keep-ink",
     "drop_references": "--drop-references",
@@ -156,6 +157,8 @@ class BatchConfig(BaseModel):
     """File format of coloured pages."""
     layers: Annotated[tuple[Literal["psd", "ora"], ...], BeforeValidator(_as_tuple)] = ()
     """Layered documents written beside each page."""
+    layers_by: Annotated[tuple[Literal["panel", "color"], ...], BeforeValidator(_as_tuple)] = ()
+    """How flats are parted in them: a group for each panel, a layer for each colour, or both."""
     backend: Literal["auto", "flats", "cobra", "noop"] = "auto"
     """What colours the pages; `auto` takes cobra where it can run, else flats."""
     keep_ink: bool = False

@@ -190,7 +190,8 @@ def encode(
     dpi: Resolution | None = None,
     icc: bytes | None = None,
 ) -> None:
-    """Write `pixels` into `target`: (h, w, 3) RGB or (h, w) gray; uint8, or uint16 for png and tif.
+    """Write `pixels` into `target`: (h, w, 3) RGB or (h, w) gray; uint8, or uint16 for png and tif; as png (h, w, 4)
+    RGBA too.
 
     PNG; JPEG at quality 92 without chroma subsampling; lossless WebP; TIFF with deflate and predictor.
     ValueError for pixels that the format cannot hold (`output_format` says which can)."""
@@ -618,7 +619,8 @@ def _write_png16(
 
     height, width = pixels.shape[:2]
     target.write(b"\x89PNG\r\n\x1a\n")
-    chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0))
+    kind = {1: 0, 3: 2, 4: 6}[pixels[0, 0].size]  # colour type: gray, RGB, RGBA
+    chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
     if icc:
         chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
     if dpi:

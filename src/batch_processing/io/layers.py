@@ -1,8 +1,9 @@
 """Layered documents: PSD for Photoshop, Krita, GIMP and Clip Studio, OpenRaster for Krita, GIMP and MyPaint.
 
-Promises that the layers lie in the order given (bottom first) with their names, blend modes and exact pixels,
-that the picture shown by programs that read no layers is the merged one, and the same bytes on each run.
-Refuses layers whose size is not the page's. Holds 8 bit sRGB only: a page's profile is not carried over.
+Promises that the layers lie in the order given (bottom first) and in their groups, with their names, blend modes
+and exact pixels of 8 or 16 bit; that the picture shown by programs that read no layers is the merged one; that
+resolution and colour profile are the page's; and the same bytes on each run. Refuses layers that do not fit on the
+page. Holds one layer's pixels at a time, where layers are made as they are asked for.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 from xml.sax.saxutils import quoteattr
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+    from .images import Resolution
 
 __all__ = ["LayerLike", "write_layers", "write_ora", "write_psd"]
 
@@ -29,85 +32,163 @@ PSD_SIDE = 30_000
 
 
 class LayerLike(Protocol):
-    """A name, pixels of (h, w) gray or (h, w, 4) RGBA of 8 bit, and how they lie on what is below."""
+    """A name, pixels of (h, w) gray or (h, w, 4) RGBA, how they lie on what is below, and where their corner is.
+
+    8 bit, or 16 in a document whose merged picture has 16. `pixels` may be a function that makes them. Layers
+    that follow each other with the same `group`, but "", lie in a group of that name."""
 
     name: str
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any] | Callable[[], NDArray[Any]]
     blend: Literal["normal", "multiply"]
+    group: str
+    left: int
+    top: int
 
 
 def write_layers(
     target: BinaryIO,
     kind: LayerFormat,
     layers: Sequence[LayerLike],
-    merged: NDArray[np.uint8],
-    dpi: tuple[float, float] | None = None,
+    merged: NDArray[Any],
+    dpi: Resolution | None = None,
+    icc: bytes | None = None,
 ) -> None:
-    """Write layers, bottom first, and their merged (h, w, 3) picture to an open file.
+    """Write layers, bottom first, and their merged (h, w, 3) picture of 8 or 16 bit to an open file.
 
-    ValueError for a layer of another size and for a page that the format cannot hold.
+    ValueError for a layer that does not fit and for a page that the format cannot hold.
     """
-    size = merged.shape[:2]
-    for layer in layers:
-        if layer.pixels.shape[:2] != size:
-            raise ValueError(
-                f"layer {layer.name!r} is {layer.pixels.shape[1]} x {layer.pixels.shape[0]} pixels "
-                f"and the page is {size[1]} x {size[0]}"
-            )
     if kind == "psd":
-        write_psd(target, layers, merged, dpi)
+        write_psd(target, layers, merged, dpi, icc)
     else:
-        write_ora(target, layers, merged, dpi)
+        write_ora(target, layers, merged, dpi, icc)
 
 
 def write_psd(
     target: BinaryIO,
     layers: Sequence[LayerLike],
-    merged: NDArray[np.uint8],
-    dpi: tuple[float, float] | None = None,
+    merged: NDArray[Any],
+    dpi: Resolution | None = None,
+    icc: bytes | None = None,
 ) -> None:
     """Write a PSD with `dpi` pixels per inch across and down."""
-    from PIL import Image
     from psd_tools import PSDImage
-    from psd_tools.constants import BlendMode, Resource
+    from psd_tools.api.layers import PixelLayer
+    from psd_tools.constants import BlendMode, Compression, Resource
+    from psd_tools.psd.image_data import ImageData
     from psd_tools.psd.image_resources import ImageResource
 
     height, width = merged.shape[:2]
     if max(height, width) > PSD_SIDE:
         raise ValueError(f"a PSD holds {PSD_SIDE} pixels a side and the page is {width} x {height}: use ora")
+    wide = merged.dtype.itemsize == 2
     blends = {"normal": BlendMode.NORMAL, "multiply": BlendMode.MULTIPLY}
-    document = PSDImage.frompil(Image.fromarray(merged))
-    for layer in layers:
-        document.create_pixel_layer(_rgba(layer), name=layer.name, blend_mode=blends[layer.blend])
+    document = PSDImage.new("RGB", (width, height), depth=16 if wide else 8)
+    record = document._record  # noqa: SLF001 - psd-tools writes a picture of its own: see below
+    record.image_data = ImageData(Compression.RAW if wide else Compression.RLE)
+    record.image_data.set_data([_plane(merged[..., c]) for c in range(3)], record.header)
+    for name, members in _grouped(layers):
+        parent = document.create_group(name=name) if name else document
+        for layer in members:
+            # Not create_pixel_layer: it makes the transparency of a layer a mask, and has 8 bit only.
+            made = PixelLayer(parent, *_psd_layer(layer, _pixels(layer, merged), record.header.depth))
+            made.name = layer.name  # in Unicode as well as in its old form
+            made.blend_mode = blends[layer.blend]
+            parent.append(made)
     if dpi is not None:
         # Fixed point 16.16 in pixels per inch (unit 1), shown in inches (unit 1).
         across, down = (round(value * 65536) for value in dpi)
         document.image_resources[Resource.RESOLUTION_INFO] = ImageResource(
             key=Resource.RESOLUTION_INFO.value, data=struct.pack(">IHHIHH", across, 1, 1, down, 1, 1)
         )
+    if icc is not None:
+        document.image_resources[Resource.ICC_PROFILE] = ImageResource(
+            key=Resource.ICC_PROFILE.value, data=icc
+        )
     # save() would compose the picture anew from the layers, in floats and with other rounding: the merged
     # picture is there already, and is what was promised.
-    document._record.write(target)  # noqa: SLF001 - the only way to write a document as it is
+    record.write(target)
+
+
+def _psd_layer(layer: LayerLike, pixels: NDArray[Any], depth: int) -> tuple[Any, Any]:
+    """A layer's record and its channels, transparency first."""
+    from psd_tools.constants import ChannelID, Compression
+    from psd_tools.psd.layer_and_mask import ChannelData, ChannelDataList, ChannelInfo, LayerRecord
+
+    height, width = pixels.shape[:2]
+    record = LayerRecord(
+        top=layer.top, left=layer.left, bottom=layer.top + height, right=layer.left + width, channel_info=[]
+    )
+    gray = pixels.ndim == 2
+    opaque = b"\xff" * (width * height * depth // 8)
+    data = ChannelDataList()
+    for number in (
+        ChannelID.TRANSPARENCY_MASK,
+        ChannelID.CHANNEL_0,
+        ChannelID.CHANNEL_1,
+        ChannelID.CHANNEL_2,
+    ):
+        if number is ChannelID.TRANSPARENCY_MASK:
+            plane = opaque if gray else _plane(pixels[..., 3])
+        else:
+            plane = _plane(pixels if gray else pixels[..., int(number)])
+        # What Photoshop writes: run lengths at 8 bit, deflate at 16.
+        channel = ChannelData(Compression.RLE if depth == 8 else Compression.ZIP)
+        channel.set_data(plane, width, height, depth, 1)
+        record.channel_info.append(ChannelInfo(number, len(channel.data) + 2))
+        data.append(channel)
+    return record, data
+
+
+def _plane(samples: NDArray[Any]) -> bytes:
+    """One channel, the larger byte first."""
+    return bytes(samples.astype(samples.dtype.newbyteorder(">")).tobytes())
+
+
+def _grouped(layers: Sequence[LayerLike]) -> Iterable[tuple[str, list[LayerLike]]]:
+    return ((name, list(members)) for name, members in groupby(layers, key=lambda layer: layer.group))
+
+
+def _pixels(layer: LayerLike, merged: NDArray[Any]) -> NDArray[Any]:
+    """The layer's pixels, in the depth of the document."""
+    import numpy as np
+
+    pixels: NDArray[Any] = layer.pixels() if callable(layer.pixels) else layer.pixels
+    (height, width), (h, w) = merged.shape[:2], pixels.shape[:2]
+    if not (0 <= layer.top <= height - h and 0 <= layer.left <= width - w):
+        raise ValueError(
+            f"layer {layer.name!r} is {w} x {h} pixels at {layer.left}, {layer.top} and the page is {width} x {height}"
+        )
+    if merged.dtype == np.uint16 and pixels.dtype == np.uint8:
+        return pixels.astype(np.uint16) * 257
+    return pixels
 
 
 def write_ora(
     target: BinaryIO,
     layers: Sequence[LayerLike],
-    merged: NDArray[np.uint8],
-    dpi: tuple[float, float] | None = None,
+    merged: NDArray[Any],
+    dpi: Resolution | None = None,
+    icc: bytes | None = None,
 ) -> None:
     """Write OpenRaster 0.0.5: a ZIP whose first member is its type, stored."""
     from PIL import Image
 
     height, width = merged.shape[:2]
     resolution = f' xres="{round(dpi[0])}" yres="{round(dpi[1])}"' if dpi else ""
+    numbered = {id(layer): number for number, layer in enumerate(layers)}
     rows = []
-    for number in reversed(range(len(layers))):  # the format lists the uppermost first
-        layer = layers[number]
-        rows.append(
-            f'  <layer name={quoteattr(layer.name)} src="data/layer{number}.png" x="0" y="0" opacity="1.0" '
-            f'visibility="visible" composite-op="svg:{"multiply" if layer.blend == "multiply" else "src-over"}"/>'
-        )
+    for name, members in reversed(list(_grouped(layers))):  # the format lists the uppermost first
+        indent = "   " if name else "  "
+        if name:
+            rows.append(f'  <stack name={quoteattr(name)} x="0" y="0" opacity="1.0" visibility="visible">')
+        rows += [
+            f'{indent}<layer name={quoteattr(layer.name)} src="data/layer{numbered[id(layer)]}.png" '
+            f'x="{layer.left}" y="{layer.top}" opacity="1.0" visibility="visible" '
+            f'composite-op="svg:{"multiply" if layer.blend == "multiply" else "src-over"}"/>'
+            for layer in reversed(members)
+        ]
+        if name:
+            rows.append("  </stack>")
     stack = "\n".join(
         [
             '<?xml version="1.0" encoding="UTF-8"?>',
@@ -119,16 +200,17 @@ def write_ora(
             "",
         ]
     )
-    whole = Image.fromarray(merged)
-    small = whole.copy()
+    small = Image.fromarray(merged if merged.dtype.itemsize == 1 else (merged >> 8).astype("uint8"))
     small.thumbnail((ORA_THUMBNAIL, ORA_THUMBNAIL))
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_member("mimetype"), b"image/openraster")
         archive.writestr(_member("stack.xml"), stack.encode())
         for number, layer in enumerate(layers):
-            archive.writestr(_member(f"data/layer{number}.png"), _png(_rgba(layer)))
-        archive.writestr(_member("mergedimage.png"), _png(whole))
-        archive.writestr(_member("Thumbnails/thumbnail.png"), _png(small))
+            archive.writestr(
+                _member(f"data/layer{number}.png"), _png(_rgba(_pixels(layer, merged)), dpi, icc)
+            )
+        archive.writestr(_member("mergedimage.png"), _png(merged, dpi, icc))
+        archive.writestr(_member("Thumbnails/thumbnail.png"), _small_png(small))
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -136,13 +218,27 @@ def _member(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
 
 
-def _rgba(layer: LayerLike) -> Image.Image:
-    from PIL import Image
+def _rgba(pixels: NDArray[Any]) -> NDArray[Any]:
+    """A gray PNG cannot carry the page's profile, which is one of RGB."""
+    import numpy as np
 
-    return Image.fromarray(layer.pixels).convert("RGBA")
+    if pixels.ndim == 3:
+        return pixels
+    whole = np.empty((*pixels.shape, 4), pixels.dtype)
+    whole[..., :3] = pixels[..., None]
+    whole[..., 3] = np.iinfo(pixels.dtype).max
+    return whole
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(pixels: NDArray[Any], dpi: Resolution | None, icc: bytes | None) -> bytes:
+    from .images import encode
+
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=4)
+    encode(pixels, buffer, format="png", dpi=dpi, icc=icc)
+    return buffer.getvalue()
+
+
+def _small_png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
     return buffer.getvalue()

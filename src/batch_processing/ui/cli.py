@@ -118,6 +118,14 @@ def colorize(
         list[str] | None,
         typer.Option("--layers", metavar="KIND", help="Layered documents too: psd, ora. Repeatable."),
     ] = None,
+    layers_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layers-by",
+            metavar="WHAT",
+            help="Part their flats: a group for each panel, a layer for each color. Repeatable.",
+        ),
+    ] = None,
     zip_: Annotated[
         bool | None, typer.Option("--zip", help="Gather the pages of an output folder in a ZIP too.")
     ] = None,
@@ -193,7 +201,7 @@ def colorize(
         "num_inference_steps": steps, "top_k": top_k, "format": format_, "recursive": recursive,
         "overwrite": overwrite, "max_concurrent": workers, "pages": pages, "drop_references": drop_references,
         "as_lineart": as_lineart, "as_reference": as_reference, "hints": hints, "palette": palette, "config_file": config,
-        "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0], "layers": layers, "keep_ink": keep_ink,
+        "timeout": timeout, "worker_memory": worker_memory, "input_dir": inputs[0], "layers": layers, "layers_by": layers_by, "keep_ink": keep_ink,
         "output_as_zip": zip_, "zip_output_name": zip_name, "preview_mode": preview or None,
     }  # fmt: skip
     settings = Settings(flags)

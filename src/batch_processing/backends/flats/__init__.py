@@ -174,7 +174,9 @@ class FlatsBackend:
         flatted = found.painted(dict(palette)) if palette else found
 
         merged = render.merge(page.rgb, flatted, shadow=settings.style != "line")
-        layers = render.layers(page.rgb, flatted, gray=page.gray) if settings.layers else []
+        layers = (
+            render.layers(page.rgb, flatted, gray=page.gray, by=settings.layers_by) if settings.layers else []
+        )
         confidence = float((flatted.area * flatted.confidence).sum() / max(1.0, flatted.area.sum()))
         height, width = page.rgb.shape[:2]
         details = _details(flatted, found.rgb, width, height)

@@ -7,7 +7,7 @@ so that a page of 70 megapixels needs no second copy of itself at any other dept
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -41,17 +41,61 @@ def merge(page: NDArray[np.uint8], flatted: Flatted, *, shadow: bool) -> NDArray
     return out
 
 
-def layers(page: NDArray[np.uint8], flatted: Flatted, *, gray: bool) -> list[Layer]:
-    """An editable document: the flats, and above them the untouched page on multiply."""
+def layers(page: NDArray[np.uint8], flatted: Flatted, *, gray: bool, by: Sequence[str] = ()) -> list[Layer]:
+    """An editable document: the flats, and above them the untouched page on multiply.
+
+    `by` "panel" parts the flats into a group for each panel, the first uppermost, with what lies outside of panels
+    below; by "color" into a layer for each colour, the largest lowest; by both into the colours of each panel."""
     h, w = page.shape[:2]
-    flats = np.empty((h, w, 4), np.uint8)
-    flats[..., 3] = 255
-    table = flatted.rgb[flatted.colour]
-    for rows in _bands(h):
-        flats[rows, :, :3] = table[_labels(flatted, rows, h, w) - 1]
     # A gray page needs no colours in its line layer, and gets its own values back exactly.
     line = page[..., 0].copy() if gray else np.dstack([page, np.full((h, w), 255, np.uint8)])
-    return [Layer("Flats", flats), Layer("Line", line, "multiply")]
+    return [*_flats(flatted, h, w, by), Layer("Line", line, "multiply", own=True)]
+
+
+def _flats(flatted: Flatted, h: int, w: int, by: Sequence[str]) -> Iterator[Layer]:
+    of_panel = flatted.panel if "panel" in by else np.full(len(flatted.panel), -1, np.int32)
+    inside = np.unique(of_panel[of_panel >= 0]).tolist()
+    groups = [-1, *reversed(inside)]
+    for panel in groups:
+        here = np.flatnonzero(of_panel == panel)
+        if not here.size:
+            continue
+        group = f"Panel {panel + 1}" if panel >= 0 else "Outside of panels" if inside else ""
+        if "color" not in by:
+            yield _part(flatted, here, h, w, "Flats", group, None)
+            continue
+        rows = flatted.colour[here]
+        area = np.bincount(rows, flatted.area[here])
+        # Without panels they need a group as well: a page has some twenty colours.
+        for row in sorted(set(rows.tolist()), key=lambda row: (-area[row], row)):
+            number = int(flatted.ids[row])
+            name = f"Colour {number}" if number else "Paper"
+            yield _part(flatted, here[rows == row], h, w, name, group or "Flats", number)
+
+
+def _part(
+    flatted: Flatted, regions: NDArray[np.intp], h: int, w: int, name: str, group: str, colour: int | None
+) -> Layer:
+    """A layer of some regions, cut to where they are; its pixels are made when it is written."""
+    lh, lw = flatted.labels.shape
+    box = flatted.box[regions]
+    # A pixel more at each side than the boxes say at work size: rounding must not cut.
+    left = max(0, int(box[:, 0].min() * w / lw) - 1)
+    top = max(0, int(box[:, 1].min() * h / lh) - 1)
+    right = min(w, int(np.ceil(box[:, 2].max() * w / lw)) + 1)
+    bottom = min(h, int(np.ceil(box[:, 3].max() * h / lh)) + 1)
+    table = np.zeros((len(flatted.colour), 4), np.uint8)
+    table[regions, :3] = flatted.rgb[flatted.colour[regions]]
+    table[regions, 3] = 255
+
+    def pixels() -> NDArray[np.uint8]:
+        made = np.empty((bottom - top, right - left, 4), np.uint8)
+        for rows in _bands(bottom - top):
+            whole = slice(rows.start + top, rows.stop + top)
+            made[rows] = table[_labels(flatted, whole, h, w)[:, left:right] - 1]
+        return made
+
+    return Layer(name, pixels, group=group, left=left, top=top, colour=colour)
 
 
 def _bands(h: int) -> Iterator[slice]:
