@@ -43,6 +43,7 @@ RETURN_SENTENCES = {
     "all_problems",
     "suggestion",
     "unavailable",
+    "_why_not_cobra",
     "_no_gpu",
     "how_to_get",
     "_how_to_go_on",

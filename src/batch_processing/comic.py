@@ -59,7 +59,7 @@ class Comics:
         self._workspace = workspace
         self._settings: Settings | None = None
         self._backend: Backend = create_backend("noop")
-        self._why = ""
+        self._why: str | None = None
         self._sets: dict[str, list[tuple[str, str]]] = {}
         self._palette: dict[str, Any] = {}
         self._memory: str | None = None
@@ -85,7 +85,9 @@ class Comics:
         if reason := backend.unavailable():
             raise ConfigurationError(f"The backend {backend.name} cannot run here: {reason}")
         if self._why:
-            desk.note(self._why)
+            desk.note(f"backend flats: {self._why}")
+        elif config.backend == "auto":
+            desk.note("backend cobra: its model and a GPU are here")
         self._found = found = self._find(desk, config)
         self._examine(desk, config)
         self._assign(desk, config)
@@ -385,7 +387,7 @@ class Comics:
                 output=said.get("output") or str(root / name),
                 priority=said.get("priority", options.priority),
                 cost=memory.estimate_memory_required(
-                    size, references=len(references), backend=backend.name
+                    size, references=len(references), backend=backend.name, top_k=settings["top_k"]
                 ),
                 held=previewed or (chosen is not None and not any(ordinal in some for some in chosen)),
             )  # fmt: skip
@@ -660,14 +662,23 @@ class Comics:
         return result
 
 
-def _choose(name: str) -> tuple[Backend, str]:
-    """The backend of that name, and, for "auto", which it is and why."""
+def _choose(name: str) -> tuple[Backend, str | None]:
+    """The backend of that name; for "auto" cobra where it can run, else flats, and why not cobra."""
     if name != "auto":
-        return create_backend(name), ""
+        return create_backend(name), None
     cobra = create_backend("cobra")
+    reason = _why_not_cobra(cobra)
+    return (create_backend("flats"), reason) if reason else (cobra, None)
+
+
+def _why_not_cobra(cobra: Backend) -> str | None:
+    from .backends.cobra.backend import DEVICE
+
     if reason := cobra.unavailable():
-        return create_backend("flats"), f"backend flats: {reason}"
-    return cobra, "backend cobra: its model and a GPU are here"
+        return reason
+    if os.environ.get(DEVICE) == "cpu":
+        return f"with {DEVICE}=cpu, only --backend cobra asks for Cobra"
+    return None
 
 
 def examined_facts(result: Result, source_id: int) -> tuple[int, str | None, dict[str, Any]]:

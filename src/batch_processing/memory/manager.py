@@ -45,11 +45,18 @@ class _Need:
 _NEEDS = {
     "noop": _Need(base=100 * _MIB, per_pixel=12, per_reference=0),
     "flats": _Need(base=220 * _MIB, per_pixel=17, per_reference=8 * _MIB),
-    # 9.3 GB: the peak that the method's paper reports in 16 bit with 12 reference patches, model
-    # included. Pages are brought to a fixed size first; a reference then costs its latents and its
-    # CLIP vectors (five patches of 20 KB and 4 KB).
-    "cobra": _Need(base=9_300_000_000, per_pixel=16, per_reference=5 * 24 * 1024),
+    # The process with its libraries, 1 GB; CUDA's own, 0.5 GB; the weights in 16 bit, 4.5 GB. Pages are brought
+    # to a fixed size first; a reference then costs its latents and its CLIP vectors (five patches of 20 KB
+    # and 4 KB). What is at work besides is `_cobra_at_work`.
+    "cobra": _Need(base=6_000_000_000, per_pixel=16, per_reference=5 * 24 * 1024),
 }
+
+
+def _cobra_at_work(patches: int) -> int:
+    """Bytes beside the weights: the larger of the enlargement and of a step with that many reference patches.
+
+    Counted by `benchmarks/cobra.py memory` at 800 x 800. The paper measured 9.3 GB with 12 patches, model included."""
+    return max(4_420_000_000, 490_000_000 + 80_600_000 * patches)
 
 
 class MemoryManager:
@@ -103,11 +110,17 @@ class MemoryManager:
         return True
 
     def estimate_memory_required(
-        self, image_size: tuple[int, int], *, references: int = 4, backend: str | None = None
+        self,
+        image_size: tuple[int, int],
+        *,
+        references: int = 4,
+        backend: str | None = None,
+        top_k: int = 3,
     ) -> int:
         """Bytes that colouring one page of (width, height) pixels needs at its peak, process included.
 
-        Memory of host and GPU together. `backend` None is cobra on a GPU, else flats.
+        Memory of host and GPU together. `backend` None is cobra on a GPU, else flats. Cobra looks at `top_k`
+        of the five patches of each reference for each quarter of the page.
         ValueError for a size or a count that cannot be; ConfigurationError for an unknown backend."""
         width, height = image_size
         if width < 1 or height < 1 or references < 0:
@@ -116,7 +129,8 @@ class MemoryManager:
         if name not in _NEEDS:
             raise ConfigurationError(f"Unknown backend {name!r}: choose one of {', '.join(_NEEDS)}.")
         need = _NEEDS[name]
-        return need.base + need.per_pixel * width * height + need.per_reference * references
+        at_work = _cobra_at_work(4 * min(top_k, 5 * references)) if name == "cobra" else 0
+        return need.base + at_work + need.per_pixel * width * height + need.per_reference * references
 
     def host_usage(self) -> float:
         """Share of the memory this process may use that is in use, from 0 to 1."""

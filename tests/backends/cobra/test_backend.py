@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from PIL import Image, ImageCms, ImageDraw
 from batch_processing.backends import create
 from batch_processing.backends.base import Batching, Coloured, PageJob, PageSettings, Reference
 from batch_processing.backends.cobra import CobraBackend
+from batch_processing.colorize import run, submit
+from batch_processing.core.workspace import Workspace
 from batch_processing.exceptions import Cancelled, ImageProcessingError, ResourceError, ValidationError
 from batch_processing.io.images import Page
 
@@ -128,7 +131,15 @@ def test_fewer_patches_than_top_k_takes_all_there_are(ready: CobraBackend) -> No
     assert sum(coloured.details["references"].values()) == 4 * 3 * 5
 
 
-def test_styles_differ_and_can_be_changed_from_page_to_page(ready: CobraBackend) -> None:
+def test_styles_differ_and_can_be_changed_from_page_to_page(
+    ready: CobraBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batch_processing.backends.cobra.weights import Model
+
+    def again(*_: object) -> None:
+        raise AssertionError("what both styles share is read again")
+
+    monkeypatch.setattr(Model, "shared", again)
     page = drawn_page(128, 192)
     shadow, line, again = (
         ready.colour(page, replace(SETTINGS, style=style), None, ignored).rgb
@@ -422,13 +433,115 @@ def test_why_it_cannot_run_is_one_sentence(
     assert "\n" not in reason
 
 
-def test_without_a_gpu_it_says_so(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOTE_COBRA_MODEL", str(small_model))
-    monkeypatch.delenv("LOTE_COBRA_DEVICE", raising=False)
-    if torch.cuda.is_available() or torch.backends.mps.is_available():
-        assert CobraBackend().unavailable() is None
-    else:
-        assert "needs a GPU" in str(CobraBackend().unavailable())
+class Driver(ModuleType):
+    """Stands for nvidia-ml-py on a machine with `count` GPUs, or without a driver (None)."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, count: int | None) -> None:
+        super().__init__("pynvml")
+        self.count = count
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if self.count is None:
+            raise self.NVMLError
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        pass
+
+    def nvmlDeviceGetCount(self) -> int | None:  # noqa: N802
+        return self.count
+
+
+@pytest.fixture
+def gpu(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """A Linux machine with weights, torch for CUDA, and as many GPUs as one says."""
+
+    def machine(count: int | None) -> None:
+        monkeypatch.setenv("LOTE_COBRA_MODEL", str(small_model))
+        monkeypatch.delenv("LOTE_COBRA_DEVICE", raising=False)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr("platform.system", lambda: "Linux")
+        monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cu130")
+        monkeypatch.setitem(sys.modules, "pynvml", Driver(count))
+
+    return machine
+
+
+def test_it_needs_its_packages_a_gpu_and_its_weights(
+    gpu: Callable[[int | None], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu(1)
+    assert CobraBackend().unavailable() is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES hides all" in str(CobraBackend().unavailable())
+    for count in (0, None):
+        gpu(count)
+        assert "needs a GPU, and none was found" in str(CobraBackend().unavailable())
+    gpu(1)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
+    assert "built without GPU support" in str(CobraBackend().unavailable())
+    gpu(1)
+    monkeypatch.setenv("LOTE_COBRA_MODEL", str(tmp_path / "absent"))
+    assert "weights are not there" in str(CobraBackend().unavailable())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "torch, diffusers, transformers, safetensors not installed" in str(CobraBackend().unavailable())
+
+
+def chosen_by_auto(folder: Path) -> tuple[str, list[str]]:
+    """What became of a job of one page with `--backend auto`, and the notes that were told."""
+    (folder / "pages").mkdir()
+    Image.fromarray(drawn_page(96, 144).rgb).save(folder / "pages" / "1.png")
+    reference = coloured_reference(folder, 0).path
+    workspace = Workspace(folder / "ws")
+    job = submit(
+        workspace, [folder / "pages"], folder / "out", references=[reference], config={"as_lineart": ["*"]}
+    )
+    result = run(workspace, job.id)
+    notes = [str(event.data["text"]) for event in workspace.ledger.events(job.id) if event.kind == "note"]
+    workspace.close()
+    return " ".join([result.state, *(text for _, text in result.failures)]), notes
+
+
+def test_auto_takes_cobra_where_a_gpu_and_weights_are_and_says_so(
+    gpu: Callable[[int | None], None], tmp_path: Path
+) -> None:
+    gpu(1)
+    became, notes = chosen_by_auto(tmp_path)
+    assert "backend cobra: its model and a GPU are here" in notes
+    # The driver was a fake: the worker finds nothing to compute on, and colours no page on a CPU for hours.
+    assert "failed" in became
+    assert "finds no GPU that it can use" in became
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"), [("", "Cobra needs a GPU"), ("cpu", "only --backend cobra asks for Cobra")]
+)
+def test_auto_takes_flats_elsewhere_and_says_why(
+    gpu: Callable[[int | None], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    reason: str,
+) -> None:
+    gpu(0)
+    monkeypatch.setenv("LOTE_COBRA_DEVICE", device)
+    became, notes = chosen_by_auto(tmp_path)
+    assert became == "done"
+    assert any(note.startswith("backend flats: ") and reason in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("gpu0", "no device 'gpu0'"), ("cuda:99", "cannot use cuda:99"), ("xpu", "cannot use xpu")],
+)
+def test_a_device_that_is_not_there_is_a_sentence(
+    backend: CobraBackend, monkeypatch: pytest.MonkeyPatch, device: str, said: str
+) -> None:
+    monkeypatch.setenv("LOTE_COBRA_DEVICE", device)
+    with pytest.raises(ValidationError, match=said):
+        backend.load(None)
 
 
 def test_the_version_follows_the_weights(

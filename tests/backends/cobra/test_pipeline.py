@@ -14,7 +14,7 @@ from backends.cobra.recorded import arrays, facts, largest_difference, vectors
 from batch_processing.backends.cobra import preprocess
 from batch_processing.backends.cobra import vae as walks
 from batch_processing.backends.cobra.pipeline import Pipeline
-from batch_processing.backends.cobra.weights import open_model
+from batch_processing.backends.cobra.weights import open_model, scheduler_of
 
 CLOSE = 1e-5
 STYLE = "line + shadow"
@@ -33,11 +33,14 @@ def levels_apart(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
 def test_scheduler(pipeline: Pipeline) -> None:
     recorded = vectors("scheduler")
     for steps in (2, 4, 5, 8, 10, 20, 50):
-        scheduler = pipeline.scheduler(steps)
+        scheduler = scheduler_of(pipeline.model.architecture.scheduler, steps)
         assert scheduler.timesteps.tolist() == recorded[f"timesteps.{steps}"].tolist()
         assert largest_difference(scheduler.sigmas, recorded[f"sigmas.{steps}"]) == 0
     for steps in (4, 10):
-        scheduler, x = pipeline.scheduler(steps), recorded[f"traj.{steps}"][0]
+        scheduler, x = (
+            scheduler_of(pipeline.model.architecture.scheduler, steps),
+            recorded[f"traj.{steps}"][0],
+        )
         for step, t in enumerate(scheduler.timesteps):
             x = scheduler.step(recorded[f"eps.{steps}"][step], t, x).prev_sample
             assert largest_difference(x, recorded[f"traj.{steps}"][step + 1]) < CLOSE

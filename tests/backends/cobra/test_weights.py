@@ -30,6 +30,7 @@ ADAPTERS = "shadow_ckpt/transformer_lora_pos.bin"
 GUIDER = "shadow_ckpt/controlnet.bin"
 GSRP_FILE = "shadow_GSRP/MultiResNetModel.bin"
 LINE = "LE/erika.pth"
+ENCODER = "image_encoder/model.safetensors"
 BASE = "PixArt-XL-2-1024-MS/transformer/diffusion_pytorch_model.safetensors"
 
 
@@ -129,6 +130,18 @@ def test_a_sound_folder_has_no_problems(small_model: Path) -> None:
             "shadow",
             "lacks two_layer_resnets.3.block1.shortcut.0.weight, which the super-resolution network needs",
         ),
+        (
+            GSRP_FILE,
+            lambda s: s.update({"two_layer_resnets.0.block1.bn1.weight": torch.ones(8, dtype=torch.int8)}),
+            "shadow",
+            "holds two_layer_resnets.0.block1.bn1.weight as int8, where Cobra needs floating-point numbers",
+        ),
+        (
+            ENCODER,
+            lambda s: s.update({"visual_projection.weight": torch.zeros(16, 31)}),
+            "shared",
+            "visual_projection.weight has the shape 16 x 31, the image encoder needs 16 x 32",
+        ),
     ],
 )
 def test_each_thing_wrong_is_a_sentence(
@@ -142,6 +155,39 @@ def test_each_thing_wrong_is_a_sentence(
     with pytest.raises(ValidationError) as raised:
         load_everything(model)
     assert said.split(",", maxsplit=1)[0] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value", "said"),
+    [
+        ("PixArt-XL-2-1024-MS/transformer/config.json", "num_layers", None, "describes no network"),
+        ("PixArt-XL-2-1024-MS/transformer/config.json", "num_attention_heads", -1, "describes no network"),
+        ("PixArt-XL-2-1024-MS/vae/config.json", "block_out_channels", [8], "describes no network"),
+        ("PixArt-XL-2-1024-MS/scheduler/scheduler_config.json", "beta_end", "x", "describes no network"),
+        ("image_encoder/config.json", "hidden_size", "x", "expected int, got str"),
+        ("cobra.json", "line_extractor", {"widths": 3}, "describes no network"),
+    ],
+)
+def test_a_description_of_no_network_is_a_sentence(
+    model: Path, file: str, name: str, value: object, said: str
+) -> None:
+    path = model / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    (sentence,) = check(model).problems["shared"]
+    assert said in sentence
+    assert str(path) in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("file", [LINE, BASE, GUIDER, ENCODER])
+def test_a_file_that_was_cut_off_is_a_sentence(model: Path, file: str) -> None:
+    path = model / file
+    whole = path.read_bytes()
+    for length in (0, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        (sentence,) = [found for problems in check(model).problems.values() for found in problems]
+        assert f"{path} cannot be read as weights" in sentence
+        assert "\n" not in sentence
 
 
 def load_everything(path: Path) -> None:

@@ -456,6 +456,9 @@ def _no_gpu() -> str | None:
         return None if platform.machine() == "arm64" else "Cobra needs a Mac with Apple silicon"
     if importlib.metadata.version("torch").endswith("+cpu"):
         return "Cobra needs a GPU, and the torch installed here is built without GPU support"
+    none = "Cobra needs a GPU, and none was found"
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "Cobra needs a GPU, and CUDA_VISIBLE_DEVICES hides all"
     if Path("/dev/kfd").exists():  # AMD
         return None
     try:
@@ -465,7 +468,7 @@ def _no_gpu() -> str | None:
         count = pynvml.nvmlDeviceGetCount()
         pynvml.nvmlShutdown()
     except ImportError:
-        return None if Path("/dev/nvidia0").exists() else "Cobra needs a GPU, and none was found"
+        return None if Path("/dev/nvidia0").exists() else none
     except pynvml.NVMLError:
         count = 0
-    return None if count else "Cobra needs a GPU, and none was found"
+    return None if count else none

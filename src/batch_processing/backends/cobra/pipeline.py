@@ -10,19 +10,19 @@ the shape of the batch, which moves single pixels by one grey level.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from PIL import Image
 from torch import Tensor, nn
 
+from ...exceptions import ValidationError
 from . import preprocess, vae
 from .transformer import PageMemory, size_conditions
+from .weights import scheduler_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +35,26 @@ ENLARGEMENT = 1.5
 
 
 def device_and_type(name: str | None) -> tuple[torch.device, torch.dtype]:
-    """The device called `name`, or the best one here, and the type to compute in.
+    """The device called `name`, or the GPU that is here, and the type to compute in. ValidationError without one.
 
-    That is half precision on a GPU, as the model was made. bfloat16 would be ten times less exact."""
+    The type is half precision on a GPU, as the model was made. bfloat16 would be ten times less exact."""
+    there = {
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
+    }
     if not name:
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+        name = next(kind for kind, count in there.items() if count)
+        if name == "cpu":
+            raise ValidationError(
+                f"torch {torch.__version__} finds no GPU that it can use: look at the driver, or use --backend flats."
+            )
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValidationError(f"There is no device {name!r}: say cpu, cuda, cuda:1 or mps.") from error
+    if (device.index or 0) >= there.get(device.type, 0):
+        raise ValidationError(f"torch {torch.__version__} cannot use {name} here: look at the driver.")
     return device, torch.float32 if device.type == "cpu" else torch.float16
 
 
@@ -182,7 +196,7 @@ class Pipeline:
             torch.randn((1, *lines.shape[1:]), generator=torch.Generator().manual_seed(seed))
             for seed in seeds
         ]
-        scheduler = self.scheduler(steps)
+        scheduler = scheduler_of(self.model.architecture.scheduler, steps)
         with self._at_work(networks.transformer, networks.guider):
             x = torch.cat(noise).to(self.device, self.dtype)
             conditions = torch.cat([lines, hints, masks.to(lines.dtype)], dim=1).to(self.device, self.dtype)
@@ -193,15 +207,6 @@ class Pipeline:
                 x = scheduler.step(predicted, timestep, x).prev_sample
                 each_step(number + 1)
             return x
-
-    def scheduler(self, steps: int) -> Any:
-        """A fresh scheduler of the model's own kind; it counts the steps of one batch."""
-        scheduler = DPMSolverMultistepScheduler.from_config(dict(self.model.architecture.scheduler))
-        with warnings.catch_warnings():
-            # diffusers 0.42 calls np.array on a tensor, whose __array__ has no copy keyword yet.
-            warnings.filterwarnings("ignore", message=".*__array__.*copy.*", category=DeprecationWarning)
-            scheduler.set_timesteps(steps)
-        return scheduler
 
     def picture(self, latents: Tensor) -> NDArray[np.uint8]:
         """The picture (H, W, 3) of scaled latents (1, 4, H/8, W/8)."""

@@ -15,9 +15,10 @@ import os
 import pickle
 import shutil
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,16 @@ class Model:
 
     Line extractor and image encoder are always float32, as the published code runs them."""
 
-    def __init__(self, path: Path, architecture: Architecture) -> None:
+    def __init__(self, path: Path, architecture: Architecture, vae: Path, scheduler: Path) -> None:
+        """`vae` and `scheduler` are the files that describe these. ValidationError if they cannot be built."""
+        with _described(vae), torch.device("meta"):
+            # As the library completes it: older files do not say everything.
+            complete = dict(_empty_vae(architecture.vae).config)
+            GSRP(complete["block_out_channels"])
+        with _described(scheduler):
+            scheduler_of(architecture.scheduler, 2)
         self.path = path
-        self.architecture = architecture
+        self.architecture = replace(architecture, vae=_public(complete))
 
     def shared(self, dtype: torch.dtype) -> SharedNetworks:
         """ValidationError for what is missing or wrong."""
@@ -134,7 +142,7 @@ class Model:
             ("guider", networks.guider),
             ("gsrp", networks.gsrp),
         ):
-            _fill(network, states[name], self.path / part / name, dtype)
+            _fill(network, states[name], self.path / part / f"{name}.safetensors", dtype)
         return networks
 
     def _shared_files(self) -> tuple[Path, Path, Path]:
@@ -148,7 +156,10 @@ class ConvertedModel(Model):
     """A folder that `convert` wrote."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, Architecture.from_json(folders.description(path)))
+        file = path / folders.DESCRIPTION
+        with _described(file):
+            architecture = Architecture.from_json(folders.description(path))
+        super().__init__(path, architecture, file, file)
 
     def _shared_files(self) -> tuple[Path, Path, Path]:
         shared = self.path / "shared"
@@ -181,24 +192,26 @@ class PublishedModel(Model):
             if not file.is_file():
                 raise ValidationError(f"{file} is missing: `lote models path` says how to get it.")
         base = _json(self.files.base_transformer / "config.json")
-        shape = TransformerShape(
-            heads=base["num_attention_heads"],
-            head_dim=base["attention_head_dim"],
-            layers=base["num_layers"],
-            caption_channels=base["caption_channels"],
-            latent_channels=base["in_channels"],
+        with _described(self.files.base_transformer / "config.json"):
+            shape = TransformerShape(
+                heads=base["num_attention_heads"],
+                head_dim=base["attention_head_dim"],
+                layers=base["num_layers"],
+                caption_channels=base["caption_channels"],
+                latent_channels=base["in_channels"],
+            )
+            self._base_shapes = _base_shapes(shape)
+        with _described(path / folders.DESCRIPTION):
+            described = Architecture.from_json(own)
+        vae = self.files.vae / "config.json"
+        architecture = Architecture(
+            shape,
+            described.line_extractor,
+            _public(_json(vae)),
+            _public(_json(self.files.scheduler)),
+            described.buckets,
         )
-        described = Architecture.from_json(own)
-        super().__init__(
-            path,
-            Architecture(
-                shape,
-                described.line_extractor,
-                _public(_json(self.files.vae / "config.json")),
-                _public(_json(self.files.scheduler)),
-                described.buckets,
-            ),
-        )
+        super().__init__(path, architecture, vae, self.files.scheduler)
 
     def _shared_files(self) -> tuple[Path, Path, Path]:
         return self.files.line_extractor, folders.weights_file(self.files.vae), self.files.image_encoder
@@ -210,9 +223,7 @@ class PublishedModel(Model):
         adapters, guider, gsrp = (_read(path) for path in self.files.of_style(part))
         base_file = folders.weights_file(self.files.base_transformer)
         base = _read(base_file)
-        wrong = differences(
-            shapes_of(base), shapes_of(self._base().state_dict()), str(base_file), what="the base transformer"
-        )
+        wrong = differences(shapes_of(base), self._base_shapes, str(base_file), what="the base transformer")
         if wrong:
             raise ValidationError(" ".join(wrong))
         transformer = assemble_transformer(
@@ -225,7 +236,7 @@ class PublishedModel(Model):
         rows, mask = (_read_tensor(path) for path in (self.files.prompt, self.files.prompt_mask))
         rows, mask = rows.reshape(-1, rows.shape[-1]), mask.reshape(-1)
         channels = self.architecture.transformer.caption_channels
-        if rows.shape != (len(mask), channels) or not mask.any():
+        if not rows.is_floating_point() or rows.shape != (len(mask), channels) or not mask.any():
             raise ValidationError(
                 f"{self.files.prompt} and {self.files.prompt_mask.name} do not fit together: "
                 f"rows of {channels} numbers and a mask that keeps at least one of them are needed."
@@ -238,17 +249,18 @@ class PublishedModel(Model):
         problems: list[str] = []
         with torch.device("meta"):
             line = LineExtractor(architecture.line_extractor)
-        for path, network, what in (
-            (self.files.line_extractor, line, "the line extractor"),
-            (folders.weights_file(self.files.vae), _empty_vae(architecture.vae), "the VAE"),
-            (folders.weights_file(self.files.base_transformer), self._base(), "the base transformer"),
+        vae = _empty_vae(architecture.vae)
+        for path, expected, what in (
+            (self.files.line_extractor, shapes_of(line.state_dict()), "the line extractor"),
+            (folders.weights_file(self.files.vae), shapes_of(vae.state_dict()), "the VAE"),
+            (folders.weights_file(self.files.base_transformer), self._base_shapes, "the base transformer"),
         ):
             try:
                 found = shapes_of(_current_names(_read(path)))
             except ValidationError as error:
                 problems.append(str(error))
             else:
-                problems += differences(found, shapes_of(network.state_dict()), str(path), what=what)
+                problems += differences(found, expected, str(path), what=what)
         problems += _caught(self.prompt_rows)
         problems += _caught(lambda: _image_encoder(self.files.image_encoder))
         return problems
@@ -256,11 +268,10 @@ class PublishedModel(Model):
     def style_problems(self, part: str) -> tuple[list[str], list[str]]:
         """Everything wrong with the tensors of one style's files, and remarks."""
         adapters, guider, gsrp = self.files.of_style(part)
-        base = shapes_of(self._base().state_dict())
         remarks: list[str] = []
 
         def of_adapters(state: Mapping[str, Tensor]) -> list[str]:
-            problems, noted = adapter_differences(shapes_of(state), base, str(adapters))
+            problems, noted = adapter_differences(shapes_of(state), self._base_shapes, str(adapters))
             remarks.extend(noted)
             return problems
 
@@ -279,16 +290,24 @@ class PublishedModel(Model):
         problems = [*_told(adapters, of_adapters), *_told(guider, of_guider), *_told(gsrp, of_gsrp)]
         return problems, remarks
 
-    def _base(self) -> nn.Module:
-        """The stock network whose names and shapes the base model's file must have, without numbers."""
-        import diffusers
 
-        stock: Any = diffusers.PixArtTransformer2DModel
-        with torch.device("meta"):
-            network: nn.Module = stock.from_config(
-                _public(_json(self.files.base_transformer / "config.json"))
-            )
-        return network
+def _base_shapes(shape: TransformerShape) -> Shapes:
+    """Names and shapes that the base model's file must have: those of the stock network."""
+    import diffusers
+
+    stock: Any = diffusers.PixArtTransformer2DModel
+    with torch.device("meta"):
+        network: nn.Module = stock(
+            num_attention_heads=shape.heads,
+            attention_head_dim=shape.head_dim,
+            in_channels=shape.latent_channels,
+            out_channels=2 * shape.latent_channels,
+            num_layers=shape.layers,
+            cross_attention_dim=shape.width,
+            sample_size=128,  # at which PixArt is told the size of its pictures
+            caption_channels=shape.caption_channels,
+        )
+    return shapes_of(network.state_dict())
 
 
 def open_model(path: Path) -> Model:
@@ -439,23 +458,31 @@ def _caught(load: Callable[[], object]) -> list[str]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     """Names and tensors of one file, mapped into memory where its format allows."""
+    read: Any
     with _reading(path):
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return dict(load_file(path))
-        try:
-            read = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError as error:
-            if "mmap" not in str(error):
-                raise
-            # Files of torch before 1.6 are no ZIP archives and cannot be mapped.
-            read = torch.load(path, map_location="cpu", weights_only=True)
+            read = load_file(path)
+        else:
+            try:
+                read = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError as error:
+                if "mmap" not in str(error):
+                    raise
+                # Files of torch before 1.6 are no ZIP archives and cannot be mapped.
+                read = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(read, dict) and isinstance(read.get("state_dict"), dict):
         read = read["state_dict"]
     if not isinstance(read, dict) or not all(isinstance(value, Tensor) for value in read.values()):
         raise ValidationError(f"{path} holds no names with tensors: it is another kind of file.")
-    return read
+    for key, value in read.items():
+        if not value.is_floating_point() and not key.endswith("num_batches_tracked"):
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ValidationError(
+                f"{path} holds {key} as {kind}, where Cobra needs floating-point numbers: fetch it again."
+            )
+    return dict(read)
 
 
 def _current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -483,12 +510,36 @@ def _reading(path: Path) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what it refuses next
+            yield
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         if "allocate" in str(error):
             raise MemoryError(str(error)) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValidationError(f"{path} cannot be read as weights ({reason}): fetch it again.") from error
+        reason = _first_line(error)
+        if isinstance(error, pickle.UnpicklingError):  # whose own text tells how to run what the file holds
+            reason = "it is damaged, or holds more than tensors"
+        raise ValidationError(
+            f"{path} cannot be read as weights ({reason}): fetch or convert it again."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+@contextmanager
+def _described(file: Path) -> Iterator[None]:
+    """Building what `file` describes: whatever the libraries make of a wrong value is the file's fault."""
+    try:
+        yield
+    except (
+        ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise ValidationError(
+            f"{file} describes no network that Cobra can use ({type(error).__name__}: {_first_line(error)}): "
+            "fetch or convert it again."
+        ) from error
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -515,20 +566,42 @@ def _empty_vae(config: Mapping[str, Any]) -> Any:
         return stock.from_config(dict(config))
 
 
+def scheduler_of(config: Mapping[str, Any], steps: int) -> Any:
+    """A fresh scheduler of the model's own kind; it counts the steps of one batch."""
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
+    scheduler = DPMSolverMultistepScheduler.from_config(dict(config))
+    with warnings.catch_warnings():
+        # diffusers 0.42 calls np.array on a tensor, whose __array__ has no copy keyword yet.
+        warnings.filterwarnings("ignore", message=".*__array__.*copy.*", category=DeprecationWarning)
+        scheduler.set_timesteps(steps)
+    return scheduler
+
+
 def _image_encoder(path: Path) -> Any:
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
     stock: Any = transformers.CLIPVisionModelWithProjection
-    # Its progress bar would write over ours.
-    quiet: Any = transformers.utils.logging.disable_progress_bar
-    quiet()
+    # Its progress bar and its report of what it loads would write over ours.
+    library: Any = transformers.utils.logging
+    library.disable_progress_bar()
+    library.set_verbosity_error()
+    file = path / "config.json"
+    with _described(file):
+        try:
+            config = transformers.CLIPVisionConfig(**_json(file))
+        except StrictDataclassError as error:  # a plain Exception
+            raise ValueError(" ".join(str(error).split())) from error
+        with torch.device("meta"):
+            expected = shapes_of(stock(config).state_dict())
+    weights = folders.weights_file(path)
+    # The file may hold more: the other half of CLIP, say.
+    found = {key: shape for key, shape in shapes_of(_read(weights)).items() if key in expected}
+    if wrong := differences(found, expected, str(weights), what="the image encoder"):
+        raise ValidationError(" ".join(wrong))
     with _reading(path):
-        encoder, found = stock.from_pretrained(
-            path, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
-    wrong = [key for name in ("missing_keys", "mismatched_keys") for key in found[name]]
-    if wrong:
-        raise ValidationError(f"{path} lacks, or holds in another shape, {wrong[0]} of the image encoder.")
+        encoder = stock.from_pretrained(path, config=config, local_files_only=True, dtype=torch.float32)
     return encoder.eval().requires_grad_(requires_grad=False)
 
 
