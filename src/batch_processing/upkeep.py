@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from . import __version__, backends
+from .core.ledger import Job
 from .core.workspace import Workspace, file_system
 from .exceptions import QueueError, ValidationError
 from .io.outputs import fsync_dir, part_path, publish
@@ -24,6 +25,8 @@ from .memory import MemoryManager
 
 # What can be made again is kept up to this size, the least recently used goes first.
 CACHE_LIMIT = 5_000_000_000
+# A chapter in the web page that nobody touched for a day (in seconds) is no longer being put together.
+DRAFT_REST = 86_400.0
 LIBRARIES = (
     "pillow", "numpy", "scipy", "opencv-python-headless", "sqlalchemy", "psd-tools", "pi-heif", "torch", "diffusers",
     "transformers", "gradio",
@@ -129,22 +132,86 @@ def clean(workspace: Workspace, *, job: int | None = None, older_than: float | N
     """Free what jobs that have ended keep in the workspace; the bytes that were freed.
 
     One job, or those that ended more than `older_than` seconds ago, or all. A running job is left alone:
-    QueueError when it was named."""
-    folder = workspace.root / "jobs"
-    freed = 0
-    jobs = workspace.ledger.jobs() if workspace.database.exists() else []
+    QueueError when it was named. What nobody can make again, the pages and hints that were given to the web page,
+    goes only with a job that was named or is older than said; results of uploads are outputs, and stay."""
+    every = workspace.ledger.jobs() if workspace.database.exists() else []
+    jobs = every
     if job is not None:
         jobs = [workspace.ledger.job(job)]
         if not jobs[0].ended:
             raise QueueError(f"Job {job} has not ended: `lote cancel {job}` first.")
+    freed = 0
+    gone: set[int] = set()
     for row in jobs:
         age = time.time() - (row.finished_at or row.submitted_at)
         if row.ended and (older_than is None or age > older_than):
-            path = folder / str(row.id)
-            freed += tree_size(path)
-            shutil.rmtree(path, ignore_errors=True)
+            gone.add(row.id)
+            freed += _removed(workspace.root / "jobs" / str(row.id))
+            if job is not None or older_than is not None:
+                freed += _forget_hints(workspace, row)
+    kept = [row for row in every if row.id not in gone]
+    freed += _clean_previews(workspace, jobs, gone)
+    if job is not None or older_than is not None:
+        freed += _clean_uploads(workspace, [row for row in jobs if row.id in gone], kept)
+    if job is None:
+        freed += _clean_drafts(workspace, every, DRAFT_REST if older_than is None else older_than)
     if job is None and older_than is None:
         freed += trim_cache(workspace, limit=0)
+    return freed
+
+
+def _removed(path: Path) -> int:
+    """Delete a folder; the bytes that it held."""
+    size = tree_size(path)
+    shutil.rmtree(path, ignore_errors=True)
+    return size
+
+
+def _forget_hints(workspace: Workspace, row: Job) -> int:
+    """Delete what was drawn on a job's pages in the web page; its next run does without."""
+    folder = workspace.root / "hints" / str(row.id)
+    if not folder.exists():
+        return 0
+    settings = row.config["settings"]
+    if settings.get("hints") == str(folder):
+        workspace.ledger.reconfigure(row.id, {**row.config, "settings": {**settings, "hints": None}})
+    return _removed(folder)
+
+
+def _clean_previews(workspace: Workspace, jobs: list[Job], gone: set[int]) -> int:
+    """Delete the trials of the web page whose job has ended: another trial makes them again."""
+    root = workspace.root / "previews"
+    outputs = [Path(row.output) for row in jobs if row.id in gone]
+    return sum(_removed(output.parent) for output in outputs if output.parent.parent == root)
+
+
+def _clean_uploads(workspace: Workspace, gone: list[Job], kept: list[Job]) -> int:
+    """Delete what was uploaded for these jobs, unless another job needs it; their results stay."""
+    freed = 0
+    needed = {folder for row in kept for folder in _draft_folders(workspace, row)}
+    for folder in {folder for row in gone for folder in _draft_folders(workspace, row)} - needed:
+        for part in list(folder.iterdir()) if folder.is_dir() else []:
+            if part.is_dir() and part.name != "results":
+                freed += _removed(part)
+    return freed
+
+
+def _draft_folders(workspace: Workspace, row: Job) -> set[Path]:
+    """The folders of the web page's uploads that a job takes pages from."""
+    root = workspace.root / "uploads"
+    paths = [Path(path) for path in row.inputs]
+    return {root / path.relative_to(root).parts[0] for path in paths if root in path.parents}
+
+
+def _clean_drafts(workspace: Workspace, jobs: list[Job], age: float) -> int:
+    """Delete chapters of the web page that never became a job and that nobody touched for `age` seconds."""
+    root = workspace.root / "uploads"
+    used = {folder for row in jobs for folder in _draft_folders(workspace, row)}
+    freed = 0
+    for folder in root.iterdir() if root.is_dir() else ():
+        newest = max((path.stat().st_mtime for path in _files(folder)), default=folder.stat().st_mtime)
+        if folder not in used and not (folder / "results").exists() and time.time() - newest > age:
+            freed += _removed(folder)
     return freed
 
 

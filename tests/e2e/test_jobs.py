@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -253,6 +255,40 @@ class TestUpkeep:
         assert run("colorize", source, "-o", tmp_path / "out.cbz", "--backend", "noop").code == 0
         assert (tmp_path / "out.cbz").read_bytes() == content
         assert run("clean", "--older-than", "soon").code == 2
+
+    def test_clean_frees_what_the_web_page_keeps(self, run: Lote, source: Path, tmp_path: Path) -> None:
+        """What can be made again at once; what a person gave, with the job that is named; results never."""
+        place = tmp_path / "ws"
+        draft, idle, fresh = (place / "uploads" / name for name in ("a", "b", "c"))
+        shutil.copytree(source, draft / "pages")
+        for folder in (idle, fresh):
+            (folder / "pages").mkdir(parents=True)
+            (folder / "draft.json").write_text("{}")
+        for path in (idle / "draft.json", idle / "pages", idle):
+            os.utime(path, (1, 1))
+        run("colorize", draft / "pages", "-o", draft / "results" / "out", "--backend", "noop")
+        trial = place / "previews" / "a" / "out"
+        run("colorize", draft / "pages" / "1.png", source / "2.png", "-o", trial, "--backend", "noop")
+        hints = place / "hints" / "1" / "1.hints.png"
+        hints.parent.mkdir(parents=True)
+        hints.write_bytes(b"strokes")
+        cached = place / "cache" / "web" / "1.webp"
+        cached.parent.mkdir(parents=True)
+        cached.write_bytes(b"picture")
+        assert run("clean").code == 0
+        assert not trial.parent.exists()
+        assert not cached.exists()
+        assert not idle.exists()
+        assert fresh.exists()
+        assert hints.exists()
+        assert (draft / "pages" / "1.png").exists()
+        assert run("clean", "1").code == 0
+        assert not hints.parent.exists()
+        assert (draft / "pages" / "1.png").exists(), "job 2 takes a page from there"
+        assert run("clean", "--older-than", "0s").code == 0
+        assert not (draft / "pages").exists()
+        assert not fresh.exists()
+        assert (draft / "results" / "out" / "1.png").exists()
 
     def test_show_config(self, run: Lote, source: Path, tmp_path: Path) -> None:
         (tmp_path / "book.toml").write_text('[default]\nseed = 3\n[images."2.png"]\nstyle = "line"\n')

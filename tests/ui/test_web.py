@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from batch_processing.colorize import beside
+from batch_processing.core.workspace import Workspace
 from batch_processing.ui.web import texts
 from pages import book, coloured, line_art, zipped
 from web_server import Server, Visitor, chromium, until
@@ -303,6 +305,31 @@ def test_a_page_is_tried_again_with_another_seed_and_layers_are_there(
         page.click(".controls >> text=ORA")
     with zipfile.ZipFile(got.value.path()) as archive:
         assert sorted(archive.namelist()) == ["1.ora", "2.ora", "3.ora", "4.ora"]
+
+
+def test_the_palette_of_the_series_and_the_pages_own_ink_can_be_asked_for(
+    visit: Visit, server: Server, cbz: Path
+) -> None:
+    visitor = visit()
+    visitor.drop(cbz)
+    visitor.use("flats")
+    series = server.folder / "series.json"
+    series.write_text('{"colors": [{"id": 1, "rgb": "#12345"}]}')
+    visitor.page.fill("#set-palette textarea, #set-palette input", str(series))
+    visitor.page.check("#set-keep-ink input")
+    visitor.page.check('#set-layers-by label:has-text("panels") input')
+    visitor.page.click("#start")
+    expect(visitor.page.locator("[role=alert]", has_text="'#12345' is no colour")).to_be_visible()
+    series.write_text('{"colors": [{"id": 70, "rgb": "#123456", "name": "Ana hair"}]}')
+    number = visitor.start()
+    visitor.state("done", seconds=90)
+    job = Workspace(server.workspace).ledger.job(number)
+    settings = job.config["settings"]
+    assert (settings["palette"], settings["keep_ink"]) == (str(series), True)
+    assert settings["layers_by"] == ["panel"]
+    palette = json.loads((beside(Path(job.output)) / "palette.json").read_text())["colors"]
+    assert palette[-1]["id"] > 70
+    assert {colour.get("name") for colour in palette} == {None, "Ana hair"}
 
 
 def test_a_job_of_the_command_line_is_in_the_history(visit: Visit, server: Server, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def preview(
     place: Workspace, draft: Draft, key: str, form: dict[str, Any], config_file: str | None
 ) -> tuple[int, subprocess.Popen[bytes] | None]:
     """Colour one page of the draft into the workspace, as a small job of its own."""
-    form = {name: value for name, value in form.items() if name not in ("form", "layers")}
+    form = {name: value for name, value in form.items() if name not in ("form", "layers", "layers_by")}
     pages = draft.gallery("page")
     page = next((picture for picture in pages if picture.key == key), pages[0] if pages else None)
     if page is None:

@@ -134,6 +134,11 @@ def _settings(label: Any) -> dict[str, Any]:
                 "layers": gr.CheckboxGroup(
                     ["psd", "ora"], label=label("Layered documents"), elem_id="set-layers"
                 ),
+                "layers_by": gr.CheckboxGroup(
+                    [(label("panels"), "panel"), (label("colours"), "color")],
+                    label=label("Layers by"),
+                    elem_id="set-layers-by",
+                ),
             }
         with gr.Row():
             controls |= {
@@ -148,6 +153,11 @@ def _settings(label: Any) -> dict[str, Any]:
                     min_width=90,
                 ),
                 "top_k": gr.Number(built_in("top_k"), label="Top k", precision=0, minimum=1, min_width=90),
+                "keep_ink": gr.Checkbox(
+                    value=built_in("keep_ink"),
+                    label=label("Lay the page's own ink over the result (cobra)"),
+                    elem_id="set-keep-ink",
+                ),
             }
         with gr.Row():
             controls |= {
@@ -156,6 +166,11 @@ def _settings(label: Any) -> dict[str, Any]:
                 ),
                 "overwrite": gr.Checkbox(
                     value=False, label=label("Replace files that Lote did not write"), elem_id="set-overwrite"
+                ),
+                "palette": gr.Textbox(
+                    label=label("Palette of the series"),
+                    placeholder=label("path of a palette.json, such as the last chapter's"),
+                    elem_id="set-palette",
                 ),
                 "config_file": gr.Textbox(
                     label=label("Configuration file"), placeholder=label("path of a JSON or TOML file")
@@ -181,6 +196,7 @@ def _given(site: Site, form: dict[str, Any]) -> tuple[dict[str, Any], str | None
     """Settings that differ from the built-in ones, so that a configuration file fills the others; paths."""
     form = dict(form)
     output, config_file = (form.pop(name) or "" for name in ("output", "config_file"))
+    form["palette"] = site.allowed(form["palette"]) if (form.get("palette") or "").strip() else None
     values = {
         name: value
         for name, value in form.items()
