@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from .core.ledger import Source
-from .exceptions import ValidationError
+from .exceptions import ResourceError, ValidationError
 from .io.archives import Archive, unpack
 from .io.outputs import NameReservation, hash_file
 from .io.scan import SUPPORTED_IMAGE_FORMATS, iter_images, natural_key
@@ -140,7 +140,13 @@ def _archive(path: Path, number: int, top: str, origin: str, folder: Path, found
     count = 0
     with Archive(path) as archive:
         needed = sum(member.size for member in archive.members)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResourceError(
+                f"{path} cannot be unpacked in {folder} ({error.strerror}): free some space, or choose another "
+                "workspace."
+            ) from error
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise ValidationError(

@@ -225,19 +225,23 @@ def result_of(workspace: Workspace, number: int) -> JobResult:
 
 
 def classify_inputs(
-    inputs: Sequence[str | Path], *, recursive: bool = False, workers: int = 1
+    inputs: Sequence[str | Path],
+    *,
+    recursive: bool = False,
+    workers: int = 1,
+    workspace: str | Path | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(page, facts) of each image, in page order. `facts`: kind, confidence and metrics, or error."""
-    import tempfile
+    """(page, facts) of each image, in page order. `facts`: kind, confidence and metrics, or error.
 
-    with tempfile.TemporaryDirectory(prefix="lote-") as folder:
+    Archives are unpacked in the workspace for as long as this lasts."""
+    with Workspace(workspace).scratch() as folder:
         sources = list(
             book.find(
                 [_absolute(path) for path in inputs],
                 (),
                 recursive=recursive,
-                output=folder,
-                unpack_to=Path(folder),
+                output=str(folder),
+                unpack_to=folder,
                 found=book.Found(),
             )
         )

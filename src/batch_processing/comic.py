@@ -112,6 +112,7 @@ class Comics:
         desk.phase("looking for images")
         ledger, number = desk.ledger, desk.job.id
         self._sweep(desk)
+        desk.workspace.sweep()
         folder = desk.workspace.folder("jobs", str(number)) / "in"
         # Whoever runs a job holds the lock: unpacked pages of any job were left by a run that died.
         for stale in desk.workspace.root.glob("jobs/*/in"):

@@ -2,122 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 from batch_processing.core.ledger import Ledger
-
-Length = Callable[[int, int], int]
-Report = Callable[[str, str], None]
-
-PATIENCE_S = 300.0
-SLOTS = 2
-
-
-def draw_pages(folder: Path, count: int) -> None:
-    """Small pages of line art, each different."""
-    folder.mkdir()
-    for number in range(count):
-        pixels = np.full((64, 48), 255, np.uint8)
-        pixels[4 + number % 56] = 0
-        pixels[:, 4 + number // 56 % 40] = 0
-        Image.fromarray(pixels).save(folder / f"p{number:04}.png")
-
-
-class Comic:
-    """One job of the noop backend, run by the command in a process group of its own."""
-
-    def __init__(self, inputs: Path, root: Path) -> None:
-        self.root, self.inputs = root, inputs
-        self.output = root / "book.cbz"
-        self.database = root / "ws" / "lote.db"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            "SOURCE_DATE_EPOCH": "1600000000",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
-        command = [
-            sys.executable, "-m", "batch_processing", "colorize", str(self.inputs), "-o", str(self.output),
-            "--backend", "noop", "--as-lineart", "*", "--workers", str(SLOTS), "--quiet",
-            "--workspace", str(self.root / "ws"),
-        ]  # fmt: skip
-        self.process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        return self.process
-
-    def kill(self) -> None:
-        assert self.process is not None
-        workers = psutil.Process(self.process.pid).children(recursive=True)
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        psutil.wait_procs(workers, timeout=PATIENCE_S)
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        if not self.database.exists():
-            return []
-        connection = sqlite3.connect(self.database, timeout=60.0)
-        try:
-            return connection.execute(sql).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return []
-            raise
-        finally:
-            connection.close()
-
-    def completed(self) -> int:
-        return len(self.query("SELECT 1 FROM item WHERE state = 'completed'"))
-
-    def check_after_kill(self) -> None:
-        """The ledger is whole, and every page that it calls completed has its recorded hash."""
-        assert self.query("PRAGMA integrity_check") in ([], [("ok",)])
-        for output, recorded in self.query("SELECT output, output_hash FROM item WHERE state = 'completed'"):
-            assert hashlib.sha256(Path(output).read_bytes()).hexdigest() == recorded
-        bad = self.query(
-            "SELECT job_id, state, count FROM tally t WHERE state <> 'held' AND count <> "
-            "(SELECT count(*) FROM item i WHERE i.job_id = t.job_id AND i.state = t.state AND NOT held)"
-        )
-        assert bad == []
-
-    def tables(self) -> list[Any]:
-        """What the ledger says of the job, but for times, tokens, attempts and places."""
-        return [
-            self.query("SELECT id, kind, state, error, exit_code, wanted, priority FROM job"),
-            self.query("SELECT key, sort, sha256, facts, role FROM source ORDER BY sort"),
-            self.query(
-                "SELECT key, ordinal, priority, input_hash, fingerprint, state, deaths, intent, token, output_hash, "
-                "details, approved, held, error_type, error FROM item ORDER BY ordinal"
-            ),
-            self.query("SELECT state, count FROM tally WHERE count > 0 ORDER BY state"),
-        ]
-
-    def strays(self) -> list[Path]:
-        return [path for path in self.root.rglob("*") if path.name.endswith(".part")]
-
-    def finish(self) -> None:
-        assert self.start().wait(PATIENCE_S) == 0
+from command import command, environment, lote
+from faults.runs import PATIENCE_S, SLOTS, Comic, Length, Report, draw_pages, wait_for
+from pages import zipped
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +28,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, length: Length) -> Com
     comic.finish()
     assert comic.strays() == []
     return comic
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> bool:
-    """Until `condition()` holds (True) or the process has ended by itself (False)."""
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        if process.poll() is not None:
-            return False
-        assert time.monotonic() < until, "waited too long"
-        time.sleep(0.02)
-    return True
 
 
 def check_same(comic: Comic, undisturbed: Comic) -> None:
@@ -266,18 +155,42 @@ def test_the_coordinator_while_another_follows(
     )
 
 
-def test_a_worker_stopped_past_its_time(undisturbed: Comic, tmp_path: Path, report: Report) -> None:
-    """A stopped worker is ended at its time limit; the fencing of late results is tested in tests/core."""
-    comic = Comic(undisturbed.inputs, tmp_path)
+def test_a_worker_stopped_past_its_lease(undisturbed: Comic, tmp_path: Path, report: Report) -> None:
+    """Its page fails by itself, and what it would still have said is nobody's."""
+    comic = Comic(undisturbed.inputs, tmp_path, LOTE_TIMEOUT="3")
     process = comic.start()
     assert wait_for(lambda: comic.completed() >= 2, process)
-    workers = psutil.Process(process.pid).children()
-    workers[0].suspend()
-    time.sleep(1.0)
-    workers[0].resume()
-    assert process.wait(PATIENCE_S) == 0
-    check_same(comic, undisturbed)
-    report("SIGSTOP and SIGCONT of a worker", "archive equal")
+    stopped = psutil.Process(process.pid).children()[0]
+    stopped.suspend()
+    assert wait_for(lambda: comic.query("SELECT 1 FROM item WHERE state = 'failed'"), process)
+    with contextlib.suppress(psutil.NoSuchProcess):  # it was ended at its limit
+        stopped.resume()
+    assert process.wait(PATIENCE_S) == 3
+    assert comic.query("SELECT error_type, error FROM item WHERE state = 'failed'") == [
+        ("TimeoutError", "took longer than 3 s and was stopped")
+    ]
+    assert comic.strays() == []
+    again = Comic(undisturbed.inputs, tmp_path)
+    again.finish()
+    assert again.output.read_bytes() == undisturbed.output.read_bytes()
+    report("SIGSTOP past the lease", "one page failed with a sentence, the next run made it, archive equal")
+
+
+def test_a_killed_look_into_an_archive_leaves_nothing(undisturbed: Comic, tmp_path: Path) -> None:
+    archive = zipped(undisturbed.inputs, tmp_path / "book.zip")
+    (tmp_path / "tmp").mkdir()
+    surroundings = environment(tmp_path / "ws") | {"TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(
+        command("classify", archive, "--json"), env=surroundings, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.kill()
+    pages = sorted(undisturbed.inputs.iterdir())
+    assert len(list((tmp_path / "ws" / "scratch").glob("*/0/*"))) == len(pages)
+    assert lote("classify", pages[0], workspace=tmp_path / "ws", TMPDIR=str(tmp_path / "tmp")).code == 0
+    assert list((tmp_path / "ws" / "scratch").iterdir()) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_both_journals_survive(tmp_path: Path, length: Length, report: Report) -> None:

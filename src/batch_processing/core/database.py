@@ -7,7 +7,9 @@ refuses. Does not make SQLite safe on a network file system: `Workspace` turns t
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,5 +153,38 @@ class Database:
 
 def _on_begin(connection: sa.Connection) -> None:
     # pysqlite's own transactions are switched off (isolation_level None): they begin too late.
-    immediate = connection.get_execution_options().get("lote_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    if connection.get_execution_options().get("lote_write"):
+        _begin_writing(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(connection: sa.Connection) -> None:
+    """BEGIN IMMEDIATE, as soon as other processes let us.
+
+    SQLite's own wait asks ever more seldom, so that whoever has waited longest comes last: with four
+    processes that write all the time one was measured to wait for more than a minute."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - `Database` listens on SQLite's engines only
+    began = time.monotonic()
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while (waited := time.monotonic() - began) < BUSY_TIMEOUT_S:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+                time.sleep(random.uniform(0.5, 1.5) * _turn(waited))
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails once more, with an error that SQLAlchemy knows
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}")
+
+
+def _turn(waited: float) -> float:
+    """Seconds until somebody who has waited that long asks again: first about as long as a commit takes,
+    then ever sooner, so that the oldest is most likely the next. Who waits for a second waits for a
+    process that is stopped, and has time."""
+    return max(0.0003, 0.003 - waited * 0.03) if waited < 1.0 else 0.02

@@ -4,6 +4,7 @@
     comics.lock        held by the process that runs comic jobs; photos.lock likewise
     jobs/<number>/     what a job needs between runs: unpacked pages, finished pages of an archive
     cache/             what can be made again, least recently used goes first
+    scratch/           archives that a living process looks into without a job
     logs/
 
 Creating a `Workspace` touches nothing; folders appear when they are first asked for.
@@ -13,8 +14,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -87,6 +91,24 @@ class Workspace:
         path = self.root.joinpath(*parts)
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder that nobody else uses, to be made when it is needed; it is gone when the block ends."""
+        self.sweep()
+        me = process_identity()
+        folder = self.root / "scratch" / f"{me['pid']}-{me['started']}-{secrets.token_hex(4)}"
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove the scratch folders of processes that were killed."""
+        for left in self.root.glob("scratch/*-*-*"):
+            pid, started, _ = left.name.split("-")
+            if not process_alive({"pid": pid, "host": socket.gethostname(), "started": started}):
+                shutil.rmtree(left, ignore_errors=True)
 
     def lock(self, kind: Kind) -> KindLock:
         return KindLock(self, kind)

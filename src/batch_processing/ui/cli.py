@@ -336,13 +336,14 @@ def classify(
     inputs: InputsArgument,
     recursive: Annotated[bool, typer.Option("--recursive", help="Take images from subfolders too.")] = False,
     as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
 ) -> None:
     """Tell line art from coloured pages: kind, confidence and metrics of each image."""
     from ..colorize import classify_inputs
     from .console import put_json, safe
 
     unreadable = 0
-    for key, facts in classify_inputs(inputs, recursive=recursive, workers=_cores()):
+    for key, facts in classify_inputs(inputs, recursive=recursive, workers=_cores(), workspace=workspace):
         unreadable += "error" in facts
         if as_json:
             put_json("image", image=key, **facts)
