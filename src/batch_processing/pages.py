@@ -227,25 +227,22 @@ def colour_together(
     or its error."""
     pages = [Work(**work) for work in works]
     painter = _backend(pages[0].backend, pages[0].artefact, pages[0].ids)
-    errors: dict[int, ImageProcessingError] = {}
+    found: dict[int, Coloured | ImageProcessingError] = {}
     jobs: dict[int, PageJob] = {}
     for number, page in enumerate(pages):
         try:
             jobs[number] = page.job()
         except ImageProcessingError as error:
-            errors[number] = error
-    coloured: dict[int, Coloured] = {}
-    for number, result in zip(jobs, _coloured(painter, pages, jobs, progress), strict=True):
+            found[number] = error
+    found |= zip(jobs, _coloured(painter, pages, jobs, progress), strict=True)
+    results: list[dict[str, Any] | ImageProcessingError] = []
+    for number, page in enumerate(pages):
+        result = found[number]
         if isinstance(result, ImageProcessingError):
-            errors[number] = result
+            results.append(_named(result, page))
         else:
-            coloured[number] = result
-    return [
-        _named(errors[number], page)
-        if number in errors
-        else _written(page, jobs[number].page, coloured[number])
-        for number, page in enumerate(pages)
-    ]
+            results.append(_written(page, jobs[number].page, result))
+    return results
 
 
 def _named(error: ImageProcessingError, page: Work) -> ImageProcessingError:

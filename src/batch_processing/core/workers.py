@@ -386,6 +386,8 @@ def _run(tasks: Sequence[Task], progress: Callable[[int, int], None]) -> list[Ou
             return [(None, _failure(one)) if isinstance(one, Exception) else (one, None) for one in found]
         except Cancelled as error:
             return [(None, _failure(error))] * len(tasks)
+        except BatchProcessingError as error:
+            log.info("%d tasks go on one by one: %s", len(tasks), error)
         except Exception:  # the border: whose fault it is shows when each is done by itself
             log.warning("%s failed for %d at once", tasks[0].together, len(tasks), exc_info=True)
     return [_alone(task, progress) for task in tasks]

@@ -41,10 +41,10 @@ def path() -> None:
 def check(directory: FolderArgument = None) -> None:
     """Look at every file of a model folder and say everything that is missing or wrong."""
     _need_packages()
-    from ..backends.cobra import folder, weights
+    from ..backends.cobra import conversion, folder
 
     place = directory or folder.find()
-    report = weights.check(place)
+    report = conversion.check(place)
     styles = folder.STYLE_FOLDERS
     _line(f"{place}: a {report.kind} Cobra model")
     for part in ("shared", *styles.values()):
@@ -69,10 +69,10 @@ def convert(
 ) -> None:
     """Write the weights anew, in 16 bit and with each style's adapters merged: half the size, quick to load."""
     _need_packages()
-    from ..backends.cobra import folder, weights
+    from ..backends.cobra import conversion, folder
 
     target = to or folder.converted_folder()
-    parts = weights.convert(directory or folder.find(), target, lambda text: _line(text, err=True))
+    parts = conversion.convert(directory or folder.find(), target, lambda text: _line(text, err=True))
     for style, part in folder.STYLE_FOLDERS.items():
         if part not in parts:
             _line(f'style "{style}" was left out: `lote models check` says why', err=True)

@@ -16,14 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from backends.cobra.recorded import arrays, facts, largest_difference, vectors
+from batch_processing.backends.cobra import conversion
 from batch_processing.backends.cobra import folder as folders
-from batch_processing.backends.cobra import weights
 from batch_processing.backends.cobra.assembly import adapter_differences, assemble_guider, shapes_of
+from batch_processing.backends.cobra.conversion import check, convert
 from batch_processing.backends.cobra.gsrp import GSRP
 from batch_processing.backends.cobra.line_extractor import LineExtractor, LineExtractorShape
 from batch_processing.backends.cobra.pipeline import Pipeline
 from batch_processing.backends.cobra.transformer import LineArtGuider, TransformerShape
-from batch_processing.backends.cobra.weights import check, convert, open_model
+from batch_processing.backends.cobra.weights import open_model
 from batch_processing.exceptions import ValidationError
 
 ADAPTERS = "shadow_ckpt/transformer_lora_pos.bin"
@@ -391,8 +392,8 @@ def test_scheduler_settings_survive_conversion(small_model: Path, tmp_path: Path
 def test_another_prompt_than_the_published_one_is_remarked(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "PROMPT_CHANNELS", 16)
+    monkeypatch.setattr(conversion, "PROMPT_CHANNELS", 16)
     assert any("is not the empty prompt" in remark for remark in check(small_model).remarks)
     row = torch.from_numpy(arrays("e2e")["prompt_embeds"])[:1].half().numpy().tobytes()
-    monkeypatch.setattr(weights, "PROMPT_SHA256", hashlib.sha256(row).hexdigest())
+    monkeypatch.setattr(conversion, "PROMPT_SHA256", hashlib.sha256(row).hexdigest())
     assert not any("prompt" in remark for remark in check(small_model).remarks)

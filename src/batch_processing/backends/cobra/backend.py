@@ -23,8 +23,8 @@ import os
 import platform
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...io.images import Page
-    from .book import Book, Choice, Picture
+    from .book import Book, Choice, Likeness, Picture
 
 DEVICE = "LOTE_COBRA_DEVICE"
 CODE_VERSION = "1"  # change it whenever pixels change
@@ -52,7 +52,6 @@ WORKING = 6_500_000_000
 ENTRY_SHARE = 0.5
 BATCH_SHARE = 0.4
 CPU_ENTRIES = 2 << 30  # bytes of kept keys and values without a GPU
-STAGES = 3  # of a picture beside its steps: looking at it, decoding, enlarging
 HALO = 2  # pixels of the model's picture within which its own drawing of a line is soft
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold: the artefact depends on no clock
@@ -62,22 +61,30 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 
+@dataclass
+class _Piece:
+    """A part of a page, mostly all of it: where it lies (rows, columns), and its colours once they are there."""
+
+    picture: Picture
+    place: tuple[slice, slice]
+    colours: NDArray[np.uint8] = field(init=False)
+
+
 @dataclass(frozen=True)
 class _Batch:
-    """Pictures, by number, in their places of a batch of `width`."""
+    """Pieces in their places of a batch of `width`; a place may be empty."""
 
-    numbers: dict[int, int]
+    pieces: dict[int, _Piece]
     width: int
 
     def halves(self) -> list[_Batch]:
         """The same in two batches: what needs half the memory."""
         half = self.width // 2
-        both = ((0, half), (half, self.width - half))
         halves = [
-            _Batch({at - start: n for at, n in self.numbers.items() if 0 <= at - start < width}, width)
-            for start, width in both
+            _Batch({at - start: one for at, one in self.pieces.items() if 0 <= at - start < width}, width)
+            for start, width in ((0, half), (half, self.width - half))
         ]
-        return [part for part in halves if part.numbers]
+        return [part for part in halves if part.pieces]
 
 
 class CobraBackend:
@@ -159,16 +166,16 @@ class CobraBackend:
     def survey(self, page: Page, settings: PageSettings, progress: Progress) -> dict[str, Any]:
         """See `Batching`: style, steps, size, the patches found for the page, and how many like it go together."""
         book = self._opened()
-        found = self._pictures(book, PageJob(page, settings), None, _beat(progress, 0, 1))
+        pieces = self._pieces(book, PageJob(page, settings), None, progress)
         # Of a page in several pieces the first speaks for all, and the page goes by itself.
-        first, _ = found[0]
-        choice = first.choice
+        picture = pieces[0].picture
+        choice = picture.choice
         return {
-            "style": first.style,
-            "steps": first.steps,
+            "style": picture.style,
+            "steps": picture.steps,
             "bucket": list(choice.bucket),
             "groups": [[list(patch) for patch in patches] for patches in choice.groups],
-            "together": self._together(book, choice) if len(found) == 1 else 1,
+            "together": self._together(book, choice) if len(pieces) == 1 else 1,
         }
 
     def arrange(self, surveys: Sequence[dict[str, Any]]) -> list[list[int]]:
@@ -196,83 +203,62 @@ class CobraBackend:
 
         book = self._opened()
         errors: dict[int, ImageProcessingError] = {}
-        pieces: dict[int, list[int]] = {}  # of each page, as numbers of `pictures`
-        places: list[tuple[slice, slice]] = []
-        pictures: list[Picture] = []
+        pages: dict[int, list[_Piece]] = {}
         for number, job in enumerate(jobs):
             height, width = job.page.rgb.shape[:2]
             try:
                 hints = read_hints(job.hints, (width, height)) if job.hints else None
             except ImageProcessingError as error:
                 errors[number] = error
-                continue
-            found = self._pictures(book, job, hints, _beat(progress, 0, 1))
-            pieces[number] = [*range(len(pictures), len(pictures) + len(found))]
-            pictures += [picture for picture, _ in found]
-            places += [place for _, place in found]
-        waiting = self._batches(book, jobs, pieces, pictures)
-        total = sum(picture.steps + STAGES for picture in pictures) or 1
+            else:
+                pages[number] = self._pieces(book, job, hints, progress)
+        total = sum(piece.picture.work for pieces in pages.values() for piece in pieces)
         done = 0
-        coloured: dict[int, NDArray[np.uint8]] = {}
+        waiting = self._batches(book, [(jobs[number].place, pieces) for number, pieces in pages.items()])
         while waiting:
             batch = waiting.pop(0)
             if batch.width > self._most:
                 waiting = batch.halves() + waiting
                 continue
+            pictures = {place: piece.picture for place, piece in batch.pieces.items()}
             made = _unless_out_of_memory(
-                partial(
-                    book.colour,
-                    {place: pictures[number] for place, number in batch.numbers.items()},
-                    batch.width,
-                    _Steps(progress, done, total),
-                )
+                partial(book.colour, pictures, batch.width, _Steps(progress, done, total))
             )
             if isinstance(made, BaseException):
                 self._with_less(book, batch.width, made)
                 waiting.insert(0, batch)
                 continue
-            coloured.update(zip(batch.numbers.values(), made, strict=True))
-            done += sum(pictures[number].steps + STAGES for number in batch.numbers.values())
-        progress(total, total)
+            for piece, colours in zip(batch.pieces.values(), made, strict=True):
+                piece.colours = colours
+                done += piece.picture.work
         return [
-            errors[number]
-            if number in errors
-            else _finished(job, [(coloured[n], places[n], pictures[n].choice) for n in pieces[number]])
+            errors[number] if number in errors else _finished(job, pages[number])
             for number, job in enumerate(jobs)
         ]
 
-    def _batches(
-        self,
-        book: Book,
-        jobs: Sequence[PageJob],
-        pieces: Mapping[int, Sequence[int]],
-        pictures: Sequence[Picture],
-    ) -> list[_Batch]:
-        """What to denoise together: pages as they were arranged, and the pieces of a long page."""
+    def _batches(self, book: Book, pages: Sequence[tuple[tuple[int, int], Sequence[_Piece]]]) -> list[_Batch]:
+        """What to denoise together: pages in the places they were given, and the pieces of a long page."""
         from .book import batches
 
-        arranged: dict[tuple[Any, int], _Batch] = {}
+        arranged: dict[tuple[Likeness, int], _Batch] = {}
         result: list[_Batch] = []
-        for number, parts in pieces.items():
-            place, width = jobs[number].place
-            if len(parts) == 1:
-                batch = _Batch({}, width)
-                if width > 1:
-                    batch = arranged.setdefault((pictures[parts[0]].likeness, width), batch)
-                batch.numbers[place] = parts[0]
-                if len(batch.numbers) == 1:
-                    result.append(batch)
-                continue
-            own = [pictures[part] for part in parts]
-            groups = batches(
-                [picture.likeness for picture in own],
-                [picture.choice for picture in own],
-                [self._together(book, picture.choice) for picture in own],
-            )
-            result += [
-                _Batch({at: parts[index] for at, index in enumerate(group)}, len(group)) for group in groups
-            ]
-        return result
+        for (place, width), pieces in pages:
+            if len(pieces) > 1:
+                pictures = [piece.picture for piece in pieces]
+                groups = batches(
+                    [picture.likeness for picture in pictures],
+                    [picture.choice for picture in pictures],
+                    [self._together(book, picture.choice) for picture in pictures],
+                )
+                result += [
+                    _Batch({at: pieces[n] for at, n in enumerate(group)}, len(group)) for group in groups
+                ]
+            elif width > 1:
+                kind = (pieces[0].picture.likeness, width)
+                arranged.setdefault(kind, _Batch({}, width)).pieces[place] = pieces[0]
+            else:
+                result.append(_Batch({0: pieces[0]}, 1))
+        return [*arranged.values(), *result]
 
     def _opened(self) -> Book:
         """The book with the networks loaded. ValidationError for wrong weights, ResourceError for memory."""
@@ -295,10 +281,8 @@ class CobraBackend:
             self._book = Book(pipeline, budget)
         return self._book
 
-    def _pictures(
-        self, book: Book, job: PageJob, hints: Any, alive: Callable[[], None]
-    ) -> list[tuple[Picture, tuple[slice, slice]]]:
-        """The pieces of a page with their references, and where they lie in it."""
+    def _pieces(self, book: Book, job: PageJob, hints: Any, progress: Progress) -> list[_Piece]:
+        """The pieces of a page, with their references. `progress` only hears that the work goes on."""
         import numpy as np
         from PIL import Image
 
@@ -308,29 +292,23 @@ class CobraBackend:
         settings = job.settings
         rgb = preprocess.to_srgb(job.page.rgb, job.page.icc)
         grey = np.asarray(Image.fromarray(rgb).convert("L"))
-        found = []
-        for place in preprocess.pieces(grey):
-            part = np.ascontiguousarray(rgb[place])
+        pieces = []
+        for rows, columns in preprocess.pieces(grey):
+            part = np.ascontiguousarray(rgb[rows, columns])
             digest = hashlib.sha256(part.data).hexdigest() + "x".join(map(str, part.shape))
-            choose = partial(book.choose, part, digest, settings.top_k, alive)
+            choose = partial(book.choose, part, digest, settings.top_k, lambda: progress(0, 1))
             while isinstance(choice := _unless_out_of_memory(choose), BaseException):
                 self._with_less(book, 1, choice)
-            rows, columns = place
-            box = (columns.start, rows.start, columns.stop, rows.stop)
-            found.append(
-                (
-                    Picture(
-                        part,
-                        settings.style,
-                        settings.seed,
-                        settings.num_inference_steps,
-                        choice,
-                        None if hints is None else hints.crop(box),
-                    ),
-                    place,
-                )
+            picture = Picture(
+                part,
+                settings.style,
+                settings.seed,
+                settings.num_inference_steps,
+                choice,
+                None if hints is None else hints.crop((columns.start, rows.start, columns.stop, rows.stop)),
             )
-        return found
+            pieces.append(_Piece(picture, (rows, columns)))
+        return pieces
 
     def _together(self, book: Book, choice: Choice) -> int:
         """How many pictures of this kind fit into one batch: a fact of the device, not of what is free now,
@@ -398,7 +376,7 @@ def _unless_out_of_memory(work: Callable[[], T]) -> T | BaseException:
 
 
 class _Steps:
-    """Reports the work of a batch: steps of all pages, and `STAGES` more for each."""
+    """Reports the work of a batch, on top of what was done before it."""
 
     def __init__(self, progress: Progress, start: int, total: int) -> None:
         self._progress, self._done, self._total = progress, start, total
@@ -408,14 +386,7 @@ class _Steps:
         self._progress(self._done, self._total)
 
 
-def _beat(progress: Progress, done: int, total: int) -> Callable[[], None]:
-    """A call that says the work goes on, and lets it be cancelled."""
-    return lambda: progress(done, total)
-
-
-def _finished(
-    job: PageJob, parts: Sequence[tuple[NDArray[np.uint8], tuple[slice, slice], Choice]]
-) -> Coloured:
+def _finished(job: PageJob, pieces: Sequence[_Piece]) -> Coloured:
     """The page at its own size from its coloured pieces."""
     import numpy as np
     from PIL import Image
@@ -423,18 +394,21 @@ def _finished(
     from . import preprocess
 
     resized, reach = [], 1
-    for pixels, (rows, columns), _ in parts:
+    for piece in pieces:
+        rows, columns = piece.place
         size = (columns.stop - columns.start, rows.stop - rows.start)
-        resized.append(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)))
-        scale = max(size[0] / pixels.shape[1], size[1] / pixels.shape[0])
+        resized.append(np.asarray(Image.fromarray(piece.colours).resize(size, Image.Resampling.LANCZOS)))
+        scale = max(size[0] / piece.colours.shape[1], size[1] / piece.colours.shape[0])
         reach = max(reach, math.ceil(HALO * scale))
-    rgb = preprocess.from_srgb(preprocess.join(resized, [place for _, place, _ in parts]), job.page.icc)
+    joined = preprocess.join(resized, [piece.place for piece in pieces])
+    rgb = preprocess.from_srgb(joined, job.page.icc)
     if job.settings.keep_ink:
         grey = np.asarray(Image.fromarray(job.page.rgb).convert("L"))
         rgb = preprocess.keep_ink(rgb, job.page.rgb, grey, reach)
-    used = Counter(name for _, _, choice in parts for _, (name, _) in choice.placed())
+    choices = [piece.picture.choice for piece in pieces]
+    used = Counter(name for choice in choices for _, (name, _) in choice.placed())
     details = {
-        "sizes": [list(choice.bucket) for _, _, choice in parts],
+        "sizes": [list(choice.bucket) for choice in choices],
         "references": dict(sorted(used.items(), key=lambda item: (-item[1], item[0]))),
     }
     return Coloured(rgb, details=details)

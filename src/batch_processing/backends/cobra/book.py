@@ -121,6 +121,11 @@ class Picture:
     hints: Image.Image | None = None
 
     @property
+    def work(self) -> int:
+        """How often `Book.colour` says that something is done: steps, and looking, decoding, enlarging."""
+        return self.steps + 3
+
+    @property
     def likeness(self) -> Likeness:
         return Likeness(self.style, self.steps, self.choice.bucket, self.choice.count)
 
@@ -208,7 +213,7 @@ class Book:
 
         `pictures` stand in their places in a batch of `width`. Places that nobody has are filled with copies:
         the shapes, and with them the order of all sums, are those of the whole batch.
-        `worked(n)` is called when n of all steps, or of 3 stages for each picture, are done; it may raise."""
+        `worked(n)` is called when n of the `work` of all pictures are done; it may raise."""
         first, *_ = pictures.values()
         likeness = first.likeness
         conditions: dict[int, NDArray[np.uint8]] = {}
