@@ -470,7 +470,7 @@ class TestJobs:
         assert crops.locator("a").all_text_contents() == ["2.png", "1.png"]
         assert "31% sure of <i>Ana</i> hair (two colours alike)" in crops.nth(1).text_content()
         assert crops.locator("img").count() == 2
-        assert "<i>Ana</i> hair · 2 pages" in page.locator(".palette").text_content()
+        assert "<i>Ana</i> hair (2) · 2 pages" in page.locator(".palette").text_content()
         page.get_by_label("Not sure 1").check()
         assert page.locator(".page:visible h3 bdi").all_text_contents() == ["1.png"]
 

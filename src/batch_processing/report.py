@@ -505,7 +505,8 @@ class _Report:
             colour = self.palette.get(str(region["id"]), {"id": region["id"]})
             picture = _data(region["_picture"])
             image = f'<img src="{picture}" alt="" loading="lazy" decoding="async">' if picture else ""
-            why = f" ({_text(region['why'])})" if region.get("why") else ""
+            # That a colour comes from the references is the rule, and says nothing.
+            why = f" ({_text(region['why'])})" if region.get("why", "reference") != "reference" else ""
             yield (
                 f'<li>{image}<a href="#p{region["_number"]}">{_name(region["page"])}</a><br>'
                 f"{region['confidence']:.0%} sure of {_swatch(colour)}{why}</li>"
@@ -515,11 +516,17 @@ class _Report:
     def _html_palette(self) -> Iterator[str]:
         if not self.palette:
             return
-        yield '<h2 id="palette">Palette</h2>\n<ul class="palette">'
+        yield (
+            '<h2 id="palette">Palette</h2>\n<p class="lead">Name, lock or change colours in palette.json, then: '
+            f"<code>lote recolor {self.job.id} --palette palette.json</code></p>"
+            '<ul class="palette">'
+        )
         for key in sorted(self.palette, key=natural_key):
             colour = self.palette[key]
             count = len(colour["pages"])
-            yield f"<li>{_swatch(colour)} · {count} {'page' if count == 1 else 'pages'}</li>"
+            number = f" ({colour['id']})" if colour.get("name") else ""
+            locked = " · locked" if colour.get("locked") else ""
+            yield f"<li>{_swatch(colour)}{number} · {count} {'page' if count == 1 else 'pages'}{locked}</li>"
         yield "</ul>\n"
 
     def _html_references(self) -> Iterator[str]:
