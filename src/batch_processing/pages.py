@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .exceptions import ImageProcessingError
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .backends.base import Backend, Coloured, PageJob, Progress
     from .io.images import OutputFormat, Page
     from .io.layers import LayerFormat
+
+    DocumentKind = LayerFormat | Literal["png", "json"]
 
 # Longest side in pixels and bytes of each of a page's two pictures in the report. In base64 the two are
 # 96 KB: with its text, a page adds less than 100 KB to the report.
@@ -172,7 +174,7 @@ class Work:
     settings: dict[str, Any]
     hints: str | None
     format: OutputFormat
-    documents: list[tuple[LayerFormat, str, str]]
+    documents: list[tuple[DocumentKind, str, str]]
     names: dict[str, str]
     state: str
     palette: dict[str, list[int]]
@@ -322,17 +324,18 @@ def picture_of_output(folder: Path, sha256: str, stat: os.stat_result) -> Path:
 
 
 def _write_document(
-    kind: LayerFormat, target: Path, record: Path, page: Page, coloured: Coloured, names: Mapping[str, str]
+    kind: DocumentKind, target: Path, record: Path, page: Page, coloured: Coloured, names: Mapping[str, str]
 ) -> bool:
-    """Write a page's layered document, in 16 bit where the page has it. False, and nothing done, where a person
-    has changed the one there is. `names` are what a person calls palette ids.
+    """Write a page's editable document: layered, in 16 bit where the page has it; its flats alone (png); its regions
+    (json). False, and nothing done, where a person has changed the one there is. `names` are what a person calls
+    palette ids.
 
     A backend that knows no layers gets a document of two: the page as it was, and its colours above."""
     import numpy as np
 
     from .backends.base import Layer
-    from .io.layers import write_layers
-    from .io.outputs import SaveFile, fsync_dir, hash_file, part_path, publish, write_part
+    from .io.layers import write_flats, write_layers
+    from .io.outputs import SaveFile, fsync_dir, hash_file, metadata_json, part_path, publish, write_part
 
     known = record.read_text().split() if record.exists() else []
     if target.exists() and hash_file(target) not in known:
@@ -355,7 +358,16 @@ def _write_document(
             layer.pixels = own if own.ndim == 2 else opaque(own)
     # Always the same name: what a killed run left is overwritten by the next.
     part = part_path(target, "document")
-    sha256 = write_part(part, lambda file: write_layers(file, kind, layers, merged, page.dpi, page.icc))
+    if kind == "json":
+        regions = metadata_json({"size": merged.shape[1::-1], "regions": coloured.details.get("regions", [])})
+        sha256 = write_part(part, lambda file: file.write(regions))
+    elif kind == "png":
+        flats = [layer for layer in layers if not layer.own]
+        colours = [(colour["id"], tuple(colour["rgb"])) for colour in coloured.details.get("palette", ())]
+        size = merged.shape[0], merged.shape[1]
+        sha256 = write_part(part, lambda file: write_flats(file, flats, size, colours, page.dpi, page.icc))
+    else:
+        sha256 = write_part(part, lambda file: write_layers(file, kind, layers, merged, page.dpi, page.icc))
     with SaveFile(record) as file:  # before the rename: a kill in between must not make it a stranger's
         file.write("\n".join([*known[-1:], sha256]).encode())
     publish(part, target)

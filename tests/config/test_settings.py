@@ -79,7 +79,7 @@ def test_the_style_may_be_written_without_spaces(written: str) -> None:
         ({"reference_images": ["a.png", ""]}, "reference_images[1] cannot be empty"),
         ({"style": None}, "Invalid style None: choose 'line' or 'line + shadow'"),
         ({"format": "gif"}, "Invalid format 'gif': choose 'png', 'jpg', 'webp' or 'tif'"),
-        ({"layers": ["kra"]}, "Invalid layers[0] 'kra': choose 'psd' or 'ora'"),
+        ({"layers": ["kra"]}, "Invalid layers[0] 'kra': choose 'psd', 'ora', 'png' or 'json'"),
         ({"backend": "magic"}, "Invalid backend 'magic'"),
         ({"timeout": 0}, "timeout must be more than 0"),
         ({"timeout": float("inf")}, "timeout must be a finite number"),

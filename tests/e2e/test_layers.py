@@ -118,7 +118,20 @@ def test_flats_are_parted_by_panels_and_by_colours_with_their_names(tmp_path: Pa
         pixels = np.asarray(image)
     ink = np.where((pixels == 0).all(axis=2), 0, 255).astype(np.uint8)
     Image.fromarray(ink).save(tmp_path / "in" / "1.png")
-    args = ("--layers", "psd", "--layers-by", "panel", "--layers-by", "color", "--style", "line")
+    args: tuple[str, ...] = (
+        "--layers",
+        "psd",
+        "--layers",
+        "png",
+        "--layers",
+        "json",
+        "--layers-by",
+        "panel",
+        "--layers-by",
+        "color",
+        "--style",
+        "line",
+    )
     assert colorize(tmp_path, *args, backend="flats").code == 0
     palette = json.loads((tmp_path / "out" / "_lote" / "palette.json").read_text())["colors"]
     named = max((colour for colour in palette if colour["id"]), key=lambda colour: colour["id"])
@@ -143,6 +156,18 @@ def test_flats_are_parted_by_panels_and_by_colours_with_their_names(tmp_path: Pa
             flats[y0:y1, x0:x1] += part[..., :3] * (part[..., 3:] > 0)
     assert (covered == 1).all()
     page = picture(tmp_path / "out" / "1.png")
+    layers = tmp_path / "out" / "_lote" / "layers"
+    with Image.open(layers / "1.png") as image:
+        assert image.mode == "P"
+        indices = np.asarray(image)
+        assert (np.asarray(image.convert("RGB")) == flats).all()
+    told = json.loads((layers / "1.json").read_text())
+    assert told["size"] == [240, 320]
+    assert {region["id"] for region in told["regions"]} == set(np.unique(indices).tolist())
+    for region in told["regions"]:
+        x0, y0, x1, y1 = region["box"]
+        assert (indices[y0:y1, x0:x1] == region["id"]).any()
+        assert 0 <= region["confidence"] <= 1
     white = cv2.erode(ink, np.ones((5, 5), np.uint8)) == 255
     assert np.abs(flats[white] - page[white]).max() < 8
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from batch_processing.backends.base import Layer
 from batch_processing.io.images import srgb_profile
-from batch_processing.io.layers import write_layers
+from batch_processing.io.layers import write_flats, write_layers
 
 
 def document(h: int = 40, w: int = 60) -> tuple[list[Layer], Any]:
@@ -133,6 +133,29 @@ def test_openraster_has_groups_and_depth(depth: int) -> None:
             assert (there == (wanted[..., None] if np.ndim(wanted) == 2 else wanted)).all()  # type: ignore[index]
             with Image.open(io.BytesIO(archive.read(source))) as picture:
                 assert picture.info["icc_profile"] == srgb_profile()
+
+
+def test_flats_alone_are_a_palette_of_ids_or_rgb_where_there_are_too_many() -> None:
+    sky = np.full((4, 6, 4), (10, 20, 30, 255), np.uint8)
+    coat = np.full((2, 2, 4), (200, 100, 50, 255), np.uint8)
+    coat[0, 0, 3] = 0
+    hint = np.full((1, 1, 4), (1, 2, 3, 255), np.uint8)
+    parts = [Layer("Sky", sky), Layer("Coat", coat, left=3, top=1), Layer("Hint", hint)]
+    target = io.BytesIO()
+    known = [(7, (200, 100, 50)), (1, (10, 20, 30)), (1 << 24, (1, 2, 3))]
+    write_flats(target, parts, (4, 6), known, (300, 300))
+    with Image.open(target) as image:
+        assert image.mode == "P"
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        indices = np.asarray(image)
+        assert indices[1:3, 3:5].tolist() == [[1, 7], [7, 7]]
+        assert np.asarray(image.convert("RGB"))[0, 0].tolist() == [1, 2, 3]
+    many = np.arange(400 * 4).reshape(20, 20, 4).astype(np.uint8)
+    many[..., 0], many[..., 1], many[..., 3] = np.indices((20, 20))[0], np.indices((20, 20))[1], 255
+    target = io.BytesIO()
+    write_flats(target, [Layer("Many", many)], (20, 20), [])
+    with Image.open(target) as image:
+        assert (np.asarray(image.convert("RGB")) == many[..., :3]).all()
 
 
 @pytest.mark.parametrize("depth", [8, 16])

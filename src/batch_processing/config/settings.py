@@ -155,8 +155,8 @@ class BatchConfig(BaseModel):
     """File name of that ZIP; None means `<output dir>_colorized.zip`."""
     format: Literal["png", "jpg", "webp", "tif"] = "png"
     """File format of coloured pages."""
-    layers: Annotated[tuple[Literal["psd", "ora"], ...], BeforeValidator(_as_tuple)] = ()
-    """Layered documents written beside each page."""
+    layers: Annotated[tuple[Literal["psd", "ora", "png", "json"], ...], BeforeValidator(_as_tuple)] = ()
+    """Editable documents of each page: layered ones, the flats alone with a palette, its regions."""
     layers_by: Annotated[tuple[Literal["panel", "color"], ...], BeforeValidator(_as_tuple)] = ()
     """How flats are parted in them: a group for each panel, a layer for each colour, or both."""
     backend: Literal["auto", "flats", "cobra", "noop"] = "auto"

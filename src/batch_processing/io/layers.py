@@ -1,4 +1,5 @@
-"""Layered documents: PSD for Photoshop, Krita, GIMP and Clip Studio, OpenRaster for Krita, GIMP and MyPaint.
+"""Editable documents: PSD for Photoshop, Krita, GIMP and Clip Studio, OpenRaster for Krita, GIMP and MyPaint; and
+the flats of a page alone, as a PNG with a palette.
 
 Promises that the layers lie in the order given (bottom first) and in their groups, with their names, blend modes
 and exact pixels of 8 or 16 bit; that the picture shown by programs that read no layers is the merged one; that
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from .images import Resolution
 
-__all__ = ["LayerLike", "write_layers", "write_ora", "write_psd"]
+__all__ = ["LayerLike", "write_flats", "write_layers", "write_ora", "write_psd"]
 
 LayerFormat = Literal["psd", "ora"]
 ORA_THUMBNAIL = 256
@@ -107,6 +108,49 @@ def write_psd(
     # save() would compose the picture anew from the layers, in floats and with other rounding: the merged
     # picture is there already, and is what was promised.
     record.write(target)
+
+
+def write_flats(
+    target: BinaryIO,
+    layers: Sequence[LayerLike],
+    size: tuple[int, int],
+    palette: Sequence[tuple[int, tuple[int, int, int]]],
+    dpi: Resolution | None = None,
+    icc: bytes | None = None,
+) -> None:
+    """Write what the layers show together, without blending, on white of `size` (height, width), to a PNG.
+
+    `palette` are ids and their RGB: a pixel's index is the id of its colour where that is below 256. With more
+    colours than a palette holds it is a PNG of RGB."""
+    import numpy as np
+    from PIL import Image
+
+    from .images import encode
+
+    flats = np.full((*size, 3), 255, np.uint8)
+    for layer in layers:
+        pixels = _pixels(layer, flats)
+        part = flats[layer.top : layer.top + pixels.shape[0], layer.left : layer.left + pixels.shape[1]]
+        there = pixels[..., 3] > 0
+        part[there] = pixels[there][:, :3]
+    codes, inverse = np.unique(
+        flats.astype(np.int32) @ np.array([65536, 256, 1], np.int32), return_inverse=True
+    )
+    if len(codes) > 256:
+        encode(flats, target, format="png", dpi=dpi, icc=icc)
+        return
+    index: dict[int, int] = {}
+    for number, (red, green, blue) in sorted(palette):
+        if number < 256:
+            index.setdefault(red << 16 | green << 8 | blue, number)
+    free = iter(sorted(set(range(256)) - set(index.values())))
+    indices = np.array([index[code] if code in index else next(free) for code in codes.tolist()], np.uint8)
+    table = np.zeros((int(indices.max()) + 1, 3), np.uint8)
+    table[indices] = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
+    picture = Image.fromarray(indices[inverse.reshape(size)])
+    picture.putpalette(table.tobytes())
+    options = {name: value for name, value in (("dpi", dpi), ("icc_profile", icc)) if value}
+    picture.save(target, "PNG", optimize=False, **options)
 
 
 def _psd_layer(layer: LayerLike, pixels: NDArray[Any], depth: int) -> tuple[Any, Any]:

@@ -116,7 +116,11 @@ def colorize(
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option("--layers", metavar="KIND", help="Layered documents too: psd, ora. Repeatable."),
+        typer.Option(
+            "--layers",
+            metavar="KIND",
+            help="Editable documents too: psd, ora, png (flats alone), json (regions). Repeatable.",
+        ),
     ] = None,
     layers_by: Annotated[
         list[str] | None,

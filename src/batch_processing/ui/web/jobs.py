@@ -292,10 +292,12 @@ def report(place: Workspace, job: Job) -> tuple[str, str]:
 
 
 def layered(place: Workspace, job: Job) -> Path:
-    """A ZIP of the layered documents. FileNotFoundError where there are none."""
+    """A ZIP of the pages' editable documents. FileNotFoundError where there are none."""
     folder = beside(Path(job.output)) / "layers"
     files = sorted(
-        path for path in folder.rglob("*.*") if path.suffix in (".psd", ".ora") and not path.is_symlink()
+        path
+        for path in folder.rglob("*.*")
+        if path.suffix in (".psd", ".ora", ".png", ".json") and not path.is_symlink()
     )
     if not files:
         raise FileNotFoundError(folder)

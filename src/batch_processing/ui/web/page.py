@@ -132,7 +132,7 @@ def _settings(label: Any) -> dict[str, Any]:
                     label=label("Output"),
                 ),
                 "layers": gr.CheckboxGroup(
-                    ["psd", "ora"], label=label("Layered documents"), elem_id="set-layers"
+                    ["psd", "ora", "png", "json"], label=label("Layered documents"), elem_id="set-layers"
                 ),
                 "layers_by": gr.CheckboxGroup(
                     [(label("panels"), "panel"), (label("colours"), "color")],
