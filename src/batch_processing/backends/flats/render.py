@@ -95,7 +95,10 @@ def _part(
             made[rows] = table[_labels(flatted, whole, h, w)[:, left:right] - 1]
         return made
 
-    return Layer(name, pixels, group=group, left=left, top=top, colour=colour)
+    # One layer alone is at hand; of many, one at a time is made when the document is written.
+    whole_page = len(regions) == len(flatted.colour)
+    made = pixels() if whole_page else pixels
+    return Layer(name, made, group=group, left=left, top=top, colour=colour)
 
 
 def _bands(h: int) -> Iterator[slice]:
