@@ -91,12 +91,15 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
     touch = np.zeros((k, k))
     region_rows, region_colour = [], []
     point_rows, point_colour = [], []
+    paper_region, paper_point = [], []
+    places = False
     for picture, drawn in zip(small, inks, strict=True):
         ids = nearest_colour(picture, lab)
         pieces, colour_of = _pieces(ids, drawn)
         if not colour_of.size:
             continue
         touch += _touches(pieces, colour_of, k)
+        paper = _paper(pieces, colour_of)
         for mirrored in (False, True):
             turned = _mirror(drawn) if mirrored else drawn
             labels = np.ascontiguousarray(pieces[:, ::-1]) if mirrored else pieces
@@ -107,15 +110,23 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
             frame = _frames(labels, cells, panels, what)
             region_rows.append(describe.describe_regions(turned.line, labels, what, frame))
             region_colour.append(colour_of)
+            paper_region.append(paper)
+            places = places or _shows_places(what, frame, paper)
             at, rows = describe.describe_points(turned.line, turned.mask, turned.unit, frame, labels)
             point_rows.append(rows)
-            point_colour.append(colour_of[labels[at[:, 1], at[:, 0]] - 1])
+            home = labels[at[:, 1], at[:, 0]] - 1
+            point_colour.append(colour_of[home])
+            paper_point.append(paper[home])
     expected = np.outer(touch.sum(1), touch.sum(0)) / max(1.0, touch.sum())
     lift = (touch + 2) / (expected + 2)
     if not region_rows or not sum(len(rows) for rows in point_rows):
         return Knowledge.of_palette(rgb.tolist())
     of_regions, of_points = np.concatenate(region_colour), np.concatenate(point_colour)
     regions_seen, points_seen = np.concatenate(region_rows), np.concatenate(point_rows)
+    if places:
+        kept, kept_points = ~np.concatenate(paper_region), ~np.concatenate(paper_point)
+        of_regions, regions_seen = of_regions[kept], regions_seen[kept]
+        of_points, points_seen = of_points[kept_points], points_seen[kept_points]
     region_turn = _telling(regions_seen, of_regions, REGION_SOFTNESS)
     point_turn = _telling(points_seen, of_points, POINT_SOFTNESS)
     return Knowledge(
@@ -267,6 +278,30 @@ def _pieces(ids: NDArray[np.int32], drawn: ink.Ink) -> tuple[regions.Labels, NDA
     new[order + 1] = np.arange(1, len(order) + 1)
     labels = regions.nearest_label(new[labels])[1]
     return labels, np.array(colour, np.int32)[order]
+
+
+def _paper(labels: regions.Labels, colour: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Pieces that are the paper a picture is drawn on: white along three of its edges or more."""
+    h, w = labels.shape
+    n = len(colour)
+    edges = [
+        np.bincount(line, minlength=n + 1)[1:] / len(line)
+        for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    ]
+    return np.asarray(((np.array(edges) > 0.3).sum(axis=0) >= 3) & (colour == 0), np.bool_)
+
+
+def _shows_places(what: describe.Shapes, frame: NDArray[np.float32], paper: NDArray[np.bool_]) -> bool:
+    """Whether anything but paper lies behind the things in a picture: a large piece along two sides of its panel.
+
+    The white of a model sheet is no background then, and no page's sky is to be taken for it. Where model sheets
+    are all there is, white is the one background known."""
+    near = 0.02 * (frame[:, 2:] - frame[:, :2])
+    sides = (what.box[:, :2] - frame[:, :2] < near).sum(axis=1) + (frame[:, 2:] - what.box[:, 2:] < near).sum(
+        axis=1
+    )
+    room = (frame[:, 2] - frame[:, 0]) * (frame[:, 3] - frame[:, 1])
+    return bool((~paper & (sides >= 2) & (what.area > 0.1 * room)).any())
 
 
 def _touches(labels: regions.Labels, colour: NDArray[np.int32], k: int) -> NDArray[np.float64]:

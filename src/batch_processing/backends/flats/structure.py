@@ -136,7 +136,9 @@ def _reads(blots: NDArray[np.int32], stats: NDArray[np.int32], letters: NDArray[
     """
     rich = np.zeros(len(letters))
     eyes = np.zeros(len(letters))
-    for k, (i, (x, y, wide, high, area)) in enumerate(zip(letters.tolist(), stats[:, :5].tolist(), strict=True)):
+    for k, (i, (x, y, wide, high, area)) in enumerate(
+        zip(letters.tolist(), stats[:, :5].tolist(), strict=True)
+    ):
         own = np.pad((blots[y : y + high, x : x + wide] == i).astype(np.uint8), 1)
         stroke = 2.0 * float(cv2.distanceTransform(own, cv2.DIST_L2, cv2.DIST_MASK_3).max())
         rich[k] = area / (stroke * float(np.hypot(wide, high)))
@@ -147,7 +149,9 @@ def _reads(blots: NDArray[np.int32], stats: NDArray[np.int32], letters: NDArray[
     middle = stats[:, cv2.CC_STAT_TOP] + high / 2
     tall = float(np.median(high))
     gap = np.maximum(left[:, None], left[None, :]) - np.minimum(right[:, None], right[None, :])
-    beside = (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall) & (gap > -0.1 * tall) & (gap < 0.6 * tall)
+    beside = (
+        (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall) & (gap > -0.1 * tall) & (gap < 0.6 * tall)
+    )
     beside &= (high[:, None] < 1.6 * high[None, :]) & (high[None, :] < 1.6 * high[:, None])
     np.fill_diagonal(beside, val=False)
     written = (rich > 1.0).mean() >= 0.3 and eyes.mean() <= 1.5
