@@ -89,6 +89,41 @@ def test_things_get_the_colours_they_have_in_the_references(backend: FlatsBacken
     assert 0.3 < done.confidence <= 1
 
 
+def test_a_mirrored_drawing_gets_the_same_colours(backend: FlatsBackend) -> None:
+    done = backend.colour(page(house(False, 20)[:, ::-1, 0]), LINE, None, quiet)
+    assert at(done.rgb, 559 - 220, 210) == RED
+    assert at(done.rgb, 559 - 280, 300) == YELLOW
+    assert at(done.rgb, 559 - 80, 350) == GREEN
+
+
+def test_the_white_of_a_model_sheet_is_no_sky(references: list[Reference], tmp_path: Path) -> None:
+    sheet = np.full((420, 560, 3), 255, np.uint8)
+    sheet[150:370, 150:390] = house(True)[150:370, 150:390]
+    Image.fromarray(sheet).save(tmp_path / "sheet.png")
+    made = FlatsBackend()
+    every = [*references[:1], Reference(tmp_path / "sheet.png", "")]
+    made.prepare(every, tmp_path / "learned.npz", PageSettings(), quiet)
+    made.load(tmp_path / "learned.npz")
+    bare = house(False, 20)[..., 0]
+    bare[170:345, 150:390] = 255
+    done = made.colour(page(bare), LINE, None, quiet)
+    assert at(done.rgb, 80, 60) == BLUE
+    assert at(done.rgb, 270, 250) == BLUE
+
+
+@pytest.mark.parametrize("drawn", ["curls", "letters"])
+def test_letters_make_a_balloon_and_curls_do_not(backend: FlatsBackend, drawn: str) -> None:
+    gray = house(False)[..., 0].copy()
+    for x in range(60, 160, 20):
+        if drawn == "curls":
+            cv2.ellipse(gray, (x, 90), (7, 8), 0, 150, 350, 0, 2)
+        else:
+            cv2.putText(gray, "HEARS"[x // 20 - 3], (x, 98), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 2)
+    cv2.ellipse(gray, (108, 90), (70, 34), 0, 0, 360, 0, 3)
+    done = backend.colour(page(gray), LINE, None, quiet)
+    assert (at(done.rgb, 108, 70) == (255, 255, 255)) == (drawn == "letters")
+
+
 @pytest.mark.parametrize("style", ["line", "line + shadow"])
 def test_line_pixels_stay_bit_for_bit(backend: FlatsBackend, style: Any) -> None:
     rng = np.random.default_rng(3)

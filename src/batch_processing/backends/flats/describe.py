@@ -27,6 +27,9 @@ REGION_WIDTH = len(BOXES) * 128 + 64 + 9
 """Values in a row that describes a region."""
 POINT_WIDTH = len(SCALES) * 68 + 1
 """Values in a row that describes a point."""
+ACROSS = len(BOXES) * 128 + 64 + 3
+"""Column of a region's row that tells how far to the right it lies in its panel, and the weight it has."""
+ACROSS_WEIGHT = 0.25
 RING = 9
 """Radius of the inner ring of samples around a point, in pixels of its scale; the outer one is twice that."""
 
@@ -141,7 +144,7 @@ def _scalars(what: Shapes, frame: NDArray[np.float32], h: int, w: int) -> Rows:
         0.10 * np.log(what.area / (fw * fh) + 1e-5),
         0.12 * np.log(wide / high),
         0.4 * what.area / (wide * high),
-        0.25 * (what.centre[:, 0] - frame[:, 0]) / fw,
+        ACROSS_WEIGHT * (what.centre[:, 0] - frame[:, 0]) / fw,
         0.6 * (what.centre[:, 1] - frame[:, 1]) / fh,
         0.15 * (what.box[:, 0] - frame[:, 0] < near),
         0.15 * (frame[:, 2] - what.box[:, 2] < near),
@@ -196,3 +199,25 @@ def _samples(small: Plane, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> 
             parts.append(values * inside[:, None])
     rows = np.sqrt(np.maximum(np.concatenate(parts, axis=1), 0))
     return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 0.5), np.float32)
+
+
+def mirrored_region_columns() -> NDArray[np.int64]:
+    """Where each value of a region's row stands in the row of the mirrored drawing (ACROSS changes its value)."""
+    box, y, x, turn = np.meshgrid(
+        np.arange(len(BOXES)), np.arange(4), np.arange(4), np.arange(8), indexing="ij"
+    )
+    windows = ((box * 4 + y) * 4 + 3 - x) * 8 + (-turn) % 8
+    down, across = np.mgrid[:8, :8]
+    mask = windows.size + down * 8 + 7 - across
+    # Of the plain facts the left and the right side of the panel change places.
+    facts = windows.size + mask.size + np.array([0, 1, 2, 3, 4, 6, 5, 7, 8])
+    return np.concatenate([windows.ravel(), mask.ravel(), facts])
+
+
+def mirrored_point_columns() -> NDArray[np.int64]:
+    """The same for the row of a point."""
+    ring = (4 - np.arange(8)) % 8
+    sample = np.concatenate([[0], 1 + ring, 9 + ring])
+    scale, place, turn = np.meshgrid(np.arange(len(SCALES)), sample, np.arange(4), indexing="ij")
+    columns = (scale * 17 + place) * 4 + (-turn) % 4
+    return np.append(columns.ravel(), columns.size)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import describe, ink, regions, structure
+from . import describe, graph, ink, regions, structure
 from .colour import distances, to_lab
 
 WORK_SIDE = 1400
@@ -37,7 +37,7 @@ class Knowledge:
     rgb: NDArray[np.uint8]
     """Palette, (K, 3); the row is the palette id. Row 0 is paper white."""
     share: NDArray[np.float32]
-    """Share of the references' area in each colour, (K,)."""
+    """Share of the references' area in each colour, (K,), without the paper of model sheets."""
     touch: NDArray[np.float32]
     """How often two colours lie side by side across a line, relative to chance, (K, K)."""
     region_rows: NDArray[np.float32]
@@ -47,6 +47,10 @@ class Knowledge:
     region_turn: NDArray[np.float32]
     """What a page's region rows are multiplied with before they are compared, (width, width)."""
     point_turn: NDArray[np.float32]
+    region_place: NDArray[np.floating[Any]]
+    """Each region's place in the learned metric, see graph.embed."""
+    region_share: NDArray[np.float32]
+    """Each region's share of its picture's area."""
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
@@ -76,6 +80,8 @@ class Knowledge:
             "point_colour": np.zeros(0, np.int32),
             "region_turn": np.eye(describe.REGION_WIDTH, dtype=np.float32),
             "point_turn": np.eye(describe.POINT_WIDTH, dtype=np.float32),
+            "region_place": np.zeros((0, graph.PLACE_WIDTH), np.float16),
+            "region_share": np.zeros(0, np.float32),
         }
         share = np.full(k, 1 / max(1, k), np.float32)
         return cls(np.array(rgb, np.uint8).reshape(k, 3), share, np.ones((k, k), np.float32), **nothing)
@@ -85,53 +91,36 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
     """Learn from coloured pictures, (h, w, 3) of 8 bit each, read one after the other (the order is kept)."""
     small = [shrink(picture, WORK_SIDE) for picture in pictures]
     inks = [ink.find_in_colour(picture) for picture in small]
-    rgb, share = _palette(small, inks)
+    rgb = palette(small, inks)
     lab = to_lab(rgb)
     k = len(rgb)
-    touch = np.zeros((k, k))
-    region_rows, region_colour = [], []
-    point_rows, point_colour = [], []
-    paper_region, paper_point = [], []
-    places = False
-    for picture, drawn in zip(small, inks, strict=True):
-        ids = nearest_colour(picture, lab)
-        pieces, colour_of = _pieces(ids, drawn)
-        if not colour_of.size:
-            continue
-        touch += _touches(pieces, colour_of, k)
-        paper = _paper(pieces, colour_of)
-        for mirrored in (False, True):
-            turned = _mirror(drawn) if mirrored else drawn
-            labels = np.ascontiguousarray(pieces[:, ::-1]) if mirrored else pieces
-            what = describe.shapes(labels)
-            cells = regions.segment(turned)
-            cell_shapes = describe.shapes(cells)
-            panels = structure.find(cells, turned, cell_shapes)
-            frame = _frames(labels, cells, panels, what)
-            region_rows.append(describe.describe_regions(turned.line, labels, what, frame))
-            region_colour.append(colour_of)
-            paper_region.append(paper)
-            places = places or _shows_places(what, frame, paper)
-            at, rows = describe.describe_points(turned.line, turned.mask, turned.unit, frame, labels)
-            point_rows.append(rows)
-            home = labels[at[:, 1], at[:, 0]] - 1
-            point_colour.append(colour_of[home])
-            paper_point.append(paper[home])
+    studied = [study(picture, drawn, lab) for picture, drawn in zip(small, inks, strict=True)]
+    taught = [one for one in studied if one is not None]
+    if not any(len(one.seen.points) for one in taught):
+        return Knowledge.of_palette(rgb.tolist())
+    # A sheet's white is no background where any reference shows a place: no page's sky is to be taken for it.
+    places = any(one.shows_place for one in taught)
+    share, touch = np.zeros(k), np.zeros((k, k))
+    for one in taught:
+        drawn_share = np.where(one.paper & places, 0, one.share)
+        share += np.bincount(one.colour, drawn_share, minlength=k) / max(1e-9, float(drawn_share.sum()))
+        touch += _touches(one.seen, one.colour, one.paper & places, k)
     expected = np.outer(touch.sum(1), touch.sum(0)) / max(1.0, touch.sum())
     lift = (touch + 2) / (expected + 2)
-    if not region_rows or not sum(len(rows) for rows in point_rows):
-        return Knowledge.of_palette(rgb.tolist())
-    of_regions, of_points = np.concatenate(region_colour), np.concatenate(point_colour)
-    regions_seen, points_seen = np.concatenate(region_rows), np.concatenate(point_rows)
-    if places:
-        kept, kept_points = ~np.concatenate(paper_region), ~np.concatenate(paper_point)
-        of_regions, regions_seen = of_regions[kept], regions_seen[kept]
-        of_points, points_seen = of_points[kept_points], points_seen[kept_points]
+    views = [(one, view) for one in taught for view in (one.seen, one.seen.mirrored())]
+    kept = np.concatenate([~(one.paper & places) for one, _ in views])
+    kept_points = np.concatenate([~(one.paper & places)[view.home] for one, view in views])
+    of_regions = np.concatenate([one.colour for one, _ in views])[kept]
+    of_points = np.concatenate([one.colour[view.home] for one, view in views])[kept_points]
+    regions_seen = np.concatenate([view.regions for _, view in views])[kept]
+    points_seen = np.concatenate([view.points for _, view in views])[kept_points]
+    places_seen = np.concatenate([graph.embed(view) for _, view in views])[kept]
+    shares = np.concatenate([one.share for one, _ in views])[kept]
     region_turn = _telling(regions_seen, of_regions, REGION_SOFTNESS)
     point_turn = _telling(points_seen, of_points, POINT_SOFTNESS)
     return Knowledge(
         rgb,
-        share.astype(np.float32),
+        (share / len(taught)).astype(np.float32),
         lift.astype(np.float32),
         (regions_seen @ region_turn).astype(np.float16),
         of_regions.astype(np.int32),
@@ -139,7 +128,37 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
         of_points.astype(np.int32),
         region_turn,
         point_turn,
+        places_seen.astype(np.float16),
+        shares.astype(np.float32),
     )
+
+
+@dataclass(frozen=True)
+class Studied:
+    """One reference: its areas of one colour (*pieces*), and what they look like. One row per piece."""
+
+    seen: graph.Look
+    colour: NDArray[np.int32]
+    """Palette id."""
+    paper: NDArray[np.bool_]
+    """What the picture is drawn on."""
+    share: NDArray[np.float64]
+    """Share of the picture's area."""
+    shows_place: bool
+    """Whether anything but paper lies behind the things in it."""
+
+
+def study(picture: NDArray[np.uint8], drawn: ink.Ink, lab: NDArray[np.float64]) -> Studied | None:
+    """Study an (h, w, 3) picture against a palette in Lab; None where it shows nothing."""
+    pieces, colour = _pieces(nearest_colour(picture, lab), drawn)
+    if not colour.size:
+        return None
+    what = describe.shapes(pieces)
+    cells = regions.segment(drawn)
+    frame = _frames(pieces, cells, structure.find(cells, drawn, describe.shapes(cells)), what)
+    paper = _paper(pieces, colour)
+    seen = graph.look(drawn, pieces, what, frame, paper)
+    return Studied(seen, colour, paper, what.area / pieces.size, _shows_place(what, frame, paper))
 
 
 REGION_SOFTNESS = 1.0
@@ -194,10 +213,8 @@ def nearest_colour(picture: NDArray[np.uint8], lab: NDArray[np.float64]) -> NDAr
     return np.asarray(best[inverse].reshape(key.shape), np.int32)
 
 
-def _palette(
-    pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The job's colours, most common first after white, and their shares of the area.
+def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np.uint8]:
+    """The job's colours, most common first after white.
 
     Every picture has one vote, however large it is. The commonest colour takes all within MERGE of it, and so
     on: flat colours come out exactly, gradients in even steps.
@@ -213,17 +230,15 @@ def _palette(
         for value, count in zip(used.tolist(), times.tolist(), strict=True):
             votes[value] = votes.get(value, 0.0) + count / len(pixels)
     if not votes:
-        return np.array([[255, 255, 255]], np.uint8), np.ones(1)
+        return np.array([[255, 255, 255]], np.uint8)
     codes = np.array(sorted(votes))
     weight = np.array([votes[c] for c in codes.tolist()])
     colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
     colours, weight = _by_cell(colours, weight)
     lab = to_lab(colours)
     chosen = [np.array([255, 255, 255])]
-    shares = [0.0]
     left = weight.copy()
     white = np.sqrt(((lab - to_lab(chosen[0])) ** 2).sum(axis=1)) < MERGE
-    shares[0] = float(left[white].sum())
     left[white] = 0
     while len(chosen) < MOST_COLOURS and left.sum() > 0.004 * weight.sum():
         top = int(left.argmax())
@@ -240,9 +255,7 @@ def _palette(
         alone = left_before.max() > 0.5 * part
         middle = np.average(colours[near], axis=0, weights=left_before)
         chosen.append(colours[top] if alone else np.rint(middle).astype(np.int64))
-        shares.append(part)
-    total = np.array(shares)
-    return np.array(chosen).astype(np.uint8), total / max(total.sum(), 1e-9)
+    return np.array(chosen).astype(np.uint8)
 
 
 def _by_cell(colours: NDArray[np.int64], weight: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -282,7 +295,6 @@ def _pieces(ids: NDArray[np.int32], drawn: ink.Ink) -> tuple[regions.Labels, NDA
 
 def _paper(labels: regions.Labels, colour: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Pieces that are the paper a picture is drawn on: white along three of its edges or more."""
-    h, w = labels.shape
     n = len(colour)
     edges = [
         np.bincount(line, minlength=n + 1)[1:] / len(line)
@@ -291,36 +303,23 @@ def _paper(labels: regions.Labels, colour: NDArray[np.int32]) -> NDArray[np.bool
     return np.asarray(((np.array(edges) > 0.3).sum(axis=0) >= 3) & (colour == 0), np.bool_)
 
 
-def _shows_places(what: describe.Shapes, frame: NDArray[np.float32], paper: NDArray[np.bool_]) -> bool:
-    """Whether anything but paper lies behind the things in a picture: a large piece along two sides of its panel.
-
-    The white of a model sheet is no background then, and no page's sky is to be taken for it. Where model sheets
-    are all there is, white is the one background known."""
+def _shows_place(what: describe.Shapes, frame: NDArray[np.float32], paper: NDArray[np.bool_]) -> bool:
+    """Whether anything but paper lies behind the things: a large piece along two sides of its panel or more."""
     near = 0.02 * (frame[:, 2:] - frame[:, :2])
-    sides = (what.box[:, :2] - frame[:, :2] < near).sum(axis=1) + (frame[:, 2:] - what.box[:, 2:] < near).sum(
-        axis=1
-    )
-    room = (frame[:, 2] - frame[:, 0]) * (frame[:, 3] - frame[:, 1])
-    return bool((~paper & (sides >= 2) & (what.area > 0.1 * room)).any())
+    before = (what.box[:, :2] - frame[:, :2] < near).sum(axis=1)
+    after = (frame[:, 2:] - what.box[:, 2:] < near).sum(axis=1)
+    room = np.prod(frame[:, 2:] - frame[:, :2], axis=1)
+    return bool((~paper & (before + after >= 2) & (what.area > 0.1 * room)).any())
 
 
-def _touches(labels: regions.Labels, colour: NDArray[np.int32], k: int) -> NDArray[np.float64]:
-    """How many pixels of border each two colours share."""
-    a, b, _ = regions.borders(labels, np.zeros(labels.shape, np.float32))
-    pair = colour[a - 1].astype(np.int64) * k + colour[b - 1]
-    counts = np.bincount(pair, minlength=k * k).reshape(k, k).astype(np.float64)
-    return counts + counts.T
-
-
-def _mirror(drawn: ink.Ink) -> ink.Ink:
-    return ink.Ink(
-        np.ascontiguousarray(drawn.line[:, ::-1]),
-        np.ascontiguousarray(drawn.mask[:, ::-1]),
-        drawn.shade,
-        drawn.toned,
-        np.ascontiguousarray(drawn.gutter[:, ::-1]),
-        drawn.unit,
-    )
+def _touches(
+    seen: graph.Look, colour: NDArray[np.int32], paper: NDArray[np.bool_], k: int
+) -> NDArray[np.float64]:
+    """How many pixels of border each two colours share; what borders on paper borders on nothing."""
+    length = np.where(paper[seen.a] | paper[seen.b], 0, seen.length)
+    pair = colour[seen.a].astype(np.int64) * k + colour[seen.b]
+    counts = np.bincount(pair, length, minlength=k * k).reshape(k, k)
+    return np.asarray(counts + counts.T, np.float64)
 
 
 def _frames(

@@ -31,9 +31,9 @@ def segment(drawn: Ink) -> Labels:
     white = ~(drawn.mask | drawn.gutter)
     if not white.any():
         return np.ones(white.shape, np.int32)
-    distance = _distance(white)
-    labels = _cascade(white, distance, unit)
-    labels = _merge_open(labels, white, distance, unit)
+    depth = distance(white)
+    labels = _cascade(white, depth, unit)
+    labels = _merge_open(labels, white, depth, unit)
     labels = _merge_slivers(labels, LEAST_AREA * unit * unit)
     if drawn.gutter.any():
         _, bands = cv2.connectedComponents(drawn.gutter.astype(np.uint8), connectivity=4)
@@ -41,17 +41,18 @@ def segment(drawn: Ink) -> Labels:
     return _renumber(_grow(labels))
 
 
-def _distance(white: Mask) -> NDArray[np.float32]:
+def distance(white: Mask) -> NDArray[np.float32]:
+    """How far each pixel is from the nearest ink, in pixels."""
     return np.asarray(cv2.distanceTransform(white.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
 
-def _cascade(white: Mask, distance: NDArray[np.float32], unit: float) -> Labels:
+def _cascade(white: Mask, depth: NDArray[np.float32], unit: float) -> Labels:
     """Cores at each level, grown back by the level's radius: what an opening with that disc reaches."""
     labels = np.zeros(white.shape, np.int32)
     last = 0
     for level in RADII:
         radius = level * unit
-        free = (distance > radius) & (labels == 0)
+        free = (depth > radius) & (labels == 0)
         count, cores, stats, _ = cv2.connectedComponentsWithStats(free.astype(np.uint8), connectivity=4)
         if count <= 1:
             continue
@@ -104,12 +105,12 @@ def borders(
     )
 
 
-def _merge_open(labels: Labels, white: Mask, distance: NDArray[np.float32], unit: float) -> Labels:
+def _merge_open(labels: Labels, white: Mask, depth: NDArray[np.float32], unit: float) -> Labels:
     """Join regions whose passage is no gap: wide in itself, or about as wide as the narrower side."""
     count = int(labels.max()) + 1
     width = np.zeros(count, np.float32)
-    np.maximum.at(width, labels.ravel(), distance.ravel())
-    a, b, low = borders(np.where(white, labels, 0), distance)
+    np.maximum.at(width, labels.ravel(), depth.ravel())
+    a, b, low = borders(np.where(white, labels, 0), depth)
     if not a.size:
         return labels
     key = a * count + b

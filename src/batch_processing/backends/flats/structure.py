@@ -149,9 +149,7 @@ def _reads(blots: NDArray[np.int32], stats: NDArray[np.int32], letters: NDArray[
     middle = stats[:, cv2.CC_STAT_TOP] + high / 2
     tall = float(np.median(high))
     gap = np.maximum(left[:, None], left[None, :]) - np.minimum(right[:, None], right[None, :])
-    beside = (
-        (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall) & (gap > -0.1 * tall) & (gap < 0.6 * tall)
-    )
+    beside = (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall) & (gap > -0.1 * tall) & (gap < tall)
     beside &= (high[:, None] < 1.6 * high[None, :]) & (high[None, :] < 1.6 * high[:, None])
     np.fill_diagonal(beside, val=False)
     written = (rich > 1.0).mean() >= 0.3 and eyes.mean() <= 1.5
@@ -203,7 +201,7 @@ def _lettered(
         share = area[row] / labels.size
         body = full > 0.55 or _surrounds(labels, region, stats[mine], float(tall))
         if body and in_line >= 2 and alike > 0.6 and 0.03 < dense < 0.8 and share < 0.25:
-            found[row] = _reads(blots, stats[mine], mine)
+            found[row] = _reads(np.asarray(blots, np.int32), stats[mine], mine)
     # What lies inside of a balloon (the eyes of letters) is part of it.
     for row in np.flatnonzero(found):
         x0, y0, x1, y1 = box[row]

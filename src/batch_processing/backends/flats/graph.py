@@ -1,0 +1,187 @@
+"""A drawing as a graph of regions: what each looks like, what it borders on, and a learned way to compare them.
+
+`look` measures a drawing once; references and pages are measured alike. `embed` maps each region, with what lies
+around it two borders deep, to a point on a sphere where regions of one kind lie near each other whoever drew
+them: hair under hats, sky over hills. Its weights (`metric.npz`, trained by `benchmarks/train_flats.py`) never saw a colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import describe, regions
+from .ink import Ink
+
+Rows = NDArray[np.float32]
+
+NODE_WIDTH = describe.REGION_WIDTH + describe.POINT_WIDTH + 13
+"""Values that describe a region to the metric: its own row, the mean of its points' rows, and plain facts."""
+TIE_WIDTH = 7
+"""Values that describe how one region borders on another."""
+PLACE_WIDTH = 64
+"""Values of a place in the learned metric."""
+REGION_MIRRORED = describe.mirrored_region_columns()
+POINT_MIRRORED = describe.mirrored_point_columns()
+
+
+@dataclass(frozen=True)
+class Look:
+    """n regions, p points, b borders, e = 2b ties (each border seen from both sides, sorted by `here`)."""
+
+    regions: Rows
+    """(n, REGION_WIDTH)"""
+    points: Rows
+    """(p, POINT_WIDTH)"""
+    home: NDArray[np.int64]
+    """The region of each point, from 0."""
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    """The two regions of each border, from 0, a < b."""
+    length: NDArray[np.float64]
+    """Length of each border in pixels, and how much of it carries no ink."""
+    bare: NDArray[np.float64]
+    nodes: Rows
+    """(n, NODE_WIDTH)"""
+    here: NDArray[np.int64]
+    there: NDArray[np.int64]
+    ties: Rows
+    """(e, TIE_WIDTH)"""
+
+    def mirrored(self) -> Look:
+        """The same drawing seen in a mirror (without measuring it again)."""
+        own, points = describe.REGION_WIDTH, describe.REGION_WIDTH + describe.POINT_WIDTH
+        seen, nodes, ties = _turned(self.regions), self.nodes.copy(), self.ties.copy()
+        nodes[:, :own] = _turned(self.nodes[:, :own])
+        nodes[:, own:points] = self.nodes[:, own:points][:, POINT_MIRRORED]
+        ties[:, 1] *= -1
+        return replace(self, regions=seen, points=self.points[:, POINT_MIRRORED], nodes=nodes, ties=ties)
+
+
+def _turned(rows: Rows) -> Rows:
+    turned = rows[:, REGION_MIRRORED]
+    turned[:, describe.ACROSS] = describe.ACROSS_WEIGHT - turned[:, describe.ACROSS]
+    return turned
+
+
+def look(
+    drawn: Ink,
+    labels: regions.Labels,
+    what: describe.Shapes,
+    frame: NDArray[np.float32],
+    paper: NDArray[np.bool_],
+) -> Look:
+    """Measure a drawing's regions; `frame` holds the panel box of each, `paper` which of them stay white."""
+    n = what.count
+    own = describe.describe_regions(drawn.line, labels, what, frame)
+    at, points = describe.describe_points(drawn.line, drawn.mask, drawn.unit, frame, labels)
+    home = (labels[at[:, 1], at[:, 0]] - 1).astype(np.int64)
+    a, b, inked = regions.borders(labels, drawn.mask.astype(np.float32))
+    key, inverse = np.unique(a * (n + 1) + b, return_inverse=True)
+    a, b = key // (n + 1) - 1, key % (n + 1) - 1
+    length = np.bincount(inverse, minlength=len(key)).astype(np.float64)
+    bare = np.asarray(np.bincount(inverse, 1.0 - inked, minlength=len(key)), np.float64)
+
+    rim = _at_rim(labels, n)
+    around = np.bincount(a, length, n) + np.bincount(b, length, n) + rim
+    around = np.maximum(around, 1)
+    count = np.bincount(home, minlength=n).astype(np.float64)
+    mean = np.zeros((n, points.shape[1]), np.float32)
+    order = np.argsort(home, kind="stable")
+    if order.size:
+        first = np.flatnonzero(np.diff(home[order], prepend=-1))
+        mean[home[order][first]] = np.add.reduceat(points[order], first, axis=0)
+    mean /= np.maximum(count, 1).astype(np.float32)[:, None]
+    at_paper = np.bincount(a, length * paper[b], n) + np.bincount(b, length * paper[a], n)
+    open_side = np.bincount(a, bare, n) + np.bincount(b, bare, n)
+    ties_of = np.bincount(a, minlength=n) + np.bincount(b, minlength=n)
+    size = (what.box[:, 2:] - what.box[:, :2]) / np.maximum(frame[:, 2:] - frame[:, :2], 1)
+    room = np.prod(frame[:, 2:] - frame[:, :2], axis=1) / labels.size
+    # Logarithms and their weights bring all of these to about one; the metric was trained on this order.
+    facts = [
+        0.3 * np.log(_half_widths(drawn, labels, n) / drawn.unit + 0.5),
+        0.15 * np.log(what.area / drawn.unit**2 + 1),
+        rim / around,
+        at_paper / around,
+        open_side / around,
+        np.bincount(labels.ravel(), drawn.mask.ravel(), n + 1)[1:] / np.maximum(what.area, 1),
+        0.3 * np.log(ties_of + 1),
+        0.3 * np.log(around**2 / np.maximum(what.area, 1)),
+        room,
+        paper.astype(np.float64),
+        np.minimum(count, 10) / 10,
+        0.25 * np.log(size[:, 0] + 0.01),
+        0.25 * np.log(size[:, 1] + 0.01),
+    ]
+    nodes = np.concatenate([own, mean, np.stack(facts, axis=1)], axis=1).astype(np.float32)
+
+    here, there = np.concatenate([a, b]), np.concatenate([b, a])
+    order = np.argsort(here, kind="stable")
+    here, there = here[order], there[order]
+    shared, open_part = np.concatenate([length, length])[order], np.concatenate([bare, bare])[order]
+    side = np.sqrt(np.maximum(what.area, 1))
+    way = (what.centre[there] - what.centre[here]) / (side[here] + side[there])[:, None]
+    ties = [
+        shared / around[here],
+        np.clip(way[:, 0], -2, 2),
+        np.clip(way[:, 1], -2, 2),
+        0.3 * np.log(side[there] / side[here]),
+        open_part / shared,
+        paper[there].astype(np.float64),
+        shared / around[there],
+    ]
+    tied = np.stack(ties, axis=1).astype(np.float32)
+    return Look(own, points, home, a, b, length, bare, nodes, here, there, tied)
+
+
+def _at_rim(labels: regions.Labels, n: int) -> NDArray[np.float64]:
+    """How many pixels each region has on the rim of the picture."""
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return np.bincount(rim, minlength=n + 1)[1:].astype(np.float64)
+
+
+def _half_widths(drawn: Ink, labels: regions.Labels, n: int) -> NDArray[np.float32]:
+    """Radius in pixels of the largest disc in each region."""
+    wide = np.zeros(n + 1, np.float32)
+    away = np.minimum(
+        regions.distance(~drawn.mask), sum(labels.shape)
+    )  # no ink at all is far, not infinitely
+    np.maximum.at(wide, labels.ravel(), away.ravel())
+    return wide[1:]
+
+
+@lru_cache(maxsize=1)
+def _weights() -> dict[str, NDArray[np.float32]]:
+    with (files(__package__) / "metric.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name].astype(np.float32) for name in archive.files}
+
+
+def embed(seen: Look) -> Rows:
+    """Each region's place in the learned metric, (n, 64), of length 1."""
+    w = _weights()
+    hidden = np.maximum(seen.nodes @ w["inp.weight"] + w["inp.bias"], 0)
+    hidden = np.maximum(hidden @ w["h2.weight"] + w["h2.bias"], 0) + hidden
+    levels = [hidden]
+    first = np.flatnonzero(np.diff(seen.here, prepend=-1))
+    for level in range(2):
+        told = (hidden @ w[f"msg.{level}.weight"] + w[f"msg.{level}.bias"])[seen.there]
+        told += seen.ties @ w[f"rel.{level}.weight"] + w[f"rel.{level}.bias"]
+        told = np.maximum(told, 0) * seen.ties[:, :1]
+        heard = np.zeros_like(hidden)
+        if first.size:
+            heard[seen.here[first]] = np.add.reduceat(told, first, axis=0)
+        both = np.concatenate([hidden, heard], axis=1)
+        hidden = hidden + np.maximum(both @ w[f"upd.{level}.weight"] + w[f"upd.{level}.bias"], 0)
+        levels.append(hidden)
+    out = np.concatenate(levels, axis=1) @ w["out.weight"] + w["out.bias"]
+    return np.asarray(out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6), np.float32)
+
+
+def sharpness() -> tuple[float, float]:
+    """By how much the product of two places counts in a softmax, and the logarithm of a reference's area."""
+    w = _weights()
+    return float(np.exp(w["tau"].item())), float(w["prior"].item())
