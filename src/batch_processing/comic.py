@@ -253,7 +253,8 @@ class Comics:
         parts: dict[str, tuple[str, Path]] = {}
         tasks = []
         for item in desk.ledger.items(number, state="completed"):
-            if now.get(item.key) == item.input_hash and item.work["backend"] == self._backend.name:
+            same = now.get(item.key) == item.input_hash and item.work["backend"] == self._backend.name
+            if same and not item.work["single"]:
                 # By content: the order of pages is the order of names, and says nothing.
                 parts[item.key] = (item.input_hash + item.key, folder / f"{item.id}.npz")
                 args = {**self._painting(item), "approved": item.approved, "part": str(parts[item.key][1])}
@@ -365,7 +366,8 @@ class Comics:
                 "references": learned,
                 "hints": hash_file(Path(hints)) if hints else None,
                 "ids": [given, bool(own), first],
-                "memory": self._memory,
+                # A page with references of its own, such as a night, is not the others' business, nor they its.
+                "memory": None if own else self._memory,
             }
             yield ItemSpec(
                 key=source.key,
@@ -597,6 +599,7 @@ class Comics:
         work = item.work
         artefact = self._artefact(work["backend"], work["artefact"])
         first = self._artefact(work["backend"], work["first"])
+        memory = self._memory_file(item.job_id, self._memory) if self._memory and not work["single"] else None
         return {
             "source": work["source"],
             "name": item.key,
@@ -609,7 +612,7 @@ class Comics:
                 "given": palette.anchors(self._palette),
                 "single": work["single"],
                 "first": str(first) if first else None,
-                "memory": str(self._memory_file(item.job_id, self._memory)) if self._memory else None,
+                "memory": str(memory) if memory else None,
             }
             if isinstance(self._backend, Recolouring)
             else {},
