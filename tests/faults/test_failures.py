@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from batch_processing.core.ledger import ItemSpec, Ledger
+from command import command, environment, lote
+from corpus.images import png
 from faults.runs import Length, Report
+from pages import line_art
 
 FULL_DISK = r"""
 set -e
@@ -57,6 +63,63 @@ def test_a_real_full_disk(tmp_path: Path, report: Report) -> None:
     assert ledger.counts(1)["completed"] == 20
     ledger.close()
     report("a full disk", "one sentence with the bytes needed, no stray file, completed after room was made")
+
+
+def test_a_limit_of_file_size(tmp_path: Path, report: Report) -> None:
+    """A page that may not be written fails by itself and names the bytes; without the limit it is made."""
+    line_art(tmp_path / "in" / "small.png")
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "in" / "large.png")  # some 1.5 MB
+    arguments = (
+        "colorize",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "out",
+        "--backend",
+        "noop",
+        "--as-lineart",
+        "*",
+    )
+    limited = subprocess.run(
+        ["sh", "-c", 'ulimit -f 2000; exec "$@"', "sh", *command(*arguments)],  # in blocks of 512 bytes
+        env=environment(tmp_path / "ws"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert limited.returncode == 3, limited.stderr
+    assert re.search(r"large\.png: Cannot write .*File too large.* bytes needed", limited.stderr), (
+        limited.stderr
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_lote", "small.png"]
+    assert lote(*arguments, workspace=tmp_path / "ws").code == 0
+    assert (tmp_path / "out" / "large.png").exists()
+    report(
+        "a limit of file size", "the large page failed with the bytes needed, and was made without the limit"
+    )
+
+
+def test_a_limit_of_memory(tmp_path: Path, report: Report) -> None:
+    line_art(tmp_path / "in" / "small.png")
+    (tmp_path / "in" / "large.png").write_bytes(png(6_000, 6_000, bytes(6_000 * 6_001)))
+    arguments = (
+        "colorize",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "out",
+        "--backend",
+        "noop",
+        "--as-lineart",
+        "*",
+    )
+    limited = lote(*arguments, "--worker-memory", "384M", workspace=tmp_path / "ws")
+    assert limited.code == 3, limited.err
+    assert "large.png" in limited.err
+    assert "memory" in limited.err
+    again = lote(*arguments, workspace=tmp_path / "ws")
+    assert again.code == 0, again.err
+    assert (tmp_path / "out" / "large.png").exists()
+    report("a limit of memory", "the large page failed with a sentence, and was made with more")
 
 
 CROWD = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -55,10 +54,10 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[list[dict[str
     return [json.loads(line) for line in out.splitlines()], err
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """900 photos, a third of them copies, old enough to be trusted."""
-    path = tmp_path / "tree"
+    path = tmp_path_factory.mktemp("photos") / "tree"
     for number in range(900):
         write(
             path / f"{number % 9}" / f"{number:04d}.jpg",
@@ -66,43 +65,6 @@ def tree(tmp_path: Path) -> Path:
         )
     time.sleep(RACY_S)
     return path
-
-
-LEDGER = ("photo_directories", "photos", "duplicates", "photo_errors", "photo_batches")
-
-
-def test_killed_at_twenty_points_the_tables_are_the_same(tmp_path: Path, tree: Path) -> None:
-    whole = finish(start(tmp_path / "whole", "scan", tree, "--json", "--batch-size", "10", "--no-facts"))
-    with Library(tmp_path / "whole" / "lote.db") as library:
-        undisturbed = library.dump(*LEDGER)
-    chance = random.Random(4)
-    workspace = tmp_path / "killed"
-    killed = 0
-    taken: list[int] = []
-    for _ in range(20):
-        process = start(workspace, "scan", tree, "--json", "--batch-size", "10", "--no-facts")
-        assert process.stdout is not None
-        # Some die before the first commit, some between the walk's first folder and its last.
-        if chance.random() < 0.3:
-            time.sleep(chance.uniform(0.1, 0.7))
-        else:
-            lines = [process.stdout.readline() for _ in range(chance.randint(1, 5))]
-            taken += [json.loads(line)["number"] for line in lines if '"batch"' in line]
-            time.sleep(chance.uniform(0, 0.01))
-        process.send_signal(signal.SIGKILL)
-        rest, _ = process.communicate()
-        killed += process.returncode == -signal.SIGKILL
-        for line in rest.splitlines():
-            if line.endswith("}") and '"batch"' in line:
-                taken.append(json.loads(line)["number"])
-    lines, _ = finish(start(workspace, "scan", tree, "--json", "--batch-size", "10", "--no-facts"))
-    assert killed >= 10
-    with Library(workspace / "lote.db") as library:
-        assert library.database.integrity_check() == "ok"
-        assert library.dump(*LEDGER) == undisturbed
-    numbers = {line["number"] for line in whole[0] if line["event"] == "batch"}
-    seen = set(taken) | {line["number"] for line in lines if line["event"] == "batch"}
-    assert seen == numbers  # every batch was handed out, to one run or another
 
 
 def test_a_kill_redoes_three_batches_at_most(tmp_path: Path) -> None:

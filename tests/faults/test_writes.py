@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import random
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ def attempt(fault: Fault, undisturbed: Undisturbed, root: Path) -> bool:
     with armed(fault):
         told = colour(undisturbed.source, root)
     if isinstance(told, str):
-        assert told.rstrip().endswith((".", "again.", ")")), f"{fault}: {told}"
+        assert re.match(r"(Job|The|Cannot) .{20}", told), f"{fault}: {told}"
         assert "unexpected" not in told, f"{fault}: {told}"
     else:
         assert told.exit_code in (0, 1, 3)

@@ -415,7 +415,12 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, MemoryError):
         return Failure("MemoryError", _TOO_LARGE)
     if isinstance(error, OSError):
-        return Failure("OSError", str(error), disk_is_full(error))
+        # The system's words, without its number.
+        what = error.strerror or str(error)
+        place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "its output"
+        if disk_is_full(error):
+            return Failure("OSError", f"Cannot write {place}: {what}. Free some space and run again.", True)
+        return Failure("OSError", f"{place}: {what}")
     return Failure(type(error).__name__, str(error), isinstance(error, ResourceError) and disk_is_full(error))
 
 
