@@ -34,7 +34,8 @@ unit: $(VENV)/.test
 
 ## faults: the long form of the fault tests, a table of the cases at its end
 faults: $(VENV)/.test
-	LOTE_FAULTS=long $(BIN)/python -m pytest tests/faults tests/core/test_queue_and_status.py --timeout 7200 $(PYTEST)
+	LOTE_FAULTS=long $(BIN)/python -m pytest tests/faults tests/core/test_queue_and_status.py tests/ui/test_web_safety.py \
+		--timeout 14400 $(PYTEST)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
