@@ -46,6 +46,8 @@ PAGE_SETTINGS = ("style", "seed", "num_inference_steps", "top_k")
 # What a worker may take at most. Ordinary pages need less than a gigabyte; the 256 million pixels that
 # are let in need some five.
 WORKER_MEMORY = 6 << 30
+# So many pages, one after the other, that take their worker down twice before any was surveyed: it is the model.
+FATAL_DEATHS = 3
 # A coloured page needs about this many bytes a pixel on disk (measured on flats over line art, PNG).
 BYTES_PER_PIXEL = 0.6
 
@@ -508,6 +510,7 @@ class Comics:
                 continue
             artefact = self._artefact(backend.name, key)
             surveys: dict[int, dict[str, Any]] = {}
+            deaths = 0
             tasks = (
                 Task(
                     str(item.id),
@@ -525,8 +528,16 @@ class Comics:
             for result in desk.run(tasks):
                 if result.value is not None:
                     surveys[int(result.id)] = result.value
-                elif result.failure and result.failure.type in ("ValidationError", "ResourceError"):
+                elif result.failure is None:
+                    continue
+                elif result.failure.type in ("ValidationError", "ResourceError"):
                     raise BatchProcessingError(result.failure.text)  # of the model: no page can do better
+                elif result.died:
+                    deaths += 1
+                    if deaths == FATAL_DEATHS and not surveys:
+                        raise BatchProcessingError(
+                            f"The backend {backend.name} cannot be started: {result.failure.text}."
+                        )
             ids = sorted(surveys)  # one order, whichever survey ended first
             told = {"backend": backend.name, "surveys": [surveys[number] for number in ids]}
             (result,) = desk.run([Task("arrange", "batch_processing.pages:arrange", told)])

@@ -109,6 +109,18 @@ def check_book(output: Path) -> None:
     assert np.array_equal(plain[ink.max(axis=2) <= 74], ink[ink.max(axis=2) <= 74])
 
 
+def test_a_model_that_takes_every_worker_down_stops_the_job(
+    cobra: dict[str, str], book: Path, tmp_path: Path
+) -> None:
+    hook = "import os\nCobraBackend.load = lambda *_: os._exit(9)\n"
+    (tmp_path / "hook" / "sitecustomize.py").write_text(BATCHES_OF_THREE + hook)
+    done = lote(*arguments(book, tmp_path / "out"), workspace=tmp_path / "ws", **cobra)
+    assert done.code == 1
+    assert (
+        "The backend cobra cannot be started: its worker process ended by itself with exit code 9" in done.err
+    )
+
+
 @pytest.mark.slow
 def test_a_cancel_acts_at_the_next_step(
     cobra: dict[str, str], book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
