@@ -41,6 +41,10 @@ BACKGROUNDS = 2
 """The largest true areas count as background, and the paper."""
 SAMPLE = 20_000
 """Pixels of which the median Delta-E 2000 is taken, evenly over the page."""
+BAND = 256
+"""Rows, and 64 times as many colours, that are compared at a time: a page of 70 megapixels has many."""
+SIDE = 3600
+"""Longest side in pixels that is judged: an A4 page of 300 dpi as it is. 70 megapixels took 5 GB and minutes."""
 SHAPE = 0.01
 """Two pictures of one page may differ by so much in the ratio of their sides."""
 
@@ -95,14 +99,13 @@ def compare(given: Rgb, truth: Truth) -> tuple[Scores, Mask]:
     free = truth.free
     if not free.any() or not (truth.regions[free] > 0).any():
         raise ValidationError("The truth has no area between its lines that could be judged.")
-    codes, inverse = np.unique(_code(given), return_inverse=True)
-    inverse = inverse.reshape(free.shape)
-    lab = to_lab(_of_code(codes))
     if truth.painted:
-        right, region_right, front = _judged_as_painted(lab[inverse], given, truth)
+        right, region_right, front = _judged_as_painted(given, truth)
         iou = None
     else:
-        away = distances(lab, to_lab(truth.colours))
+        codes, inverse = np.unique(_code(given), return_inverse=True)
+        inverse = inverse.reshape(free.shape)
+        away = _away(codes, truth.colours)
         right = (away < RIGHT_FLAT)[inverse, truth.number]
         on = (truth.regions > 0) & free
         areas = np.bincount(truth.regions[on])[1:]
@@ -137,9 +140,12 @@ def compare(given: Rgb, truth: Truth) -> tuple[Scores, Mask]:
     return scores, free & ~right
 
 
-def _judged_as_painted(lab: NDArray[np.float64], given: Rgb, truth: Truth) -> tuple[Mask, Mask, Mask]:
+def _judged_as_painted(given: Rgb, truth: Truth) -> tuple[Mask, Mask, Mask]:
     """Right pixels, right areas, and what is no background."""
-    right = ((to_lab(truth.rgb) - lab) ** 2).sum(axis=2) < RIGHT_PAINTED**2
+    right = np.empty(truth.free.shape, bool)
+    for top in range(0, len(right), BAND):
+        rows = slice(top, top + BAND)
+        right[rows] = ((to_lab(truth.rgb[rows]) - to_lab(given[rows])) ** 2).sum(axis=2) < RIGHT_PAINTED**2
     middle = area_medians(truth.rgb, truth)
     there = np.unique(truth.regions[truth.free & (truth.regions > 0)])
     same = ((to_lab(middle) - to_lab(area_medians(given, truth))) ** 2).sum(axis=1) < RIGHT_PAINTED**2
@@ -174,14 +180,14 @@ def evaluate(page: Path, truth: Path, line_art: Path | None = None) -> tuple[Sco
     the truth, and whether the truth was taken for painted.
 
     Lines are looked for in the truth, or taken from `line_art`. A truth (or line art) of another size is brought to
-    that of the page. ImageProcessingError for what cannot be read, ValidationError for pictures of other shapes."""
+    that of the page; of pages larger than SIDE every so manieth pixel is judged. ImageProcessingError for what cannot be read, ValidationError for pictures of other shapes."""
     from .backends.flats import ink, regions
     from .io.images import decode
 
-    given = decode(page).rgb
-    true = _fitted(decode(truth).rgb, given, truth, page)
+    given = _sampled(decode(page).rgb)
+    true = _fitted(_sampled(decode(truth).rgb), given, truth, page)
     if line_art is not None:
-        free = off_the_ink(_fitted(decode(line_art).rgb, given, line_art, page))
+        free = off_the_ink(_fitted(_sampled(decode(line_art).rgb), given, line_art, page))
     else:
         drawn = ink.find_in_colour(true)
         # The soft edges of a line are the page's own, whatever the colours are.
@@ -205,6 +211,15 @@ def sheet(given: Rgb, truth: Rgb, wrong: Mask) -> Rgb:
     return np.concatenate([marked, truth], axis=1)
 
 
+def _sampled(picture: Rgb) -> Rgb:
+    """The picture with its longest side at most SIDE, its colours as they are."""
+    h, w = picture.shape[:2]
+    if max(h, w) <= SIDE:
+        return picture
+    size = (max(1, w * SIDE // max(h, w)), max(1, h * SIDE // max(h, w)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
 def _fitted(picture: Rgb, page: Rgb, path: Path, of: Path) -> Rgb:
     (h, w), (height, width) = picture.shape[:2], page.shape[:2]
     if (h, w) == (height, width):
@@ -222,8 +237,18 @@ def _is_flat(rgb: Rgb, free: Mask) -> bool:
     if not len(colours):
         return False
     codes, times = np.unique(_code(rgb)[free], return_counts=True)
-    near = distances(to_lab(_of_code(codes)), to_lab(colours)).min(axis=1) < FLAT_NOISE
+    near = _away(codes, colours).min(axis=1) < FLAT_NOISE
     return bool(times[near].sum() >= FLAT_SHARE * times.sum())
+
+
+def _away(codes: NDArray[np.int32], colours: Rgb) -> NDArray[np.float32]:
+    """Delta-E (CIE 1976) of each code to each colour."""
+    wanted = to_lab(colours)
+    away = np.empty((len(codes), len(colours)), np.float32)
+    for start in range(0, len(codes), 64 * BAND):
+        part = slice(start, start + 64 * BAND)
+        away[part] = distances(to_lab(_of_code(codes[part])), wanted)
+    return away
 
 
 def _code(rgb: Rgb) -> NDArray[np.int32]:
@@ -258,7 +283,7 @@ def _true_regions(rgb: Rgb, free: Mask, colours: Rgb) -> tuple[NDArray[np.int32]
         return labels, labels.copy()
     codes, inverse = np.unique(_code(rgb), return_inverse=True)
     inverse = inverse.reshape(free.shape)
-    away = distances(to_lab(_of_code(codes)), to_lab(colours))
+    away = _away(codes, colours)
     free &= (away.min(axis=1) < SAME)[inverse]
     number = away.argmin(axis=1).astype(np.int32)[inverse]
     for k in range(len(colours)):
