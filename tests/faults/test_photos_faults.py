@@ -57,9 +57,9 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[list[dict[str
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """900 photos, a third of them copies, old enough to be trusted."""
+    """450 photos, a third of them copies, old enough to be trusted."""
     path = tmp_path_factory.mktemp("photos") / "tree"
-    for number in range(900):
+    for number in range(450):
         write(
             path / f"{number % 9}" / f"{number:04d}.jpg",
             b"photo %d" % (number if number % 3 else number // 2),
@@ -89,7 +89,7 @@ def test_two_scans_of_one_tree(tmp_path: Path, tree: Path) -> None:
     assert sorted(end["registered"] for end in ends) == [0, contents]
     assert min(end["bytes_read"] for end in ends) == 0
     with Library(tmp_path / "w" / "lote.db") as library:
-        assert len(library.hashes()) == 900
+        assert len(library.hashes()) == 450
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -135,7 +135,7 @@ def test_the_disk_is_full_under_the_database(tmp_path: Path, tree: Path) -> None
     assert (tmp_path / "more.rc").read_text().strip() == "0"
     with Library(tmp_path / "after.db") as library:
         assert library.database.integrity_check() == "ok"
-        assert len(library.hashes()) == 900
+        assert len(library.hashes()) == 450
 
 
 @needs_root

@@ -86,7 +86,7 @@ def check(workspace: Path, tree: Tree) -> None:
 def tree(tmp_path_factory: pytest.TempPathFactory, length: Length) -> Tree:
     root = tmp_path_factory.mktemp("photos")
     hashes = {}
-    for number in range(length(600, 20_000)):
+    for number in range(length(400, 20_000)):
         content = b"photo %d" % (number if number % 3 else number // 2)
         path = write(root / "tree" / f"{number % 9}" / f"{number:05d}.jpg", content)
         hashes[os.fsencode(path)] = hashlib.sha256(content).digest()
@@ -100,7 +100,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory, length: Length) -> Tree:
 def test_the_whole_group(tree: Tree, tmp_path: Path, length: Length, report: Report) -> None:
     chance = random.Random(4)
     workspace, taken = tmp_path / "0", set[int]()
-    wanted, kills, rounds = length(4, 200), 0, 0
+    wanted, kills, rounds = length(3, 200), 0, 0
     while True:
         process = scan(workspace, tree.path)
         assert process.stdout is not None
