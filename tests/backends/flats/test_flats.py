@@ -226,6 +226,20 @@ def test_a_dot_screen_becomes_shade_and_not_a_thousand_regions(backend: FlatsBac
     assert sky[..., 2].mean() < 175, "their mean gray stays"
 
 
+def test_lines_stay_sharp_between_the_dots_of_a_coarse_screen(backend: FlatsBackend) -> None:
+    gray = house(False)[..., 0].copy()
+    inked = gray < 128
+    ys, xs = np.mgrid[:420, :560]
+    dots = np.hypot(xs % 12 - 6, ys % 12 - 6) <= 3.2
+    sky = (ys < 296) & (ys > 36) & (xs > 36) & (xs < 524)
+    gray[dots & sky] = 0
+    drawn = backend.colour(page(gray), PageSettings(style="line + shadow"), None, quiet).rgb
+    assert drawn[inked].max(axis=1).mean() < 60, "the lines are as black as they were"
+    free = drawn[60:80, 60:120]
+    assert free.std(axis=(0, 1)).max() < 12, "the dots are gone"
+    assert free[..., 2].mean() < 215, "their mean gray stays"
+
+
 # ---------------------------------------------------------------- hints
 
 

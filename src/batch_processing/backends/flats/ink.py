@@ -198,20 +198,97 @@ def _screen_period(light: Plane) -> Plane:
 
 
 def _descreen(light: Plane, period: Plane) -> tuple[Plane, Mask]:
-    """Replace screens by their mean over a period; the tiles that had one."""
+    """Replace screens by their mean over a period; the tiles that had one.
+
+    Dots of a coarse screen are taken out one by one: they are thicker than lines, which a mean over their
+    period would take away. Finer and denser screens, and hatching, are averaged, and lines stand out of that."""
     tone = period > 0
     if tone.mean() < 0.02:
         return light, np.zeros_like(tone)
-    h, w = light.shape
-    typical = float(np.median(period[tone]))
-    smooth = cv2.GaussianBlur(light, (0, 0), 0.5 * typical)
-    weight = cv2.dilate(tone.astype(np.float32), np.ones((3, 3), np.uint8))
-    weight = cv2.resize(weight, (tone.shape[1] * TILE, tone.shape[0] * TILE), interpolation=cv2.INTER_LINEAR)
-    full = np.zeros((h, w), np.float32)
-    full[: min(h, weight.shape[0]), : min(w, weight.shape[1])] = weight[:h, :w]
-    full[weight.shape[0] :] = full[min(h, weight.shape[0]) - 1]
-    full[:, weight.shape[1] :] = full[:, min(w, weight.shape[1]) - 1][:, None]
-    return light * (1 - full) + smooth * full, tone
+    around = np.ones((3, 3), np.uint8)
+    coarse = period >= COARSE
+    typical = float(np.median(period[coarse if coarse.any() else tone]))
+    dots, other = _dots(light, np.where(coarse, period, 0), typical)
+    parted = _by_tile(dots, tone.shape) > DOTTED * _by_tile(dots | other, tone.shape)
+    blurred = tone & ~parted
+    near = cv2.dilate(parted.astype(np.uint8), around).astype(bool) & ~blurred
+    fine = cv2.dilate(blurred.astype(np.uint8), around).astype(bool) & ~near
+    rim = cv2.dilate(dots.astype(np.uint8), _disc(_odd(0.3 * typical))).astype(bool)
+    paper = np.where(rim & ~other, 1, light).astype(np.float32)
+    free = (cv2.dilate(other.astype(np.uint8), _disc(3)) == 0).astype(np.float32)
+    weight = cv2.GaussianBlur(free, (0, 0), 0.6 * typical)
+    mean = cv2.GaussianBlur(light * free, (0, 0), 0.6 * typical) / np.maximum(weight, 1e-3)
+    mean = np.where(weight < 0.02, 1, np.minimum(mean, 1))
+    out = light
+    blur = 0.5 * float(np.median(period[blurred])) if blurred.any() else 1.0
+    for tiles, smooth in ((near, paper * mean), (fine, cv2.GaussianBlur(light, (0, 0), blur))):
+        if tiles.any():
+            full = _spread(tiles, light.shape)
+            out = out * (1 - full) + smooth * full
+    return np.asarray(out, np.float32), tone
+
+
+COARSE = 9.0
+"""Period in pixels from which a screen is coarse: twice the width of a line at the work size."""
+DOTTED = 0.3
+"""Share of the ink of a tile, in dots that stand apart, from which these are its screen."""
+
+
+def _dots(light: Plane, period: Plane, typical: float) -> tuple[Mask, Mask]:
+    """The dots of screens, and all other ink. `period` in pixels by tile, 0 where there is no screen.
+
+    A dot is no longer and no wider than the period, about round, and no larger than most of the blots that are
+    as small in its tile; a letter or a stroke is not. Where a screen goes on into tiles that hold too little of
+    it to show its period, the dots beside dots belong to it, and so do clusters of dots as large."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    ink = light < 0.5
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    _, _, w, h, area = (stats[:, at] for at in range(5))
+    rows, cols = (np.minimum(centres[:, at].astype(int) // TILE, period.shape[1 - at] - 1) for at in (1, 0))
+    here = np.where(period > 0, period, typical)[rows, cols]
+    small = (np.maximum(w, h) <= here) & (np.maximum(w, h) <= 2 * np.minimum(w, h)) & (area >= 0.5 * w * h)
+    small[0] = False  # the paper
+    # Dots of one screen have one size; those at its border are cut.
+    usual = np.zeros(period.size, np.float32)
+    tile = rows * period.shape[1] + cols
+    order = np.lexsort((area, tile))
+    order = order[small[order]]
+    first = np.searchsorted(tile[order], np.arange(period.size))
+    count = np.searchsorted(tile[order], np.arange(period.size), side="right") - first
+    some = (count >= LEAST_DOTS) & (period.ravel() > 0)
+    usual[some] = area[order][(first + count * 3 // 4)[some]]
+    dot = small & (area <= 1.5 * usual[tile])
+    if dot.any():  # only then, for most pages have no screen
+        like = small & (area <= 1.5 * np.median(area[dot]))
+        near = np.flatnonzero(like)
+        pairs = cKDTree(centres[near]).query_pairs(1.3 * typical, output_type="ndarray")
+        joined = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(near.size, near.size))
+        group = connected_components(joined, directed=False)[1]
+        size = np.bincount(group)
+        dot[near] |= np.isin(group, group[dot[near]]) | (size[group] >= LEAST_DOTS)
+    return np.asarray(dot[labels]), np.asarray(ink & ~dot[labels])
+
+
+LEAST_DOTS = 8
+"""Dots that a tile with a screen has at least: 28 at a period of 12 pixels."""
+
+
+def _by_tile(plane: Mask, shape: tuple[int, ...]) -> Plane:
+    """The share of each tile that is set."""
+    whole = plane[: shape[0] * TILE, : shape[1] * TILE].astype(np.float32)
+    return np.asarray(cv2.resize(whole, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _spread(tiles: Mask, shape: tuple[int, ...]) -> Plane:
+    """1 in the tiles that are set, 0 in others, and in between where two of them meet."""
+    h, w = shape
+    size = tiles.shape[1] * TILE, tiles.shape[0] * TILE
+    large = cv2.resize(tiles.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    high, wide = min(h, large.shape[0]), min(w, large.shape[1])
+    return np.asarray(np.pad(large[:high, :wide], ((0, h - high), (0, w - wide)), mode="edge"), np.float32)
 
 
 def _ink_level(darkness: Plane, hat: Plane) -> float:
