@@ -230,7 +230,8 @@ def test_lines_stay_sharp_between_the_dots_of_a_coarse_screen(backend: FlatsBack
     gray = house(False)[..., 0].copy()
     inked = gray < 128
     ys, xs = np.mgrid[:420, :560]
-    dots = np.hypot(xs % 12 - 6, ys % 12 - 6) <= 3.2
+    along, across = (xs + ys) / 2**0.5, (xs - ys) / 2**0.5
+    dots = np.hypot(along % 11 - 5.5, across % 11 - 5.5) <= 3
     sky = (ys < 296) & (ys > 36) & (xs > 36) & (xs < 524)
     gray[dots & sky] = 0
     drawn = backend.colour(page(gray), PageSettings(style="line + shadow"), None, quiet).rgb
