@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .describe import Shapes
-from .ink import Ink, Mask, Plane
-from .regions import Labels
+from .ink import GUTTER, Ink, Mask, Plane
+from .regions import Labels, borders, distance
 
 
 @dataclass
@@ -39,6 +39,7 @@ def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
     ink, line, unit, bands = drawn.mask, drawn.line, drawn.unit, drawn.gutter
     h, w = labels.shape
     gutter = _gutters(labels, what, bands)
+    gutter |= _side_gutters(labels, ink, gutter, what, unit)
     panel, boxes = _panels(labels, gutter, what)
     frame = np.tile(np.array([0, 0, w, h], np.float32), (what.count, 1))
     for number, box in enumerate(boxes):
@@ -62,6 +63,28 @@ def _gutters(labels: Labels, what: Shapes, bands: Mask) -> NDArray[np.bool_]:
     # More than this is a drawing without frames that runs into its gutter.
     around = (long >= 3) & (full < 0.4)
     return np.asarray(around | bare, np.bool_)
+
+
+LANE = 60.0
+"""Area of a lane between panels, as a multiple of the square of its half-width: 30 times as long as half as wide."""
+
+
+def _side_gutters(
+    labels: Labels, ink: Mask, gutter: NDArray[np.bool_], what: Shapes, unit: float
+) -> NDArray[np.bool_]:
+    """Lanes that open into the gutter: slanted ones, and those beside a panel whose frame is broken."""
+    if not gutter.any():
+        return gutter
+    n = what.count
+    half = np.zeros(n + 1, np.float32)
+    np.maximum.at(half, labels.ravel(), np.minimum(distance(~ink), sum(labels.shape)).ravel())
+    a, b, inked = borders(labels, ink.astype(np.float32))
+    mouth = np.zeros(n)
+    for lane, other in ((a - 1, b - 1), (b - 1, a - 1)):
+        opens = gutter[other]
+        mouth += np.bincount(lane[opens], 1 - inked[opens], minlength=n)
+    narrow = half[1:] < GUTTER[1] / 2 * unit
+    return np.asarray(narrow & (mouth >= 2 * half[1:]) & (what.area > LANE * half[1:] ** 2), np.bool_)
 
 
 def _panels(
