@@ -155,8 +155,9 @@ def watch(process: subprocess.Popen[bytes], patience: float) -> dict[str, int]:
         try:
             peak["lote"] = max(peak["lote"], most(watched))
             for child in watched.children():
-                peak["worker"] = max(peak["worker"], most(child))
-        except (psutil.Error, OSError):
+                if "import serve" in child.cmdline()[-1]:  # else it is still a copy of its parent
+                    peak["worker"] = max(peak["worker"], most(child))
+        except (psutil.Error, OSError, IndexError):
             pass  # one of them has just ended
         if time.monotonic() > until:
             process.kill()
