@@ -44,7 +44,7 @@ NEAR, NEAR_PAINTED = 6.0, 15.0
 """Delta-E (CIE 1976) within which a colour is right."""
 HELD_EPISODES = ("E15", "E17", "E22")
 """Painted pages that are kept for judging."""
-PHASES = ((20, 0.2, 2e-3), (14, 0.08, 1.2e-3))
+PHASES = ((20, 0.2, 2e-3), (14, 0.08, 1.2e-3), (12, 0.05, 9e-4))
 """Epochs, the share of the inputs and hidden values that is left out in a step, and the highest rate of learning."""
 STRANGERS = 0.35
 """Share of the steps in which another series' reference lies among the right ones."""

@@ -33,7 +33,7 @@ class FlatsBackend:
     """See base.Backend for the contract and this package's text for what it promises."""
 
     name = "flats"
-    version = "7"
+    version = "8"
     needs_references = True
     exclusive = False
 

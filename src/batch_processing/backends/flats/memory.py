@@ -22,7 +22,7 @@ from .palette import Palette
 from .references import Knowledge
 
 SURE = 0.9
-"""Regions at least this sure are learned: .97 of them are right on drawn series that nothing was tuned on."""
+"""Regions at least this sure are learned: .98 of them are right on drawn series that nothing was trained on."""
 PAGE_REGIONS, PAGE_POINTS = 200, 1500
 """Remembered of one page, evenly from all."""
 MOST_REGIONS, MOST_POINTS = 4000, 12_000
