@@ -36,27 +36,37 @@ class Tree:
     batches: set[int]
 
 
-def scan(workspace: Path, tree: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command("photos", "scan", tree, "--json", "--no-facts", "--batch-size", str(BATCH)),
-        env=environment(workspace),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+class Scan:
+    """One run of the command, in a process group of its own. What it says goes to a file: a pipe that is read
+    line by line, and then to its end, loses what was read ahead."""
 
+    def __init__(self, workspace: Path, tree: Path) -> None:
+        self._out = workspace.with_name(f"{workspace.name}.out")
+        with self._out.open("wb") as file:
+            self.process = subprocess.Popen(
+                command("photos", "scan", tree, "--json", "--no-facts", "--batch-size", str(BATCH)),
+                env=environment(workspace),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
-def kill(process: subprocess.Popen[str]) -> list[int]:
-    """Kill the scan and all that it started; the batches that it still said it had done."""
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
-        os.killpg(process.pid, signal.SIGKILL)
-    rest, _ = process.communicate(timeout=PATIENCE_S)
-    return numbers(line for line in rest.splitlines() if line.endswith("}"))
+    def batches(self) -> set[int]:
+        """The numbers of the batches that it has said it handed out."""
+        lines = self._out.read_text().split("\n")[:-1]  # the last may be half a line
+        return {json.loads(line)["number"] for line in lines if '"batch"' in line}
 
+    def ended(self) -> bool:
+        return self.process.poll() is not None
 
-def numbers(lines: Any) -> list[int]:
-    return [json.loads(line)["number"] for line in lines if '"batch"' in line]
+    def kill(self) -> None:
+        """Kill the scan and all that it started."""
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE_S)
+
+    def finish(self) -> None:
+        assert self.process.wait(PATIENCE_S) == 0, self._out.read_text()[-2000:]
 
 
 def tables(workspace: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -91,53 +101,48 @@ def tree(tmp_path_factory: pytest.TempPathFactory, length: Length) -> Tree:
         path = write(root / "tree" / f"{number % 9}" / f"{number:05d}.jpg", content)
         hashes[os.fsencode(path)] = hashlib.sha256(content).digest()
     time.sleep(RACY_S)
-    whole = scan(root / "whole", root / "tree")
-    out, err = whole.communicate(timeout=PATIENCE_S)
-    assert whole.returncode == 0, err
-    return Tree(root / "tree", hashes, tables(root / "whole"), set(numbers(out.splitlines())))
+    whole = Scan(root / "whole", root / "tree")
+    whole.finish()
+    return Tree(root / "tree", hashes, tables(root / "whole"), whole.batches())
 
 
 def test_the_whole_group(tree: Tree, tmp_path: Path, length: Length, report: Report) -> None:
     chance = random.Random(4)
-    workspace, taken = tmp_path / "0", set[int]()
-    wanted, kills, rounds = length(3, 200), 0, 0
-    while True:
-        process = scan(workspace, tree.path)
-        assert process.stdout is not None
-        if kills < wanted and (first := process.stdout.readline()):
-            taken |= set(numbers([first]))
+    wanted, kills, scans = length(3, 200), 0, 0
+    while kills < wanted:
+        workspace, taken = tmp_path / str(scans), set[int]()
+        over = False
+        while not over:
+            scan = Scan(workspace, tree.path)
+            while not (scan.batches() or scan.ended()):
+                time.sleep(0.01)
             time.sleep(chance.random() * length(1, 4) / 10)
-            over = process.poll() is not None
-            taken |= set(kill(process))
-            kills += not over
+            over = scan.ended() or kills == wanted
+            if over:
+                scan.finish()
+            else:
+                scan.kill()
+                kills += 1
+            taken |= scan.batches()
             check(workspace, tree)
-            if not over:
-                continue
-        out, err = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode in (0, -signal.SIGKILL), err
-        taken |= set(numbers(out.splitlines()))
         assert taken == tree.batches  # each was handed out, to one run or another
         assert tables(workspace) == tree.tables
-        if kills >= wanted:
-            break
-        rounds += 1
-        workspace, taken = tmp_path / str(rounds), set()
+        scans += 1
     report(
         "kill -9 of the group, photos",
-        f"{kills} kills over {len(tree.hashes):,} files, {rounds + 1} scans ended with the tables of an undisturbed one",
+        f"{kills} kills over {len(tree.hashes):,} files, {scans} scans ended with the tables of an undisturbed one",
     )
 
 
 def test_the_whole_group_while_it_starts(tree: Tree, tmp_path: Path, length: Length, report: Report) -> None:
     chance = random.Random(5)
     kills = length(2, 20)
+    workspace = tmp_path / "ws"
     for _ in range(kills):
-        process = scan(tmp_path, tree.path)
+        scan = Scan(workspace, tree.path)
         time.sleep(chance.random() * 1.2)
-        kill(process)
-        check(tmp_path, tree)
-    process = scan(tmp_path, tree.path)
-    _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, err
-    assert tables(tmp_path) == tree.tables
+        scan.kill()
+        check(workspace, tree)
+    Scan(workspace, tree.path).finish()
+    assert tables(workspace) == tree.tables
     report("kill -9 of the group, photos at start-up", f"{kills} kills, tables equal")
