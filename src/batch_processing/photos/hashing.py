@@ -14,6 +14,7 @@ import stat
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, AnyStr, NamedTuple
 
@@ -215,7 +216,7 @@ class Hashers:
                 mine.done = done - ALONE  # no process to be had: later, perhaps
         if self._stop.is_set():
             raise Stopped
-        if child is not None:
+        if child is not None and child.is_up:
             if (answers := child.ask(paths)) is not None:
                 return answers
             mine.child = None
@@ -267,6 +268,16 @@ class _Child:
         from ..core.workers import start_child
 
         self.process, self._connection = start_child(__name__)
+        self._greeted = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be asked without waiting for it to start (or has died: asking it tells)."""
+        if not self._greeted and self._connection.poll():
+            self._greeted = True
+            with suppress(EOFError, OSError):
+                self._connection.recv()
+        return self._greeted
 
     def ask(self, paths: list[bytes]) -> list[Answer] | None:
         """The answers for these paths; None if the child is no more."""
@@ -289,6 +300,7 @@ def serve(descriptor: int) -> None:
 
     connection = Connection(descriptor)
     buffer = memoryview(bytearray(PIECE))
+    connection.send("up")
     while True:
         try:
             paths = connection.recv()

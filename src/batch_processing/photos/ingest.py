@@ -70,8 +70,8 @@ SHARED_COMMIT = 2
 COMMIT_EVERY_S = 1.0
 PROGRESS_EVERY_S = 0.25
 # Files are handed to the threads in lists of about this size: handing over costs as much as hashing
-# a tiny file.
-LIST_BYTES = 1024 * 1024
+# ten tiny files.
+LIST_BYTES = 8 * 1024 * 1024
 LIST_FILES = 32
 # Readers: threads that wait for a disk in the network. Else one for each core, and two at least: while one
 # waits for the disk another hashes. With more, small files take up to half as long again, because each
