@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import sys
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from benchmarks import flats as measuring
 from benchmarks import flats_drawings as drawings
 
 from batch_processing.backends.flats import describe, graph, ink, references, regions, structure
+from batch_processing.backends.flats.arrays import packed
 from batch_processing.backends.flats.colour import distances, to_lab
 from batch_processing.io.images import decode
 
@@ -271,15 +270,11 @@ def write(net: Any, path: Path) -> None:
     state = {name: value.double() for name, value in net.state_dict().items()}
     state["inp.weight"] = state["inp.weight"] / net.spread.double()
     state["inp.bias"] = state["inp.bias"] - state["inp.weight"] @ net.mean.double()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in sorted(state):
-            array = state[name].numpy()
-            array = np.ascontiguousarray(array.T if array.ndim == 2 else array).astype(np.float16)
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, allow_pickle=False)
-            # A fixed date: the bytes must not tell when they were written.
-            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED, 9)
+    arrays = {name: state[name].numpy() for name in sorted(state)}
+    halved = {
+        name: (array.T if array.ndim == 2 else array).astype(np.float16) for name, array in arrays.items()
+    }
+    path.write_bytes(packed(halved, level=9))
 
 
 def main() -> None:

@@ -267,6 +267,11 @@ def _page_metadata(
     return entry
 
 
+# What a backend tells that stays out of the archive: it stands beside it (`review.json`, `--layers json`), some
+# sixty kilobytes a page, or is about this machine only.
+_NOT_BOUND = ("review", "regions", "kept_documents")
+
+
 def _told(item: Item) -> dict[str, Any]:
-    """What the backend told of the page, without what happened to its documents on this machine."""
-    return {name: value for name, value in (item.details or {}).items() if name != "kept_documents"}
+    """What the backend told of the page as a whole."""
+    return {name: value for name, value in (item.details or {}).items() if name not in _NOT_BOUND}

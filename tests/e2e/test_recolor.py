@@ -55,6 +55,14 @@ def palette(work: Path, output: str = "out") -> list[dict[str, Any]]:
     return json.loads((work / output / "_lote" / "palette.json").read_text())["colors"]  # type: ignore[no-any-return]
 
 
+def test_the_metadata_tells_of_pages_and_the_files_beside_it_of_regions(work: Path) -> None:
+    folder = work / "out" / "_lote"
+    entries = json.loads((folder / "processing_metadata.json").read_text())["pages"]
+    coloured = [entry for entry in entries if entry.get("backend") == "flats"]
+    assert [set(entry["result"]) for entry in coloured] == [{"confidence", "palette"}] * 2
+    assert all(len(json.dumps(entry)) < 6000 for entry in entries)
+
+
 def recolor(work: Path, colours: list[dict[str, Any]]) -> Run:
     file = work / "mine.json"
     file.write_text(json.dumps({"colors": colours}))

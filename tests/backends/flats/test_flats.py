@@ -391,8 +391,14 @@ def test_an_unreadable_reference_is_named(tmp_path: Path) -> None:
 def test_a_damaged_artefact_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(b"nothing")
-    with pytest.raises(ImageProcessingError, match=r"a\.npz"):
+    with pytest.raises(
+        ImageProcessingError, match=r"a\.npz: what was learned cannot be read; delete this file"
+    ):
         FlatsBackend().load(path)
+    with pytest.raises(
+        ImageProcessingError, match=r"a\.npz: what was learned cannot be read; delete this file"
+    ):
+        FlatsBackend().adopt([], memory=path)
 
 
 def test_cancel_stops_a_page(backend: FlatsBackend) -> None:

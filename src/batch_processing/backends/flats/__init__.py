@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...exceptions import ImageProcessingError, ResourceError
+from ...exceptions import ResourceError
 from ..base import Coloured, PageSettings, PaletteColour, Progress, Reference
 
 if TYPE_CHECKING:
@@ -70,21 +70,14 @@ class FlatsBackend:
         progress(total, total)
 
     def load(self, artefact: Path | None) -> None:
-        from zipfile import BadZipFile
-
+        from .arrays import learned
         from .references import Knowledge
 
         self._palette = None
         if artefact is None:
             self._known = Knowledge.of_palette([[255, 255, 255]])
             return
-        try:
-            self._known = Knowledge.read(artefact)
-        except (OSError, ValueError, KeyError, BadZipFile) as fault:
-            raise ImageProcessingError(
-                artefact,
-                "what was learned from the references cannot be read; start the job again to learn anew",
-            ) from fault
+        self._known = learned(Knowledge, artefact)
 
     def adopt(
         self,
@@ -94,11 +87,12 @@ class FlatsBackend:
         first: Path | None = None,
         memory: Path | None = None,
     ) -> None:
+        from .arrays import learned
         from .palette import joined
         from .references import Knowledge
 
         if first is not None:
-            numbered, palette = joined(Knowledge.read(first), given)
+            numbered, palette = joined(learned(Knowledge, first), given)
             taken = {colour.id for colour in given}
             shown = zip(palette.ids.tolist(), numbered.rgb.tolist(), strict=True)
             given = [*given, *(PaletteColour(i, (r, g, b)) for i, (r, g, b) in shown if i not in taken)]
@@ -107,7 +101,7 @@ class FlatsBackend:
         if memory is not None:
             from .memory import Memory, recalled
 
-            self._known, self._palette = recalled(self._known, self._palette, Memory.read(memory))
+            self._known, self._palette = recalled(self._known, self._palette, learned(Memory, memory))
 
     def remember(self, page: Page, state: bytes, *, approved: bool) -> bytes:
         import cv2
@@ -119,11 +113,12 @@ class FlatsBackend:
         return of_page(page.rgb, Flatted.of_bytes(state), everything=approved).to_bytes()
 
     def gather(self, remembered: Sequence[Path], artefact: Path) -> int:
+        from .arrays import learned
         from .memory import Memory, gathered
 
-        learned = gathered(Memory.read(path) for path in remembered)
-        artefact.write_bytes(learned.to_bytes())
-        return len(learned.region_id)
+        together = gathered(learned(Memory, path) for path in remembered)
+        artefact.write_bytes(together.to_bytes())
+        return len(together.region_id)
 
     def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
         try:
@@ -131,7 +126,7 @@ class FlatsBackend:
         except MemoryError as fault:
             height, width = page.rgb.shape[:2]
             raise ResourceError(
-                f"not enough memory for a page of {width} x {height} pixels; close other programs or lower --jobs"
+                f"not enough memory for a page of {width} x {height} pixels; close other programs or use fewer --workers"
             ) from fault
 
     def flat(self, page: Page, hints: Path | None, progress: Progress) -> Flatted:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import describe, regions
+from .arrays import unpacked
 from .ink import Ink
 
 Rows = NDArray[np.float32]
@@ -156,8 +157,8 @@ def _half_widths(drawn: Ink, labels: regions.Labels, n: int) -> NDArray[np.float
 
 @lru_cache(maxsize=1)
 def _weights() -> dict[str, NDArray[np.float32]]:
-    with (files(__package__) / "metric.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name].astype(np.float32) for name in archive.files}
+    halved = unpacked((files(__package__) / "metric.npz").read_bytes())
+    return {name: array.astype(np.float32) for name, array in halved.items()}
 
 
 def embed(seen: Look) -> Rows:

@@ -7,17 +7,15 @@ only hints brought are added.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import describe, graph, ink, pages, structure
+from .arrays import packed
 from .palette import Palette
 from .references import Knowledge
 
@@ -44,20 +42,7 @@ class Memory:
     point_rgb: NDArray[np.uint8]
 
     def to_bytes(self) -> bytes:
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for field in fields(self):
-                member = io.BytesIO()
-                array = np.ascontiguousarray(getattr(self, field.name))
-                np.lib.format.write_array(member, array, allow_pickle=False)
-                name = zipfile.ZipInfo(f"{field.name}.npy", (1980, 1, 1, 0, 0, 0))
-                archive.writestr(name, member.getvalue(), zipfile.ZIP_DEFLATED, 1)
-        return buffer.getvalue()
-
-    @classmethod
-    def read(cls, path: Path) -> Memory:
-        with np.load(path, allow_pickle=False) as archive:
-            return cls(**{field.name: archive[field.name] for field in fields(cls)})
+        return packed(vars(self))
 
 
 def of_page(rgb: NDArray[np.uint8], flatted: pages.Flatted, *, everything: bool) -> Memory:

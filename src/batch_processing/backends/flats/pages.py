@@ -6,8 +6,6 @@ and drawn again in another palette in milliseconds, without matching anything ag
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import assign, describe, ink, regions, structure
 from . import hints as marks
+from .arrays import packed, unpacked
 from .palette import OWN_COLOUR, Palette
 from .references import Knowledge, shrink
 
@@ -65,23 +64,11 @@ class Flatted:
 
     def to_bytes(self) -> bytes:
         """A file of plain arrays; the same page gives the same bytes."""
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for name, array in self.__dict__.items():
-                member = io.BytesIO()
-                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-                archive.writestr(
-                    zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)),
-                    member.getvalue(),
-                    zipfile.ZIP_DEFLATED,
-                    1,
-                )
-        return buffer.getvalue()
+        return packed(vars(self))
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Flatted:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return cls(**{name: archive[name] for name in archive.files})
+        return cls(**unpacked(data))
 
 
 def flat(

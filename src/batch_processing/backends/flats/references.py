@@ -7,11 +7,8 @@ a reference may have any size.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import describe, graph, ink, regions, structure
+from .arrays import packed
 from .colour import distances, to_lab
 
 WORK_SIDE = 1400
@@ -53,21 +51,7 @@ class Knowledge:
     """Each region's share of its picture's area."""
 
     def to_bytes(self) -> bytes:
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for field in fields(self):
-                array = np.ascontiguousarray(getattr(self, field.name))
-                member = io.BytesIO()
-                np.lib.format.write_array(member, array, allow_pickle=False)
-                # A fixed date: the bytes must not tell when they were written.
-                name = zipfile.ZipInfo(f"{field.name}.npy", (1980, 1, 1, 0, 0, 0))
-                archive.writestr(name, member.getvalue(), zipfile.ZIP_DEFLATED, 1)
-        return buffer.getvalue()
-
-    @classmethod
-    def read(cls, path: Path) -> Knowledge:
-        with np.load(path, allow_pickle=False) as archive:
-            return cls(**{field.name: archive[field.name] for field in fields(cls)})
+        return packed(vars(self))
 
     @classmethod
     def of_palette(cls, rgb: Sequence[Sequence[int]]) -> Knowledge:
