@@ -21,6 +21,7 @@ Every error survives pickling, because errors travel from workers to the coordin
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,6 +38,17 @@ __all__ = [
     "WorkspaceError",
     "ZIPExtractionError",
 ]
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, where the system said it in the system's words: without its number."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def incident(error: OSError) -> str:
+    """The same, with the file that it happened to where the system names one."""
+    name = error.filename
+    return f"{os.fsdecode(name)}: {reason(error)}" if isinstance(name, str | bytes) else reason(error)
 
 
 class BatchProcessingError(Exception):

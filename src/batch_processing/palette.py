@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .config.settings import suggestion
-from .exceptions import ValidationError
+from .exceptions import ValidationError, reason
 
 Entry = dict[str, Any]
 """A colour in plain values: some of "rgb", "reference" (three numbers each), "name" and "locked"."""
@@ -36,7 +36,7 @@ def read(path: Path) -> Colours:
     try:
         written = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise ValidationError(f"The palette {path} cannot be read: {error}") from error
+        raise ValidationError(f"The palette {path} cannot be read: {reason(error)}") from error
     listed = written.get("colors") if isinstance(written, dict) else None
     if not isinstance(listed, list):
         raise ValidationError(

@@ -34,7 +34,7 @@ from .config.settings import PAGE_FIELDS, built_in
 from .core.coordinator import Desk
 from .core.ledger import Event, Item, Source
 from .core.workers import Task
-from .exceptions import ResourceError
+from .exceptions import ResourceError, incident
 from .io.outputs import SaveFile, metadata_json
 from .io.scan import natural_key
 
@@ -80,7 +80,8 @@ def write(desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any]) -> li
         report.write()
         pictures.forget_before(began)
     except (OSError, ResourceError) as error:
-        sentence = f"there is no new report in {folder}: {error}"
+        what = incident(error) if isinstance(error, OSError) else error
+        sentence = f"there is no new report in {folder}: {what}"
         desk.warn(sentence)
         return [sentence]
     return report.added
@@ -118,10 +119,10 @@ class _Pictures:
             return True
 
     def forget_before(self, moment: float) -> None:
-        """Drop the pictures that nobody has asked for since."""
+        """Drop the pictures that nobody has asked for since, and what a killed worker left of one."""
         for entry in os.scandir(self._folder):
             # A second of grace: file systems keep coarser times than clocks do.
-            if entry.name.endswith(".webp") and entry.stat().st_mtime < moment - 1:
+            if entry.name.endswith((".webp", ".part")) and entry.stat().st_mtime < moment - 1:
                 Path(entry.path).unlink(missing_ok=True)
 
 

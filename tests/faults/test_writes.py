@@ -101,6 +101,8 @@ def attempt(fault: Fault, undisturbed: Undisturbed, root: Path) -> bool:
         if not told.failures:  # whatever it was, it made no difference
             assert (root / "out" / "book.cbz").read_bytes() == undisturbed.archive, fault
             assert (root / "out" / "book.lote" / "report.html").is_file() or told.warnings, fault
+    sentences = [told] if isinstance(told, str) else [*(text for _, text in told.failures), *told.warnings]
+    assert "[Errno" not in "".join(map(str, sentences)), f"{fault}: {sentences}"
     check(root)
     again = colour(undisturbed.source, root)
     assert not isinstance(again, str), f"{fault}: {again}"

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from ..exceptions import BatchProcessingError, Cancelled, ResourceError
+from ..exceptions import BatchProcessingError, Cancelled, ResourceError, incident
 from ..io.outputs import fsync_dir, hash_file, part_path, publish
 from ..logging_config import get_logger
 from ..memory import MemoryManager
@@ -322,7 +322,7 @@ class _Run:
             if isinstance(error, BrokenPipeError):  # nobody reads our news any more: not the job's fault
                 self._leave()
                 raise
-            text = f"Job {number} cannot go on: {error}. What is finished is kept; the same command goes on."
+            text = f"Job {number} cannot go on: {incident(error)}. What is finished is kept; the same command goes on."
             self._fail(ResourceError(text))
             raise ResourceError(text) from error
         except Exception as error:

@@ -30,7 +30,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
 
-from ..exceptions import BatchProcessingError, Cancelled, ResourceError
+from ..exceptions import BatchProcessingError, Cancelled, ResourceError, reason
 from ..logging_config import WorkerHandler, handle_record
 
 log = logging.getLogger(__name__)
@@ -416,7 +416,7 @@ def _failure(error: Exception) -> Failure:
         return Failure("MemoryError", _TOO_LARGE)
     if isinstance(error, OSError):
         # The system's words, without its number.
-        what = error.strerror or str(error)
+        what = reason(error)
         place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "its output"
         if disk_is_full(error):
             return Failure("OSError", f"Cannot write {place}: {what}. Free some space and run again.", True)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import psutil
 
-from ..exceptions import WorkspaceError
+from ..exceptions import WorkspaceError, reason
 
 if TYPE_CHECKING:
     from .ledger import Ledger
@@ -143,7 +143,7 @@ class KindLock:
             return False
         except (OSError, NotImplementedError) as error:
             raise WorkspaceError(
-                f"The workspace cannot be locked ({self._path}: {error}): choose a local folder with --workspace."
+                f"The workspace cannot be locked ({self._path}: {reason(error)}): choose a local folder with --workspace."
             ) from error
         with suppress(OSError):  # only for people who ask who it is
             self._who.write_text(json.dumps(process_identity()), encoding="utf-8")

@@ -36,7 +36,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Literal, NamedTuple, Self
 
-from ..exceptions import ResourceError, ValidationError, ZIPExtractionError
+from ..exceptions import ResourceError, ValidationError, ZIPExtractionError, reason
 from ..logging_config import get_logger
 from .scan import SUPPORTED_IMAGE_FORMATS, is_hints, is_junk
 
@@ -295,9 +295,7 @@ def _open(path: Path) -> BinaryIO:
             raise ValidationError(f"{path} is not a file.")
         file = path.open("rb")
     except (OSError, ValueError) as fault:
-        raise ValidationError(
-            f"The archive {path} cannot be read: {getattr(fault, 'strerror', None) or fault}."
-        ) from fault
+        raise ValidationError(f"The archive {path} cannot be read: {reason(fault)}.") from fault
     head = file.read(8)
     file.seek(max(0, path.stat().st_size - _END_SEARCH))
     if head[:4] in {b"PK\3\4", b"PK\5\6", b"PK\7\x08"} or b"PK\5\6" in file.read():
@@ -624,7 +622,7 @@ def _store(archive: Archive, member: Member, path: Path) -> None:
         path.unlink(missing_ok=True)
         free = shutil.disk_usage(path.parent).free
         raise ResourceError(
-            f"Cannot store {member.name!r} of {archive.path} in {path.parent}: {fault.strerror or fault} "
+            f"Cannot store {member.name!r} of {archive.path} in {path.parent}: {reason(fault)} "
             f"({member.size} bytes needed, {free} free)."
         ) from fault
     except BaseException:

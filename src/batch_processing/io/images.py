@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 import numpy as np
 from PIL import Image, ImageCms
 
-from ..exceptions import ImageProcessingError
+from ..exceptions import ImageProcessingError, reason
 from ..logging_config import get_logger
 
 if TYPE_CHECKING:
@@ -292,8 +292,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
             raise ImageProcessingError(path, "the file is empty")
         file = path.open("rb")
     except (OSError, ValueError) as fault:
-        reason = getattr(fault, "strerror", None) or str(fault)
-        raise ImageProcessingError(path, f"the file cannot be read ({reason})") from fault
+        raise ImageProcessingError(path, f"the file cannot be read ({reason(fault)})") from fault
     with file:
         head = file.read(32)
         kind = _kind(head)

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ..exceptions import BatchProcessingError, ImageProcessingError, ValidationError
+from ..exceptions import BatchProcessingError, ImageProcessingError, ValidationError, reason
 from ..logging_config import get_logger
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _root_listing(root: Path) -> list[os.DirEntry[str]]:
             raise ValidationError(f"{root} is not a directory.")
         return _listing(root)
     except (OSError, ValueError) as fault:
-        raise ValidationError(f"The folder {root} cannot be read: {_reason(fault)}.") from fault
+        raise ValidationError(f"The folder {root} cannot be read: {reason(fault)}.") from fault
 
 
 def _listing(folder: Path) -> list[os.DirEntry[str]]:
@@ -156,7 +156,7 @@ def _walk(
             ):
                 yield path
         except OSError as fault:
-            _log.warning("%s cannot be read and is left out: %s.", path, _reason(fault))
+            _log.warning("%s cannot be read and is left out: %s.", path, reason(fault))
 
 
 def scan_directory(
@@ -213,7 +213,3 @@ def separate_line_art_and_references(
         types[path] = found
         (line_art if found.type == "line_art" else references).append(path)
     return line_art, references, types
-
-
-def _reason(fault: BaseException) -> str:
-    return getattr(fault, "strerror", None) or str(fault)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
-from ..exceptions import ValidationError
+from ..exceptions import ValidationError, reason
 from .hashing import PIECE, join
 from .settle import reconcile
 from .tables import HASH_DUPLICATE, MISSING, PRESENT, directories, duplicates, pages, photos
@@ -133,8 +133,7 @@ def remove_copies(store: Store, group: Group, kept: Member, how: How) -> Iterato
         try:
             _replace(copy.path, kept.path, group.size, how)
         except (OSError, _Differs) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            yield Deed(how, copy.path, kept.path, group.size, reason)
+            yield Deed(how, copy.path, kept.path, group.size, reason(error))
             continue
         with store.write() as connection:
             values: dict[str, object] = (
