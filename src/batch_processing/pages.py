@@ -120,12 +120,14 @@ def remember(
     assert isinstance(painter, Recolouring)  # noqa: S101 - whoever plans asks no other
     page = decode(Path(source))
     known = Path(state)
+    learned: bytes | None = None
     if known.exists():
-        found = known.read_bytes()
-    else:
+        with contextlib.suppress(ValueError):  # a damaged one
+            learned = painter.remember(page, known.read_bytes(), approved=approved)
+    if learned is None:
         where = Path(hints) if hints else None
         found = painter.colour(page, PageSettings(**settings), where, progress).state
-    learned = painter.remember(page, found, approved=approved)
+        learned = painter.remember(page, found, approved=approved)
     return {"sha256": write_part(Path(part), lambda file: file.write(learned))}
 
 
@@ -279,7 +281,8 @@ def _drawn(painter: Backend, work: Work, job: PageJob, progress: Progress) -> Co
     colours = {int(number): (rgb[0], rgb[1], rgb[2]) for number, rgb in work.palette.items()}
     if isinstance(painter, Recolouring) and state.exists():
         os.utime(state)  # the cache keeps what was used last
-        return painter.recolour(job.page, state.read_bytes(), colours, job.settings)
+        with contextlib.suppress(ValueError):  # a damaged one: it was only to save time
+            return painter.recolour(job.page, state.read_bytes(), colours, job.settings)
     coloured = painter.colour(job.page, job.settings, job.hints, progress)
     if isinstance(painter, Recolouring) and coloured.state:
         with SaveFile(state) as file:

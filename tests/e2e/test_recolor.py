@@ -78,6 +78,16 @@ def test_every_page_follows_and_a_rerun_keeps_it(work: Path) -> None:
     assert done.code == 0, done.err
     for page in ("1.png", "2.png"):
         assert np.abs(np.array(roof_of(work / "out" / page)) - (30, 160, 60)).max() < 12
+    # What was kept of the pages only saves time: damaged, they are coloured anew.
+    whole = {page: (work / "out" / page).read_bytes() for page in ("1.png", "2.png")}
+    roof["rgb"] = [90, 90, 200]
+    assert recolor(work, colours).code == 0
+    assert {page: (work / "out" / page).read_bytes() for page in whole} != whole
+    for kept, damage in zip(sorted((work / "ws" / "cache" / "states").iterdir()), (100, None), strict=True):
+        kept.write_bytes(kept.read_bytes()[:damage] if damage else b"")
+    roof["rgb"] = [30, 160, 60]
+    assert recolor(work, colours).code == 0
+    assert {page: (work / "out" / page).read_bytes() for page in whole} == whole
     assert next(colour for colour in palette(work) if colour["id"] == roof["id"])["name"] == "the roof"
     again = lote(
         "colorize", work / "in", "-o", work / "out", "--backend", "flats", "--json", workspace=work / "ws"

@@ -196,7 +196,7 @@ class Recolouring(Protocol):
 
     def remember(self, page: Page, state: bytes, *, approved: bool) -> bytes:
         """What can be learned from a finished page by its `Coloured.state`: what is sure, or said by a person;
-        all of it where a person has approved the page."""
+        all of it where a person has approved the page. ValueError if the state is damaged."""
         ...
 
     def gather(self, remembered: Sequence[Path], artefact: Path) -> int:
@@ -208,7 +208,9 @@ class Recolouring(Protocol):
     def recolour(
         self, page: Page, state: bytes, palette: Mapping[int, tuple[int, int, int]], settings: PageSettings
     ) -> Coloured:
-        """The page with the colours of `palette` (id to RGB) in place of its own, from `Coloured.state`."""
+        """The page with the colours of `palette` (id to RGB) in place of its own, from `Coloured.state`.
+
+        ValueError if that is damaged."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from PIL import Image
 
 from batch_processing.backends.base import PageSettings, PaletteColour, Reference
 from batch_processing.backends.flats import FlatsBackend
+from batch_processing.backends.flats.arrays import packed, unpacked
 from batch_processing.exceptions import Cancelled, ImageProcessingError
 from batch_processing.io.images import Page, decode
 from shared_data import require_shared
@@ -399,6 +401,21 @@ def test_a_damaged_artefact_is_named(tmp_path: Path) -> None:
         ImageProcessingError, match=r"a\.npz: what was learned cannot be read; delete this file"
     ):
         FlatsBackend().adopt([], memory=path)
+
+
+def test_damaged_arrays_are_told_whatever_became_of_them() -> None:
+    whole = packed({"numbers": np.arange(2000), "few": np.zeros((3, 2), np.float32)})
+    chance = random.Random(7)
+    told = 0
+    for _ in range(300):
+        data = bytearray(whole[: chance.randrange(len(whole))] if chance.random() < 0.3 else whole)
+        for _ in range(chance.choice([0, 1, 8])):
+            data[chance.randrange(len(whole)) % max(1, len(data))] ^= 1 << chance.randrange(8)
+        try:
+            unpacked(bytes(data))
+        except ValueError:
+            told += 1
+    assert told > 150
 
 
 def test_cancel_stops_a_page(backend: FlatsBackend) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     T = TypeVar("T", bound=DataclassInstance)
 
+# What zipfile raises for bytes that are no archive, or no longer the one that was written.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -35,18 +41,34 @@ def packed(arrays: Arrays, *, level: int = 1) -> bytes:
     return buffer.getvalue()
 
 
-def unpacked(file: Path | bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of a file. OSError, ValueError or BadZipFile if it is none."""
-    with np.load(io.BytesIO(file) if isinstance(file, bytes) else file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+def unpacked(data: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of a file of `packed`. ValueError if it is damaged."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # Read whole, and so with its checksum, before numpy believes what it says of its size.
+            members = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
+        return {
+            name.removesuffix(".npy"): np.lib.format.read_array(member, allow_pickle=False)
+            for name, member in members.items()
+        }
+    except _DAMAGE as fault:
+        raise ValueError("damaged arrays") from fault
+
+
+def restored(kind: type[T], data: bytes) -> T:
+    """A dataclass of arrays from the file that holds its fields. ValueError if that is damaged."""
+    found = unpacked(data)
+    names = [field.name for field in fields(kind)]
+    if missing := set(names) - found.keys():
+        raise ValueError(f"without {min(missing)}")
+    return kind(**{name: found[name] for name in names})
 
 
 def learned(kind: type[T], path: Path) -> T:
-    """A dataclass of arrays from the file that holds its fields. ImageProcessingError if that is damaged."""
+    """The same from a file on disk. ImageProcessingError if it is damaged or cannot be read."""
     try:
-        found = unpacked(path)
-        return kind(**{field.name: found[field.name] for field in fields(kind)})
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
+        return restored(kind, path.read_bytes())
+    except (OSError, ValueError) as fault:
         raise ImageProcessingError(
             path, "what was learned cannot be read; delete this file and start the job again to learn anew"
         ) from fault

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import assign, describe, ink, regions, structure
 from . import hints as marks
-from .arrays import packed, unpacked
+from .arrays import packed, restored
 from .palette import OWN_COLOUR, Palette
 from .references import Knowledge, shrink
 
@@ -68,7 +68,8 @@ class Flatted:
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Flatted:
-        return cls(**unpacked(data))
+        """ValueError if `data` are not of `to_bytes`."""
+        return restored(cls, data)
 
 
 def flat(
