@@ -15,25 +15,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import book, pages, palette, report
+from . import book, learning, pages, palette, report
 from .backends import create as create_backend
-from .backends.base import Batching, Recolouring
+from .backends.base import Batching
 from .bindery import ARCHIVES, BOUND, Bindery, archive_of, beside, passed_through
 from .core.coordinator import Desk
 from .core.ledger import Item, ItemSpec, Job, Source, chunks
 from .core.workers import LocalPool, Result, Task
 from .core.workspace import Kind, Workspace
-from .exceptions import (
-    BatchProcessingError,
-    ConfigurationError,
-    OutputExistsError,
-    ValidationError,
-)
+from .exceptions import BatchProcessingError, ConfigurationError, OutputExistsError, ValidationError
 from .io.images import output_format
-from .io.outputs import (
-    NameReservation,
-    hash_file,
-)
+from .io.outputs import NameReservation, hash_file
+from .learning import PAGE_SETTINGS, Learning
 
 if TYPE_CHECKING:
     from .backends.base import Backend
@@ -42,7 +35,6 @@ if TYPE_CHECKING:
     from .core.workers import Pool
 
 
-PAGE_SETTINGS = ("style", "seed", "num_inference_steps", "top_k")
 # What a worker may take at most. Ordinary pages need less than a gigabyte; the 256 million pixels that
 # are let in need some five.
 WORKER_MEMORY = 6 << 30
@@ -62,14 +54,13 @@ class Comics:
         self._settings: Settings | None = None
         self._backend: Backend = create_backend("noop")
         self._why: str | None = None
-        self._sets: dict[str, list[tuple[str, str]]] = {}
-        self._palette: dict[str, Any] = {}
-        self._memory: str | None = None
+        self._learning = Learning(workspace, self._backend)
         self._found = book.Found()
 
     def pool(self, job: Job) -> Pool:
         settings = job.config["settings"]
         self._backend, self._why = _choose(settings["backend"])
+        self._learning = Learning(self._workspace, self._backend)
         if self._backend.exclusive:
             # CUDA reserves far more address space than it uses, so that no limit can be set on it.
             return LocalPool(1, memory_limit=settings["worker_memory"] or 0)
@@ -93,20 +84,20 @@ class Comics:
         self._found = found = self._find(desk, config)
         self._examine(desk, config)
         self._assign(desk, config)
-        references = self._references(desk)
-        self._palette = self._planned_palette(desk, config, references)
+        references = learning.of_job(desk)
+        self._learning.plan_palette(desk, config, references)
         if backend.needs_references and not references and not found.hints and not config.palette:
             images = sum(1 for _ in desk.ledger.sources(desk.job.id))
             raise ValidationError(
                 f"no coloured reference among {images} images: add --references, or name one with --as-reference"
             )
-        self._memory = self._remember(desk)
+        self._learning.remember(desk)
         desk.phase("planning")
         specs = self._specs(desk, config, backend, references, found)
         desk.ledger.plan(desk.job.id, desk.generation, desk.watched(self._guarded(desk, config, specs)))
         desk.ledger.drop_old_items(desk.job.id, desk.generation)
         self._announce(desk)
-        self._learn_all(desk, backend)
+        self._learning.learn(desk)
         self._arrange(desk, config, backend)
 
     def _find(self, desk: Desk, config: BatchConfig) -> book.Found:
@@ -218,95 +209,6 @@ class Comics:
             return "reference" if config.drop_references else "copy"
         return "page"  # also what cannot be read: it fails by itself, and is named
 
-    def _references(self, desk: Desk) -> list[tuple[str, str]]:
-        """(path, hash) of the job's references, each content once, in an order that names cannot change."""
-        by_hash: dict[str, str] = {}
-        for role in ("reference", "copy"):
-            for source in desk.ledger.sources(desk.job.id, role=role):
-                if source.sha256 and "error" not in (source.facts or {}):
-                    by_hash.setdefault(source.sha256, source.path)
-        return sorted(((path, sha256) for sha256, path in by_hash.items()), key=lambda pair: pair[1])
-
-    def _memory_file(self, number: int, key: str) -> Path:
-        """Not in the cache: what it is made from is gone once the pages were done again with it."""
-        return self._workspace.root / "memory" / f"{number}-{key[:16]}.npz"
-
-    def _remember(self, desk: Desk) -> str | None:
-        """The key of what the job learned from its own pages; learned now, where that is wanted.
-
-        It is made from the pages as they stand, once, and then stays as it is: no page's colours depend on
-        which other page was done first."""
-        number = desk.job.id
-        wish = desk.job.config.get("memory") or {}
-        self._memory = wish.get("key")
-        if not wish.get("wanted"):
-            if self._memory and not self._memory_file(number, self._memory).exists():
-                raise BatchProcessingError(
-                    f"What job {number} learned from its own pages is missing from the workspace: "
-                    f"`lote recolor {number} --learn` learns it again."
-                )
-            return self._memory
-        if not isinstance(self._backend, Recolouring):
-            desk.ledger.reconfigure(number, {**desk.ledger.job(number).config, "memory": None})
-            raise ConfigurationError(f"The backend {self._backend.name} learns nothing from pages.")
-        desk.phase("learning from the pages")
-        now = {source.key: source.sha256 for source in desk.ledger.sources(number, role="page")}
-        folder = desk.workspace.folder("jobs", str(number), "remembered")
-        parts: dict[str, tuple[str, Path]] = {}
-        tasks = []
-        for item in desk.ledger.items(number, state="completed"):
-            same = now.get(item.key) == item.input_hash and item.work["backend"] == self._backend.name
-            if same and not item.work["single"]:
-                # By content: the order of pages is the order of names, and says nothing.
-                parts[item.key] = (item.input_hash + item.key, folder / f"{item.id}.npz")
-                args = {**self._painting(item), "approved": item.approved, "part": str(parts[item.key][1])}
-                tasks.append(Task(item.key, "batch_processing.pages:remember", args))
-        learned: list[tuple[str, str, Path]] = []
-        for result in desk.run(tasks):
-            if result.value is None:
-                text = result.failure.text if result.failure else ""
-                raise BatchProcessingError(f"{result.id} cannot be learned from: {text}")
-            learned.append((parts[result.id][0], result.value["sha256"], parts[result.id][1]))
-        learned.sort()
-        key: str | None = pages.fingerprint(pages=[sha256 for _, sha256, _ in learned])
-        target = self._memory_file(number, str(key))
-        args = {
-            "backend": self._backend.name,
-            "remembered": [str(path) for _, _, path in learned],
-            "artefact": str(target),
-        }
-        for result in desk.run([Task("memory", "batch_processing.pages:gather", args)]):
-            if result.value is None:
-                text = result.failure.text if result.failure else ""
-                raise BatchProcessingError(f"The pages cannot be learned from: {text}")
-            if not result.value["regions"]:
-                desk.warn("no region is sure enough to learn from: give hints, or approve pages")
-                target.unlink()
-                key = None
-        shutil.rmtree(folder, ignore_errors=True)
-        desk.ledger.reconfigure(number, {**desk.ledger.job(number).config, "memory": {"key": key}})
-        for older in target.parent.glob(f"{number}-*.npz"):
-            if older != target:
-                older.unlink()
-        return key
-
-    def _planned_palette(
-        self, desk: Desk, config: BatchConfig, references: list[tuple[str, str]]
-    ) -> dict[str, Any]:
-        """What the job keeps of its palette, brought up to date with the series' file and the references."""
-        backend = self._backend
-        stored = desk.job.config["palette"]
-        series = palette.read(Path(config.palette)) if config.palette else {}
-        if (series or palette.drawn(stored)) and not isinstance(backend, Recolouring):
-            raise ConfigurationError(f"The backend {backend.name} has no palette to recolour.")
-        seen = pages.fingerprint(
-            backend=[backend.name, backend.version], references=[sha for _, sha in references]
-        )
-        now = palette.planned(stored, series, seen)
-        if now != stored:
-            desk.ledger.reconfigure(desk.job.id, {**desk.job.config, "palette": now})
-        return now
-
     def _specs(
         self,
         desk: Desk,
@@ -327,10 +229,11 @@ class Comics:
         document_names = NameReservation()
         chosen = parse_pages(config.pages) if config.pages else None
         previewed = False
-        colours, given = palette.drawn(self._palette), palette.anchors(self._palette)
-        named = palette.names(self._palette) if config.layers and "color" in config.layers_by else {}
+        known = self._learning
+        colours, given = palette.drawn(known.palette), palette.anchors(known.palette)
+        named = palette.names(known.palette) if config.layers and "color" in config.layers_by else {}
         sets: dict[tuple[str, ...], str | None] = {}
-        self._sets = {}
+        known.sets = {}
         ordinal = 0
         root = self._pages_folder(desk)
         for source in ledger.sources(number):
@@ -350,10 +253,10 @@ class Comics:
             }
             own = tuple(options.references or ())
             if own not in sets:
-                sets[own] = self._set(desk, backend, self._own_references(own) if own else references)
+                sets[own] = known.key(learning.of_page(own) if own else references)
             learned = sets[own]
             # Ids are the job's: colours that only this page's references show are numbered after the others.
-            first = sets.setdefault((), self._set(desk, backend, references)) if own else None
+            first = sets.setdefault((), known.key(references)) if own else None
             size = (facts.get("width", 1), facts.get("height", 1))
             written = output_format(config.format, *size)
             hints = book.hint_for(source.key, found.hints)
@@ -369,7 +272,7 @@ class Comics:
                 "hints": hash_file(Path(hints)) if hints else None,
                 "ids": [given, bool(own), first],
                 # A page with references of its own, such as a night, is not the others' business, nor they its.
-                "memory": None if own else self._memory,
+                "memory": None if own else known.memory,
             }
             yield ItemSpec(
                 key=source.key,
@@ -437,63 +340,6 @@ class Comics:
         else:
             desk.note(text)
 
-    def _own_references(self, paths: tuple[str, ...]) -> list[tuple[str, str]]:
-        """References that a page's settings name."""
-        listed = []
-        for text in paths:
-            path = Path(text)
-            if not path.is_file():
-                raise ConfigurationError(f"The reference {path} of the configuration file is not a file.")
-            listed.append((text, hash_file(path)))
-        return sorted(listed, key=lambda pair: pair[1])
-
-    def _set(self, desk: Desk, backend: Backend, references: list[tuple[str, str]]) -> str | None:
-        """The key under which what is learned from these references is kept."""
-        if not references:
-            return None
-        key = pages.fingerprint(
-            backend=[backend.name, backend.version], references=[sha for _, sha in references]
-        )
-        self._sets[key] = references
-        return key
-
-    def _artefact(self, backend: str, key: str | None) -> Path | None:
-        return self._workspace.root / "cache" / "references" / f"{backend}-{key}.bin" if key else None
-
-    def _learn_all(self, desk: Desk, backend: Backend) -> None:
-        """Learn each set of references that a page still needs, unless it was learned before."""
-        desk.phase("learning the references")
-        needed: set[str | None] = set()
-        for item in desk.ledger.items(desk.job.id, state="pending"):
-            if not item.held:
-                needed |= {item.work["artefact"], item.work["first"]}
-        config = desk.job.config["settings"]
-        settings = {name: config[name] for name in PAGE_SETTINGS}
-        tasks = []
-        for key, references in self._sets.items():
-            artefact = self._artefact(backend.name, key)
-            if artefact is None or key not in needed:
-                continue
-            if artefact.exists():
-                os.utime(artefact)  # the cache keeps what was used last
-                continue
-            tasks.append(
-                Task(
-                    key,
-                    "batch_processing.pages:learn",
-                    {
-                        "backend": backend.name,
-                        "references": references,
-                        "settings": settings,
-                        "artefact": str(artefact),
-                    },
-                    timeout_s=config["timeout"],
-                )
-            )
-        for result in desk.run(tasks):
-            if result.failure is not None:
-                raise BatchProcessingError(f"The references cannot be used: {result.failure.text}")
-
     def _arrange(self, desk: Desk, config: BatchConfig, backend: Backend) -> None:
         """Have a backend that takes several pages at once say which, and in what order.
 
@@ -508,7 +354,7 @@ class Comics:
         for key, items in waiting.items():
             if len(items) < 2:
                 continue
-            artefact = self._artefact(backend.name, key)
+            artefact = self._learning.artefact(key)
             surveys: dict[int, dict[str, Any]] = {}
             deaths = 0
             tasks = (
@@ -605,37 +451,13 @@ class Comics:
 
     # -- a page -------------------------------------------------------------------------------------
 
-    def _painting(self, item: Item) -> dict[str, Any]:
-        """What a worker must know to find the colours of a page."""
-        work = item.work
-        artefact = self._artefact(work["backend"], work["artefact"])
-        first = self._artefact(work["backend"], work["first"])
-        memory = self._memory_file(item.job_id, self._memory) if self._memory and not work["single"] else None
-        return {
-            "source": work["source"],
-            "name": item.key,
-            "backend": work["backend"],
-            "artefact": str(artefact) if artefact else None,
-            "settings": work["settings"],
-            "hints": work["hints"],
-            "state": str(self._workspace.root / "cache" / "states" / f"{work['state']}.zip"),
-            "ids": {
-                "given": palette.anchors(self._palette),
-                "single": work["single"],
-                "first": str(first) if first else None,
-                "memory": str(memory) if memory else None,
-            }
-            if isinstance(self._backend, Recolouring)
-            else {},
-        }
-
     def task(self, job: Job, item: Item, part: Path) -> Task:
         work = item.work
         return Task(
             str(item.token),
             "batch_processing.pages:colour",
             {
-                **self._painting(item),
+                **self._learning.painting(item),
                 "part": str(part),
                 "format": work["format"],
                 "documents": work["documents"],
@@ -652,7 +474,7 @@ class Comics:
 
     def finish(self, desk: Desk) -> dict[str, Any]:
         job, ledger = desk.job, desk.ledger
-        bindery = Bindery(self._found, self._sets)
+        bindery = Bindery(self._found, self._learning.sets)
         counts = ledger.counts(job.id)
         # A job that was resumed has planned, and warned, more than once.
         warnings = dict.fromkeys(event.data["text"] for event in ledger.warnings(job.id, job.submitted_at))
@@ -672,7 +494,7 @@ class Comics:
             if (archive := archive_of(job)) is not None:
                 result |= bindery.bind(desk, archive)
         if not job.config["settings"]["preview_mode"]:
-            result["warnings"] += report.write(desk, beside(Path(job.output)), self._sets, result)
+            result["warnings"] += report.write(desk, beside(Path(job.output)), self._learning.sets, result)
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
         return result
 
