@@ -5,18 +5,13 @@ Importing this door loads none of them; its names do, when first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import loader
 
 if TYPE_CHECKING:
     from .reference_preview import ReferencePreviewGallery, create_reference_preview_ui, filter_references
 
 __all__ = ["ReferencePreviewGallery", "create_reference_preview_ui", "filter_references"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(".reference_preview", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = loader(__name__, dict.fromkeys(__all__, "reference_preview"))
