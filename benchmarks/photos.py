@@ -28,7 +28,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from batch_processing.photos import hashing, ingest
+from batch_processing.photos import hashing, ingest, reading
 from batch_processing.photos.store import Store, open_database
 from batch_processing.photos.walk import Walk
 
@@ -114,7 +114,7 @@ def child(tree: str, database: str, counter: str | None = None) -> None:
 
 
 def _count_reads(counter: str) -> None:
-    real = hashing.hash_file
+    real = reading.hash_file
     file = Path(counter).open("r+b")  # noqa: SIM115 - as long as the process
     shared = mmap.mmap(file.fileno(), 8)
 
@@ -123,8 +123,8 @@ def _count_reads(counter: str) -> None:
         shared[:8] = (int.from_bytes(shared[:8], "little") + 1).to_bytes(8, "little")
         return result
 
-    hashing.hash_file = counted  # type: ignore[assignment]
-    hashing.ALONE = sys.maxsize  # in this process, where they are counted
+    reading.hash_file = counted  # type: ignore[assignment]
+    hashing.ALONE_S = float("inf")  # in this process, where they are counted
 
 
 def fresh(folder: Path) -> Path:

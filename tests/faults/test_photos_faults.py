@@ -271,7 +271,7 @@ def test_many_files_in_one_folder(tmp_path: Path, library: Library, length: Leng
 def test_readers_that_are_killed_cost_nothing_and_none_outlives_the_scan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashing, "ALONE", 20)
+    monkeypatch.setattr(hashing, "ALONE_S", 0.0)
     for number in range(1200):
         write(tmp_path / "tree" / f"{number // 100}" / f"{number}.jpg", b"%06d" % number * 4000)
     killed: set[int] = set()

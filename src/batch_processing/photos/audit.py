@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
-from .hashing import Candidate, Hashers, Identity, join
+from .hashing import Candidate, Hashers, join
 from .ingest import choose_readers
 from .settle import reconcile, write_errors
 from .tables import (
@@ -33,12 +33,15 @@ from .walk import Walk, WalkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from .store import Store
 
-# Files handed to the hashing threads before the first is looked at.
-WINDOW = 128
+# Files that are hashed or being hashed before the first is looked at.
+WINDOW = 256
+# How often it is asked, while files are hashed, whether to stop.
+STOP_POLL_S = 0.25
+# Photos of which one commit says how they are.
+FINDINGS = 500
 _located = photos.join(directories, directories.c.id == photos.c.directory_id)
 _raw_path = sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory")
 _raw_name = sa.type_coerce(photos.c.name, sa.LargeBinary).label("name")
@@ -129,27 +132,20 @@ def verify(
         if sample is not None:
             ids = sa.select(photos.c.id).select_from(_located).where(*where)
             chosen = sorted(connection.scalars(ids.order_by(sa.func.random()).limit(sample)))
-    for rows in _pages(store, where, chosen):
-        expected = [(_candidate(row), row) for row in rows]
-        findings = [
-            _judge(candidate, row) for candidate, row in _hashed(expected, folders or (b"/",), stopped)
-        ]
-        if findings:
-            with store.write() as connection:
-                paths = [finding.path for finding in findings]
-                for page in pages(paths):
-                    connection.execute(
-                        errors.delete().where(errors.c.path.in_(page), errors.c.stage == "verify")
-                    )
-                bad: list[tuple[bytes, str, str, str]] = [
-                    (finding.path, "verify", finding.result, finding.text)
-                    for finding in findings
-                    if finding.result in ("corrupt", "unreadable")
-                ]
-                write_errors(connection, bad, datetime.now(UTC), None)
+    expected = ((_candidate(row), row) for rows in _pages(store, where, chosen) for row in rows)
+    hashed = _hashed(expected, folders or (b"/",), stopped)
+    for findings in pages((_judge(candidate, row) for candidate, row in hashed), FINDINGS):
+        with store.write() as connection:
+            paths = [finding.path for finding in findings]
+            for page in pages(paths):
+                connection.execute(errors.delete().where(errors.c.path.in_(page), errors.c.stage == "verify"))
+            bad: list[tuple[bytes, str, str, str]] = [
+                (finding.path, "verify", finding.result, finding.text)
+                for finding in findings
+                if finding.result in ("corrupt", "unreadable")
+            ]
+            write_errors(connection, bad, datetime.now(UTC), None)
         yield from findings
-        if stopped():
-            return
 
 
 def _pages(
@@ -175,7 +171,15 @@ def _pages(
 
 def _candidate(row: Any) -> Candidate:
     return Candidate(
-        bytes(row.directory), bytes(row.name), Identity(row.size, row.mtime_ns, 0, 0, 0, 1), row.id
+        bytes(row.directory),
+        bytes(row.name),
+        row.size,
+        row.mtime_ns,
+        ctime_ns=0,
+        inode=0,
+        device=0,
+        links=1,
+        photo_id=row.id,
     )
 
 
@@ -184,18 +188,18 @@ def _hashed(
 ) -> Iterator[tuple[Candidate, Any]]:
     """Each candidate with what came along, hashed, in the same order. Ends early when `stopped`."""
     readers, inode_order = choose_readers(folders, None)
-    hashers = Hashers(readers, inode_order=inode_order)
-    waiting: deque[tuple[Candidate, Any, Future[None]]] = deque()
+    hashers: Hashers[Candidate] = Hashers(readers, inode_order=inode_order, ahead=WINDOW, stopped=stopped)
+    waiting: deque[tuple[Candidate, Any]] = deque()
     source = iter(candidates)
     try:
         while not stopped():
             while len(waiting) < WINDOW and (pair := next(source, None)) is not None:
-                waiting.append((*pair, hashers.submit([pair[0]])))
+                hashers.put(pair[0])
+                waiting.append(pair)
             if not waiting:
                 return
-            candidate, along, future = waiting.popleft()
-            future.result()
-            yield candidate, along
+            for _ in hashers.take(STOP_POLL_S):
+                yield waiting.popleft()
     finally:
         hashers.close()
 
@@ -206,8 +210,7 @@ def _judge(candidate: Candidate, row: Any) -> Finding:
         if error.kind == "vanished":
             return Finding(path, "missing", "is missing", 0)
         return Finding(path, "unreadable", str(error), 0)
-    found = candidate.found
-    if (found.size, found.mtime_ns) != (row.size, row.mtime_ns):
+    if (candidate.size, candidate.mtime_ns) != (row.size, row.mtime_ns):
         return Finding(path, "changed", "changed since it was scanned: scan again", candidate.read)
     if candidate.digest != bytes(row.digest):
         text = "is corrupt: size and time are the same, the bytes are not; restore it from a backup"

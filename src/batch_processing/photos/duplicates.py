@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal
 import sqlalchemy as sa
 
 from ..exceptions import ValidationError, reason
-from .hashing import PIECE, join
+from .hashing import join
+from .reading import PIECE
 from .settle import reconcile
 from .tables import HASH_DUPLICATE, MISSING, PRESENT, directories, duplicates, pages, photos
 

@@ -1,140 +1,41 @@
-"""Reading one photo to its end and hashing it, safely, while others may be changing it.
+"""Hashing many photos at once, in the order in which they come.
 
-Promises: nothing but a regular file is ever read, and opening one never waits (a fifo named `.jpg`);
-a digest belongs to the size and times recorded with it; a file that grows for ever is let go.
-Never decodes. Does not see a change that leaves size and all times as they were.
+Promises: what is put in comes out in the same order; a reader that dies costs nothing but time; none is
+left when the hashers are closed. A few photos are hashed by the process itself: only when that has taken
+as long as starting others do they take over.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
+import marshal
 import os
-import stat
-import threading
+import select
+import subprocess
+import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, AnyStr, NamedTuple
+from typing import TYPE_CHECKING, AnyStr, Generic, TypeVar
 
-from ..exceptions import ResourceError
+from . import reading
+from .reading import Stopped, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# A file is read in pieces of this size. Between 256 KiB and 1 MiB the speed of one thread does not change,
-# larger pieces leave the cache of a core; and fewer pieces are fewer waits for the interpreter.
-PIECE = 1024 * 1024
-# So many photos a thread hashes by itself before it starts a child, which costs as much as some hundred.
-ALONE = 100
-# Up to this size a file is read in one call into fresh memory, which costs less than anything else.
-SMALL = 64 * 1024
-
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class Unreadable(Exception):  # noqa: N818 - becomes a row of photo_errors, never leaves the room
-    """A file that cannot be hashed: `kind` for sorting, the text for a person."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
-
-
-class Stopped(Exception):  # noqa: N818 - somebody asked for it
-    """Hashing was given up between two pieces, because the scan is to stop."""
-
-
-class Identity(NamedTuple):
-    """What tells whether a path still holds the same file. Times in nanoseconds since 1970."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int  # signed, as databases have it
-    device: int  # good within one run only
-    links: int
-
-
-def identity(status: os.stat_result) -> Identity:
-    return Identity(
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        signed(status.st_ino),
-        status.st_dev,
-        status.st_nlink,
-    )
-
-
-def signed(inode: int) -> int:
-    """Inode numbers are unsigned 64 bit, database integers are signed."""
-    return inode if inode < 2**63 else inode - 2**64
-
-
-def explain(error: OSError) -> Unreadable:
-    """One sentence for what the system said."""
-    known = {
-        errno.ENOENT: ("vanished", "vanished while the folder was being scanned"),
-        errno.ENOTDIR: ("vanished", "vanished while the folder was being scanned"),
-        errno.EACCES: ("permission", "no permission to read it"),
-        errno.EPERM: ("permission", "no permission to read it"),
-        errno.ELOOP: ("not a file", "became a symbolic link while the folder was being scanned"),
-        errno.ENAMETOOLONG: ("name", "its path is longer than the system can open"),
-    }
-    kind, text = known.get(error.errno or 0, ("read", f"cannot be read ({error.strerror or error})"))
-    return Unreadable(kind, text)
-
-
-def hash_file(path: bytes, buffer: memoryview, stopped: Callable[[], bool]) -> tuple[bytes, Identity, int]:
-    """SHA-256 of the file at `path`, its identity, and when reading began (nanoseconds since 1970).
-
-    A file that changes meanwhile is read once more; `Unreadable` if it changes again."""
-    for _ in range(2):
-        began = time.time_ns()
-        try:
-            descriptor = os.open(path, _FLAGS)
-        except OSError as error:
-            raise explain(error) from error
-        try:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                raise Unreadable("not a file", "is no regular file")
-            digest, length = _digest(descriptor, before.st_size, buffer, stopped)
-            after = os.fstat(descriptor)
-        except OSError as error:
-            raise explain(error) from error
-        finally:
-            os.close(descriptor)
-        if (
-            length == before.st_size == after.st_size
-            and before.st_mtime_ns == after.st_mtime_ns
-            and before.st_ctime_ns == after.st_ctime_ns
-        ):
-            return digest, identity(after), began
-    raise Unreadable("changed", "changed while being read")
-
-
-def _digest(descriptor: int, size: int, buffer: memoryview, stopped: Callable[[], bool]) -> tuple[bytes, int]:
-    """Digest and length of what is there, up to one byte more than `size` (then it has grown)."""
-    if size <= SMALL:
-        data = os.read(descriptor, size + 1)
-        return hashlib.sha256(data).digest(), len(data)
-    sha256 = hashlib.sha256()
-    buffers = [buffer]
-    length = 0
-    while length <= size:
-        count = os.readv(descriptor, buffers)
-        if not count:
-            break
-        sha256.update(buffer[:count])
-        length += count
-        if length == size and count < len(buffer):  # the end: no further call has to say so
-            break
-        if stopped():
-            raise Stopped
-    return sha256.digest(), length
+# Seconds of hashing, done here or to be expected, before other processes are started for it: about what
+# starting them takes.
+ALONE_S = 0.03
+# What a file can be expected to take, from the page cache: seconds, and bytes a second.
+FILE_S = 20e-6
+SPEED = 2e9
+# Photos are handed over in lists of about this size: a list costs as much as hashing ten tiny files, and at
+# the end of a scan one reader waits for the other's last.
+LIST_BYTES = 4 * 1024 * 1024
+LIST_FILES = 32
+# Lists that a reader has: the one it works at, and the next.
+LISTS = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +44,13 @@ class Candidate:
 
     directory: bytes
     name: bytes
-    found: Identity  # as the walk saw it, then as the reading saw it
+    # What tells whether a path still holds the same file: as the walk saw it, then as the reading saw it.
+    size: int
+    mtime_ns: int  # since 1970
+    ctime_ns: int
+    inode: int  # signed, as databases have it
+    device: int  # good within one run only
+    links: int
     photo_id: int | None = None  # of the row of this path
     trusted: bool = False  # the row is right, but says that the photo is missing
     same_as: Candidate | int | None = None  # a hard link of a file (or of a row) that came before
@@ -163,147 +70,217 @@ def join(directory: AnyStr, name: AnyStr) -> AnyStr:
     return directory + name if directory == slash else directory + slash + name
 
 
-class Hashers:
-    """Threads that hash lists of candidates: at first by themselves, then each through a child process.
+T = TypeVar("T")
 
-    `hashlib` lets go of the interpreter while it hashes, but at each photo a thread has to wait for it some
-    six times, and keeps the scan waiting as often; a child has an interpreter of its own."""
 
-    def __init__(self, readers: int, *, inode_order: bool) -> None:
-        """`readers`: number of threads. `inode_order`: read each list in the order of inodes, which on a
-        rotating disk is roughly that of the platter."""
-        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="lote-hash")
-        self._inode_order = inode_order
-        self._local = threading.local()
-        self._stop = threading.Event()
-        self._children: list[_Child] = []
+class _List(Generic[T]):
+    """Items that go to a reader together."""
 
-    def submit(self, items: Sequence[object]) -> Future[None]:
-        """Hash those of `items` that are candidates and have to be read."""
-        return self._threads.submit(
-            self._hash,
-            [
-                item
-                for item in items
-                if isinstance(item, Candidate) and not item.trusted and item.same_as is None
-            ],
-        )
+    __slots__ = ("done", "items", "orphan", "wanted")
 
-    def _hash(self, candidates: list[Candidate]) -> None:
-        if not candidates:
-            return
-        if self._inode_order:
-            candidates = sorted(candidates, key=lambda candidate: candidate.found.inode)
-        paths = [candidate.path for candidate in candidates]
-        for candidate, answer in zip(candidates, self._answers(paths), strict=True):
+    def __init__(self, items: list[T]) -> None:
+        self.items = items
+        self.wanted: list[Candidate] = [
+            item
+            for item in items
+            if isinstance(item, Candidate) and not item.trusted and item.same_as is None
+        ]
+        self.done = not self.wanted
+        self.orphan = False  # its reader died: perhaps of it
+
+    def settle(self, answers: Sequence[reading.Answer]) -> None:
+        for candidate, answer in zip(self.wanted, answers, strict=True):
             if len(answer) == 2:
                 candidate.error = Unreadable(*answer)
                 continue
-            digest, found, began = answer
-            if not found[0]:
+            if not answer[1]:
                 candidate.error = Unreadable("changed", "was emptied while the folder was being scanned")
                 continue
-            candidate.digest, candidate.found, candidate.hashed_ns = digest, Identity(*found), began
-            candidate.read = candidate.found.size
+            (
+                candidate.digest,
+                candidate.size,
+                candidate.mtime_ns,
+                candidate.ctime_ns,
+                candidate.inode,
+                candidate.device,
+                candidate.links,
+                candidate.hashed_ns,
+            ) = answer
+            candidate.read = candidate.size
+        self.done = True
 
-    def _answers(self, paths: list[bytes]) -> list[Answer]:
-        """The answers of this thread's child; its own while it has none, or where that died."""
-        mine = self._local
-        child: _Child | None = getattr(mine, "child", None)
-        if child is None and (done := getattr(mine, "done", 0)) >= ALONE:
-            child = mine.child = self._child()
-            if child is None:
-                mine.done = done - ALONE  # no process to be had: later, perhaps
-        if self._stop.is_set():
-            raise Stopped
-        if child is not None and child.is_up:
-            if (answers := child.ask(paths)) is not None:
-                return answers
-            mine.child = None
-            child.end()
-        if not hasattr(mine, "buffer"):
-            mine.buffer = memoryview(bytearray(PIECE))
-        mine.done = getattr(mine, "done", 0) + len(paths)
-        return [_answer(path, mine.buffer, self._stop.is_set) for path in paths]
 
-    def _child(self) -> _Child | None:
-        try:
-            child = _Child()
-        except ResourceError:
-            return None
-        self._children.append(child)
-        return child
+class Hashers(Generic[T]):
+    """Items go in one by one and come out in the same order; those that are candidates and have to be
+    read are hashed in between.
 
-    def stop(self) -> None:
-        """Give up what is being hashed: within one piece of one file, or with the child that does it."""
-        self._stop.set()
-        for child in self._children:
-            child.process.kill()
+    `hashlib` lets go of the interpreter while it hashes, but a thread has to wait for it some six times at
+    each photo, and keeps the scan waiting as often: other processes have interpreters of their own."""
+
+    def __init__(
+        self, readers: int, *, inode_order: bool, ahead: int, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`readers`: number of processes. `inode_order`: read each list in the order of inodes, which on a
+        rotating disk is roughly that of the platter. `ahead`: the most items that are in at once.
+        `stopped` is asked while this process hashes."""
+        self._readers = readers
+        self._inode_order = inode_order
+        self._stopped = stopped
+        self._length = max(1, min(LIST_FILES, ahead // (LISTS * readers)))
+        self._open: list[T] = []
+        self._weight = 0  # bytes in `_open`
+        self._order: deque[_List[T]] = deque()
+        self._unsent: deque[_List[T]] = deque()
+        self._children: dict[int, _Child[T]] = {}  # by the descriptor of their answers
+        self._poll = select.poll()
+        self._alone = self._expected = 0.0  # seconds of hashing: done here; all that came in
+        self._buffer: memoryview | None = None
+
+    def put(self, item: T) -> None:
+        self._open.append(item)
+        if isinstance(item, Candidate):
+            self._weight += item.size
+        if len(self._open) >= self._length or self._weight >= LIST_BYTES:
+            self._close_list()
+
+    def take(self, wait: float = 0.0) -> list[T]:
+        """The items that are done, up to the first that is not. If there are none, wait that many seconds
+        for some; give none if nothing is in."""
+        self._hear(0.0)
+        if wait and not (self._order and self._order[0].done):
+            self._close_list()
+            if self._unsent and (
+                self._unsent[0].orphan or not any(one.is_up for one in self._children.values())
+            ):
+                self._hash_here(self._unsent.popleft())
+            elif self._children and self._order and not self._order[0].done:
+                self._hear(wait)
+        finished: list[T] = []
+        while self._order and self._order[0].done:
+            finished += self._order.popleft().items
+        return finished
+
+    def _close_list(self) -> None:
+        if self._open:
+            added = _List(self._open)
+            self._expected += FILE_S * len(self._open) + self._weight / SPEED
+            self._open, self._weight = [], 0
+            if self._inode_order:
+                added.wanted.sort(key=lambda candidate: candidate.inode)
+            self._order.append(added)
+            if not added.done:
+                self._unsent.append(added)
+                self._feed()
+
+    def _feed(self) -> None:
+        """Give lists to the readers that have room; have readers, if they are worth it."""
+        if not self._children and max(self._alone, self._expected) >= ALONE_S:
+            self._start()
+        while self._unsent and not self._unsent[0].orphan:
+            free = [one for one in self._children.values() if one.is_up and len(one.lists) < LISTS]
+            if not free:
+                return
+            child = min(free, key=lambda one: len(one.lists))
+            if not child.send(self._unsent.popleft()):
+                self._bury(child)
+
+    def _hear(self, wait: float) -> None:
+        """Take in what readers have answered; wait that many seconds for the first answer."""
+        if not self._children:
+            return
+        for descriptor, _ in self._poll.poll(wait * 1000):
+            child = self._children[descriptor]
+            if not child.receive():
+                self._bury(child)
+        self._feed()
+
+    def _bury(self, child: _Child[T]) -> None:
+        """What a dead reader had is hashed here, so that no file can kill one reader after the other."""
+        for orphaned in reversed(child.lists):
+            orphaned.orphan = True
+            self._unsent.appendleft(orphaned)
+        self._poll.unregister(child.answers)
+        del self._children[child.answers]
+        child.end()
+        if child.is_up:  # else others would not start either
+            self._start()
+
+    def _hash_here(self, chosen: _List[T]) -> None:
+        if self._buffer is None:
+            self._buffer = reading.new_buffer()
+        began = time.monotonic()
+        with suppress(Stopped):
+            paths = [candidate.path for candidate in chosen.wanted]
+            chosen.settle(reading.answers(paths, self._buffer, self._stopped))
+        self._alone += time.monotonic() - began
+
+    def _start(self) -> None:
+        """Have as many readers as there should be, or as can be had: the rest later, perhaps."""
+        self._alone = self._expected = 0.0
+        with suppress(OSError):
+            while len(self._children) < self._readers:
+                child: _Child[T] = _Child()
+                self._children[child.answers] = child
+                self._poll.register(child.answers, select.POLLIN)
 
     def close(self) -> None:
-        self.stop()
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        for child in self._children:
+        """Give up what is being hashed."""
+        for descriptor, child in self._children.items():
+            self._poll.unregister(descriptor)
             child.end()
+        self._children.clear()
 
 
-# What a thread knows of a file in the end: digest, identity and when reading began; or why not (kind, text).
-Answer = tuple[bytes, tuple[int, ...], int] | tuple[str, str]
-
-
-def _answer(path: bytes, buffer: memoryview, stopped: Callable[[], bool]) -> Answer:
-    if stopped():
-        raise Stopped
-    try:
-        digest, found, began = hash_file(path, buffer, stopped)
-    except Unreadable as error:
-        return error.kind, str(error)
-    return digest, tuple(found), began
-
-
-class _Child:
-    """A process that hashes lists of paths for one thread."""
+class _Child(Generic[T]):
+    """A process that hashes lists of paths. OSError if it cannot be started."""
 
     def __init__(self) -> None:
-        from ..core.workers import start_child
+        self._process = subprocess.Popen(
+            # Neither the environment nor site-packages: what it imports is Python's own.
+            [sys.executable, "-I", "-S", reading.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            # Its own group: Ctrl-C in the terminal is for the parent, which ends its children itself.
+            process_group=0,
+        )
+        assert self._process.stdin is not None  # noqa: S101 - they are pipes
+        assert self._process.stdout is not None  # noqa: S101 - likewise
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self.answers = self._output.fileno()
+        self.is_up = False  # it can be asked without waiting for it to start
+        self.lists: deque[_List[T]] = deque()  # what it was given and has not answered
+        self._heard = b""
 
-        self.process, self._connection = start_child(__name__)
-        self._greeted = False
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it can be asked without waiting for it to start (or has died: asking it tells)."""
-        if not self._greeted and self._connection.poll():
-            self._greeted = True
-            with suppress(EOFError, OSError):
-                self._connection.recv()
-        return self._greeted
-
-    def ask(self, paths: list[bytes]) -> list[Answer] | None:
-        """The answers for these paths; None if the child is no more."""
+    def send(self, chosen: _List[T]) -> bool:
+        """Give it a list; False if it is no more."""
+        self.lists.append(chosen)
+        message = reading.framed(b"\0".join([candidate.path for candidate in chosen.wanted]))
         try:
-            self._connection.send(paths)
-            answers: list[Answer] = self._connection.recv()
-        except (EOFError, OSError):
-            return None
-        return answers
+            while message:
+                message = message[self._input.write(message) :]
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> bool:
+        """Take in what it has said; False if it is no more."""
+        heard = os.read(self.answers, 1 << 16)
+        self._heard += heard
+        while len(self._heard) >= (start := reading.LENGTH):
+            end = start + int.from_bytes(self._heard[:start], "big")
+            if len(self._heard) < end:
+                break
+            message, self._heard = self._heard[start:end], self._heard[end:]
+            if self.is_up:
+                self.lists.popleft().settle(marshal.loads(message))  # noqa: S302 - from our own child
+            else:
+                self.is_up = True
+        return bool(heard)
 
     def end(self) -> None:
-        self._connection.close()
-        self.process.kill()
-        self.process.wait()
-
-
-def serve(descriptor: int) -> None:
-    """The life of a child: it ends with the connection to its parent."""
-    from multiprocessing.connection import Connection
-
-    connection = Connection(descriptor)
-    buffer = memoryview(bytearray(PIECE))
-    connection.send("up")
-    while True:
-        try:
-            paths = connection.recv()
-            connection.send([_answer(path, buffer, lambda: False) for path in paths])
-        except (EOFError, OSError):
-            return
+        self._process.kill()
+        self._process.wait()
+        self._input.close()
+        self._output.close()

@@ -1,4 +1,4 @@
-"""Scanning folders of photos: one walker, several hashing threads, one writer.
+"""Scanning folders of photos: one walker, several hashing processes, one writer.
 
     for batch in Scan(store, [b"/photos"]).run():
         ...
@@ -16,8 +16,6 @@ import os
 import resource
 import sys
 import time
-from collections import deque
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +25,14 @@ import sqlalchemy as sa
 
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
 from ..exceptions import ValidationError
-from .hashing import Candidate, Hashers, Stopped, join
+from .hashing import Candidate, Hashers, join
 from .settle import (
     Name,
     OpenBatch,
     Record,
     ScanGuardError,
     Settler,
+    Tally,
     find_lost_folders,
     finish,
     known_below,
@@ -62,20 +61,19 @@ from .walk import Walk, WalkError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-# Batches between the walk and the commit: what a kill can cost.
+# Batches between the walk and the disk: what a kill can cost.
 IN_FLIGHT = 3
-# Of these, how many share a commit; the threads hash the rest meanwhile.
+# Of these, how many share a commit at most; the readers hash the rest meanwhile.
 SHARED_COMMIT = 2
 # A commit is not put off longer than this: on a slow disk a batch may take minutes.
 COMMIT_EVERY_S = 1.0
+# How often it is looked at whether a commit is done, while readers are waited for.
+COMMIT_POLL_S = 0.002
 PROGRESS_EVERY_S = 0.25
-# Files are handed to the threads in lists of about this size: handing over costs as much as hashing
-# ten tiny files.
-LIST_BYTES = 8 * 1024 * 1024
-LIST_FILES = 32
-# Readers: threads that wait for a disk in the network. Else one for each core, and two at least: while one
-# waits for the disk another hashes. With more, small files take up to half as long again, because each
-# call of each thread then waits for the interpreter.
+# Items that are walked before it is looked at what readers have answered.
+STRIDE = 32
+# Readers: processes that wait for a disk in the network. Else one for each core, and two at least: while one
+# waits for the disk another hashes.
 NETWORK_READERS = 16
 LEAST_READERS = 2
 MOST_READERS = 32
@@ -178,10 +176,12 @@ class Scan:
         self._progress = progress
         self._waiting = waiting
         self._walk: Walk | None = None
+        self._reached = b""  # the last path that was written
         self._verified = 0  # hashed again and found as they were
         self._taken: list[int] = []  # ids of batches that the caller is done with
         self._began = time.monotonic()
         self._told = 0.0
+        self._settled = 0.0  # when what was written last was begun
 
     def run(self) -> Iterator[Batch]:
         """Scan, and give each batch when it is committed. Afterwards `stats` is complete."""
@@ -206,7 +206,7 @@ class Scan:
         for item in walk:
             if isinstance(item, Candidate) and not item.trusted and item.same_as is None:
                 to_read += 1
-                size += item.found.size
+                size += item.size
         with self._store.read() as connection:
             find_lost_folders(connection, walk)
         self._store.close()
@@ -395,86 +395,62 @@ class Scan:
     def _hash(self, walk: Walk, settler: Settler) -> Iterator[Batch]:
         """Walk, hash and commit; gives the batches that are complete, last the one that remains."""
         readers, inode_order = choose_readers(walk.walked, self._readers)
-        hashers = Hashers(readers, inode_order=inode_order)
-        items = iter(walk)
-        # What the threads are at, in the order of the walk; items that need no reading ride along.
-        ahead: deque[tuple[list[Candidate | WalkError], Future[None]]] = deque()
-        done: list[Candidate | WalkError] = []
-        in_flight = 0
-        walking = True
-        self._committed = time.monotonic()
+        flight = _Flight(walk, readers, inode_order, IN_FLIGHT * self._batch_size, self._stopped)
+        tally: Tally | None = None  # of what is being committed
+        self._settled = time.monotonic()
         try:
-            while (walking or ahead or done) and not self.was_stopped:
-                handful: list[Candidate | WalkError] = []
-                weight = 0
-                while walking and in_flight + len(done) < IN_FLIGHT * self._batch_size:
-                    item = next(items, _END)
-                    if item is None:  # between two folders
-                        self._tell()
-                        if self._stopped() or ((in_flight or done) and self._is_late()):
-                            break
-                    elif isinstance(item, (Candidate, WalkError)):
-                        handful.append(item)
-                        in_flight += 1
-                        weight += item.found.size if isinstance(item, Candidate) else 0
-                        if weight >= LIST_BYTES or len(handful) >= LIST_FILES:
-                            ahead.append((handful, hashers.submit(handful)))
-                            handful, weight = [], 0
-                    else:
-                        walking = False
-                if handful:
-                    ahead.append((handful, hashers.submit(handful)))
-                if ahead and self._is_ready(ahead[0][1]):
-                    finished, _ = ahead.popleft()
-                    in_flight -= len(finished)
-                    done += finished
+            while flight.walking or len(flight):
+                flight.fill()
                 self._tell()
-                if self._stopped():
+                if not self.was_stopped and self._stopped():
                     self.was_stopped = True
-                    hashers.stop()
-                    while ahead and self._is_ready(ahead[0][1]):
-                        done += ahead.popleft()[0]
-                last = not walking and not ahead
-                if done and (
-                    last
-                    or self.was_stopped
-                    or len(done) >= SHARED_COMMIT * self._batch_size
-                    or self._is_late()
-                ):
-                    yield from self._commit(settler, done)
-                    done = []
+                    flight.stop()
+                idle = not (flight.walking and flight.room)
+                if flight.hashing:
+                    flight.collect((PROGRESS_EVERY_S if tally is None else COMMIT_POLL_S) if idle else 0.0)
+                if tally is not None and (not self._store.is_committing or (idle and not flight.hashing)):
+                    self._store.wait()
+                    yield from self._land(tally)
+                    tally, flight.written = None, []
+                if tally is None and self._is_time(flight):
+                    most = SHARED_COMMIT * self._batch_size
+                    flight.written, flight.done = flight.done[:most], flight.done[most:]
+                    tally = self._commit(settler, flight.written)
             if not self.was_stopped and settler.current is not None:
                 with self._store.write() as connection:
                     batch = settler.close(connection, peak_memory())
                 if batch is not None and batch.records:
                     yield from self._hand_out(batch)
         finally:
-            hashers.close()
+            flight.close()
 
-    def _is_ready(self, future: Future[None]) -> bool:
-        """Wait a moment for a list that is being hashed."""
-        try:
-            future.result(timeout=PROGRESS_EVERY_S)
-        except TimeoutError:
-            return False
-        except Stopped:
-            return False
-        return True
+    def _is_time(self, flight: _Flight) -> bool:
+        """Whether what is hashed should be committed now."""
+        return bool(flight.done) and (
+            len(flight.done) >= self._batch_size
+            or not (flight.walking or flight.hashing)
+            or time.monotonic() - self._settled > COMMIT_EVERY_S
+        )
 
-    def _is_late(self) -> bool:
-        return time.monotonic() - self._committed > COMMIT_EVERY_S
-
-    def _commit(self, settler: Settler, done: Sequence[Candidate | WalkError]) -> Iterator[Batch]:
-        for item in done:
+    def _commit(self, settler: Settler, items: Sequence[Candidate | WalkError]) -> Tally:
+        """Write `items`. They are on disk when the store was waited for."""
+        for item in items:
             if isinstance(item, Candidate) and isinstance(item.same_as, Candidate):
                 item.digest, item.hashed_ns, item.error = (
                     item.same_as.digest,
                     item.same_as.hashed_ns,
                     item.same_as.error,
                 )
-        with self._store.write() as connection:
+        now = time.monotonic()
+        with self._store.write(wait=False) as connection:
             self._settle_taken(connection)
-            tally = settler.settle(connection, done, time.monotonic() - self._committed, peak_memory())
+            tally = settler.settle(connection, items, now - self._settled, peak_memory())
+        self._settled = now
+        self._reached = items[-1].path
+        return tally
+
+    def _land(self, tally: Tally) -> Iterator[Batch]:
+        """Count what is on disk now, and hand out its batches."""
         stats = self.stats
         stats.registered += tally.registered
         stats.changed += tally.changed
@@ -484,10 +460,11 @@ class Scan:
         stats.errors += tally.errors
         stats.facts_errors += tally.facts_errors
         stats.bytes_read += tally.bytes_read
-        self.last_path = os.fsdecode(done[-1].path)
+        self.last_path = os.fsdecode(self._reached)
+        began = time.monotonic()
         for batch in tally.full:
             yield from self._hand_out(batch)
-        self._committed = time.monotonic()
+        self._settled += time.monotonic() - began  # the caller's time
 
     def _hand_out(self, batch: OpenBatch) -> Iterator[Batch]:
         self.stats.batches += 1
@@ -506,7 +483,7 @@ class Scan:
 
     def _settle_taken(self, connection: sa.Connection) -> None:
         if self._taken:
-            connection.execute(batches.update().where(batches.c.id.in_(self._taken)).values(state=TAKEN))
+            connection.execute(_TAKE, [{"key": key} for key in self._taken])
             self._taken.clear()
 
     def _end(self, scan_id: int, state: str) -> None:
@@ -536,7 +513,61 @@ class Scan:
             self._progress(self)
 
 
+class _Flight:
+    """What lies between the walk and the disk, in the order of the walk. Items that need no reading ride along."""
+
+    def __init__(
+        self, walk: Walk, readers: int, inode_order: bool, most: int, stopped: Callable[[], bool]
+    ) -> None:
+        """`most`: items at once."""
+        self.walking = True
+        self.hashing = 0
+        self.done: list[Candidate | WalkError] = []  # hashed
+        self.written: list[Candidate | WalkError] = []  # and perhaps not yet on disk
+        self._items = iter(walk)
+        self._most = most
+        self._hashers: Hashers[Candidate | WalkError] = Hashers(
+            readers, inode_order=inode_order, ahead=most, stopped=stopped
+        )
+
+    def __len__(self) -> int:
+        return self.hashing + len(self.done) + len(self.written)
+
+    @property
+    def room(self) -> int:
+        return self._most - len(self)
+
+    def fill(self) -> None:
+        """Walk on, at most to the end of a folder."""
+        if not self.walking:
+            return
+        for _ in range(min(self.room, STRIDE)):
+            item = next(self._items, _END)
+            if not isinstance(item, (Candidate, WalkError)):
+                self.walking = item is None
+                return
+            self._hashers.put(item)
+            self.hashing += 1
+
+    def collect(self, wait: float) -> None:
+        """Take in what was hashed; wait so many seconds for something."""
+        finished = self._hashers.take(wait)
+        self.hashing -= len(finished)
+        self.done += finished
+
+    def stop(self) -> None:
+        """Give up what is being hashed."""
+        self.collect(0.0)
+        self._hashers.close()
+        self.walking, self.hashing = False, 0
+
+    def close(self) -> None:
+        self._hashers.close()
+
+
 _END = object()
+# Built once: SQLAlchemy then finds what it compiled before.
+_TAKE = batches.update().where(batches.c.id == sa.bindparam("key")).values(state=TAKEN)
 _BATCH_COLUMNS = ("id", "number", "photos", "changed", "copies", "errors", "seconds")
 
 
@@ -568,7 +599,7 @@ def _records(connection: sa.Connection, batch_id: int) -> list[Record]:
 
 
 def choose_readers(roots: Sequence[bytes], wanted: int | None) -> tuple[int, bool]:
-    """How many threads read, and whether they read in the order of inodes (a rotating disk)."""
+    """How many processes read, and whether they read in the order of inodes (a rotating disk)."""
     kinds = {file_system(Path(os.fsdecode(root))) for root in roots}
     rotating = any(_rotates(root) for root in roots)
     if wanted is not None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, overload
 from ..core.workspace import Workspace
 from ..exceptions import ImageProcessingError, ValidationError
 from ..logging_config import get_logger
-from .hashing import PIECE, Unreadable, hash_file
 from .ingest import Scan, ScanStats
+from .reading import Unreadable, hash_file, new_buffer
 from .repository import DuplicateRepository
 from .store import Store, open_database
 from .walk import PHOTO_EXTENSIONS
@@ -140,9 +140,7 @@ def calculate_file_hash(path: PathLike) -> str:
 
     ImageProcessingError if there is no regular file, or it cannot be read."""
     try:
-        digest, _, _ = hash_file(
-            os.path.realpath(os.fsencode(path)), memoryview(bytearray(PIECE)), lambda: False
-        )
+        digest, _, _ = hash_file(os.path.realpath(os.fsencode(path)), new_buffer(), lambda: False)
     except Unreadable as error:
         raise ImageProcessingError(os.fspath(path), str(error)) from error
     return digest.hex()

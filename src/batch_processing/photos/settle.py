@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ..exceptions import ValidationError
-from .hashing import Candidate, Unreadable, join, signed
+from .hashing import Candidate, join
+from .reading import Unreadable, signed
 from .tables import (
     CHANGED,
     COPY,
@@ -108,7 +109,7 @@ class _Member:
 
     @classmethod
     def of(cls, item: Candidate) -> _Member:
-        place = item.found.inode, item.found.device
+        place = item.inode, item.device
         return cls(None, item.digest or b"", item.directory, item.name, place, looked=True)
 
     def where(self, size: int) -> tuple[int, int] | None:
@@ -162,12 +163,11 @@ def record(path: bytes, name: Name, digest: bytes, size: int) -> Record:
 
 
 def _on_disk(item: Candidate) -> dict[str, int]:
-    found = item.found
     return {
-        "size": found.size,
-        "mtime_ns": found.mtime_ns,
-        "ctime_ns": found.ctime_ns,
-        "inode": found.inode,
+        "size": item.size,
+        "mtime_ns": item.mtime_ns,
+        "ctime_ns": item.ctime_ns,
+        "inode": item.inode,
         "hashed_ns": item.hashed_ns,
     }
 
@@ -322,15 +322,14 @@ class Settler:
                 else:
                     tally.registered += 1
                     batch.photos += 1
-                found = item.found
                 inserts.append(
                     (
                         self._directory_ids[item.directory],
                         item.name,
-                        found.size,
-                        found.mtime_ns,
-                        found.ctime_ns,
-                        found.inode,
+                        item.size,
+                        item.mtime_ns,
+                        item.ctime_ns,
+                        item.inode,
                         item.hashed_ns,
                         state,
                         item.digest,
@@ -346,7 +345,7 @@ class Settler:
             else:
                 members[item.digest].append(item)
             if row is not None or not others:
-                batch.records.append(record(path, name, item.digest, item.found.size))
+                batch.records.append(record(path, name, item.digest, item.size))
                 if len(batch.records) >= self._batch_size:
                     tally.full.append(batch)
                     self.current = None
@@ -481,12 +480,12 @@ def _company(
 ) -> tuple[int | _Member | None, bool]:
     """What `item` is a hard link of (an older row, or an item before it), and whether all of the
     `others`, which hold the same content, still stand on disk: else it may be one of them, moved."""
-    here = item.found.inode, item.found.device
+    here = item.inode, item.device
     stand = True
     for one in others:
-        found = one.where(item.found.size)
+        found = one.where(item.size)
         older = own is None or (one.id is not None and one.id < own)
-        if found == here and older and item.found.links > 1:
+        if found == here and older and item.links > 1:
             return (one if one.id is None else one.id), True
         stand = stand and found is not None
     return None, stand

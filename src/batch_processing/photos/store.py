@@ -1,7 +1,7 @@
 """How a scan gets at the database: short reads, whole writes, and one scan at a time.
 
-Promises: every write is one transaction that begins as a writer; a read holds no lock when it returns,
-so that a consumer may use the database between two batches. A session that was handed in is committed
+Promises: every write is one transaction that begins as a writer; a read holds no lock when it returns, nor
+does a write once it was waited for, so that a consumer may use the database between two batches. A session that was handed in is committed
 before each of our transactions: with SQLite it would otherwise lock us out.
 Refuses a second scan inside the same process while one is suspended: it would wait for itself.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -32,13 +33,15 @@ LOCK_POLL_S = 0.2
 # Key of PostgreSQL's advisory lock: "lote" in ASCII. Any number that others do not use does.
 ADVISORY_KEY = 0x6C6F7465
 
-_ensured: WeakSet[sa.Engine] = WeakSet()
+_ours: WeakSet[sa.Engine] = WeakSet()  # made by `open_database`
+_ensured: WeakSet[sa.Engine] = WeakSet()  # with our tables
 
 
 def open_database(where: str | Path) -> Database:
     """The database behind an SQLAlchemy URL or the path of an SQLite file, with the photo tables in it."""
     database = Database(where)
     database.migrate("photos", tables.MIGRATIONS)
+    _ours.add(database.engine)
     _ensured.add(database.engine)
     return database
 
@@ -81,6 +84,8 @@ class Store:
             self.engine = bind.engine
         self._writing = self.engine.execution_options(lote_write=True)
         self._reader: sa.Connection | None = None
+        self._background: ThreadPoolExecutor | None = None
+        self._commit: Future[None] | None = None  # one that nobody has waited for yet
 
     @property
     def is_sqlite(self) -> bool:
@@ -93,21 +98,42 @@ class Store:
         return Path(name).absolute() if self.is_sqlite and name and name != ":memory:" else None
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """One transaction: committed when the block ends, undone when it raises."""
+    def write(self, *, wait: bool = True) -> Iterator[sa.Connection]:
+        """One transaction: committed when the block ends, undone when it raises. Without `wait` it may be
+        committed, or fail, only when `wait()` returns: half of a commit's time the processor waits for the disk."""
+        self.wait()
         if self._before is not None:
             self._before()
-        with _one_sentence(self.engine):
+        with _one_sentence(self.engine), ExitStack() as stack:
             if self._given is not None:
-                with self._given.begin_nested() if self._given.in_transaction() else self._given.begin():
-                    yield self._given
+                stack.enter_context(
+                    self._given.begin_nested() if self._given.in_transaction() else self._given.begin()
+                )
+                yield self._given
             else:
-                with self._writing.begin() as connection:
-                    yield connection
+                connection = stack.enter_context(self._writing.connect())
+                stack.enter_context(connection.begin())
+                yield connection
+            # Somebody else's engine may have connections that belong to a thread.
+            if not wait and self._given is None and self.engine in _ours:
+                self._background = self._background or ThreadPoolExecutor(1, "lote-commit")
+                self._commit = self._background.submit(stack.pop_all().close)
+
+    @property
+    def is_committing(self) -> bool:
+        return self._commit is not None and not self._commit.done()
+
+    def wait(self) -> None:
+        """Have what was written last on disk."""
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            with _one_sentence(self.engine):
+                commit.result()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A short transaction that only reads."""
+        self.wait()
         if self._before is not None:
             self._before()
         with _one_sentence(self.engine):
@@ -132,6 +158,7 @@ class Store:
         cursor = self._reader.connection.cursor()
 
         def ask(value: bytes) -> list[Any]:
+            self.wait()  # SQLite reads nothing meanwhile, and asks again ever more seldom
             with _one_sentence(self.engine):
                 cursor.execute(text, (value,) if compiled.positional else {name: value})
                 return list(cursor.fetchall())
@@ -139,6 +166,9 @@ class Store:
         return ask
 
     def close(self) -> None:
+        if self._background is not None:
+            self._background.shutdown()
+            self._background = self._commit = None
         if self._reader is not None and self._reader is not self._given:
             self._reader.close()
         self._reader = None

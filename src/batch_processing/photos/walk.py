@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.workspace import file_system
-from .hashing import Candidate, Unreadable, explain, identity, join, signed
+from .hashing import Candidate, join
+from .reading import Unreadable, explain, signed
 from .tables import MISSING
 
 if TYPE_CHECKING:
@@ -258,9 +259,11 @@ class Walk:
                 if row[7] != MISSING:
                     unchanged += 1
                 else:
-                    yield Candidate(directory, name, identity(status), row[6], trusted=True)
+                    candidate = _candidate(directory, name, status, row[6])
+                    candidate.trusted = True
+                    yield candidate
                 continue
-            candidate = Candidate(directory, name, identity(status), row[6] if row is not None else None)
+            candidate = _candidate(directory, name, status, row[6] if row is not None else None)
             if status.st_nlink > 1:
                 candidate.same_as = self._link(status, candidate)
             yield candidate
@@ -320,6 +323,20 @@ class Walk:
             return None
         place = self.place(directory, folder=True)
         return self._start[len(place)] if self._start[: len(place)] == place != self._start else None
+
+
+def _candidate(directory: bytes, name: bytes, status: os.stat_result, photo_id: int | None) -> Candidate:
+    return Candidate(
+        directory,
+        name,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        signed(status.st_ino),
+        status.st_dev,
+        status.st_nlink,
+        photo_id,
+    )
 
 
 def _rules(directory: bytes, lines: Sequence[str]) -> tuple[int, GitIgnoreSpec]:
