@@ -7,6 +7,7 @@ DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it. Me
 * regions, pixels, no bg, mIoU, dE00: as `batch_processing/evaluation.py` says them; regions of painted truth are
   those that were found.
 * oracle: what a perfect colourist could reach with the regions found; cells: regions found per true region.
+* gmic: the same of G'MIC's smart colouring, where it is installed (Debian: gmic), and its CPU seconds.
 * sure: share of regions with confidence >= 0.9, and how many of them are right.
 * one id: share of the area of each true colour, over all pages of a series, that its commonest palette id has;
   own id: share of pairs of true colours whose commonest ids differ.
@@ -31,6 +32,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from batch_processing.backends.base import PageSettings, Reference
 from batch_processing.backends.flats import FlatsBackend
@@ -174,8 +177,7 @@ def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, flo
         row["no bg"] = scores.pixel_accuracy_without_background or 0.0
         table = np.zeros((len(given) + 1, len(colours)))
         np.add.at(table, (labels[free], number[free]), 1)
-        row["oracle"] = float(table.max(axis=1).sum() / table.sum())
-        row["cells"] = len(cells) / truth.regions.max()
+        row["oracle"], row["cells"] = parted(labels, truth)
         row["mIoU"] = scores.mean_iou or 0.0
         for k in range(len(colours)):
             theirs = (number == k) & free
@@ -197,21 +199,51 @@ def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, flo
 
 
 def gmic(case: Case) -> dict[str, float]:
-    """What G'MIC's smart colouring finds on the same page, where it is installed."""
+    """How well G'MIC's smart colouring ("random colors", its own defaults) parts the same page, where it is
+    installed; its colours are random, so that only the regions can be compared."""
     program = shutil.which("gmic")
     if program is None or case.painted:
         return {}
+    # Mode, contour detection %, guides, delimiters; hue by size, saturation, intensity; shading; end points: rate,
+    # connectivity, longest spline and segment, angle, roundness; least area; self intersections.
+    settings = "0,95,0,0,1,24,200,0,75,2,60,20,90,1,10,1"
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.png", Path(folder) / "out.png"
         cv2.imwrite(str(source), case.page.rgb)
-        start = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        start = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
-            [program, str(source), "-fx_colorize_lineart_smart", "0", "-o", str(target)],
-            check=False,
+            [program, str(source), "fx_colorize_lineart_smart", settings, "-o", str(target)],
+            check=True,
             capture_output=True,
         )
-        seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - start
-        return {"gmic CPU": seconds / (case.truth[..., 0].size / 1e6)} if target.exists() else {}
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        painted = cv2.imread(str(target.with_name("out_000001.png")), cv2.IMREAD_UNCHANGED)
+    assert painted is not None
+    if case.register:
+        case = registered(case)
+    truth = Truth.flat(case.truth, off_the_ink(case.clean))
+    best, cells = parted(of_one_colour(painted), truth)
+    seconds = end.ru_utime - start.ru_utime
+    return {"gmic oracle": best, "gmic cells": cells, "gmic CPU s/MP": seconds / (truth.free.size / 1e6)}
+
+
+def of_one_colour(picture: NDArray[Any]) -> NDArray[np.int32]:
+    """Labels from 1: connected pixels (by edges) of one colour."""
+    value = picture.astype(np.int64) @ np.array([1, 1 << 16, 1 << 32])
+    number = np.arange(value.size).reshape(value.shape)
+    beside, below = value[:, 1:] == value[:, :-1], value[1:] == value[:-1]
+    here = np.concatenate([number[:, 1:][beside], number[1:][below]])
+    there = np.concatenate([number[:, :-1][beside], number[:-1][below]])
+    links = coo_array((np.ones(len(here), np.int8), (here, there)), shape=(value.size, value.size))
+    return np.asarray(connected_components(links, directed=False)[1].reshape(value.shape) + 1, np.int32)
+
+
+def parted(labels: NDArray[np.int32], truth: Truth) -> tuple[float, float]:
+    """The share of pixels that the best colour for each label would make right, and labels for each true region."""
+    table = np.zeros((int(labels.max()) + 1, len(truth.colours)))
+    np.add.at(table, (labels[truth.free], truth.number[truth.free]), 1)
+    cells = len(np.unique(labels[truth.free])) / truth.regions.max()
+    return float(table.max(axis=1).sum() / table.sum()), float(cells)
 
 
 def learn(backend: FlatsBackend, job: Job, artefact: Path, how: str) -> list[dict[str, float]]:
