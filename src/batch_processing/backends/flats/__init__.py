@@ -33,7 +33,7 @@ class FlatsBackend:
     """See base.Backend for the contract and this package's text for what it promises."""
 
     name = "flats"
-    version = "8"
+    version = "9"
     needs_references = True
     exclusive = False
 

@@ -1,8 +1,10 @@
 """Which colour each region gets, and how sure that is.
 
-A log-linear sum of what the region itself looks like, what the points inside it look like, and how common a
-colour is; then regions settle with their neighbours in a Potts field by mean field iteration (Kraehenbuehl and
-Koltun 2011, on a graph of regions). Deterministic. A person's word is final: fixed regions never move.
+A log-linear sum of what the region itself looks like and what the points inside it look like; then regions settle
+with their neighbours by mean field iteration (Kraehenbuehl and Koltun 2011, on a graph of regions): in a Potts
+field, and by comparing the colours around them with those around the areas of the references, anew in each round
+(the idea of auto-context, Tu and Bai 2010): a shirt is its wearer's, whose hair was told apart two regions
+away. Deterministic. A person's word is final: fixed regions never move.
 """
 
 from __future__ import annotations
@@ -25,8 +27,14 @@ WIDTH = 0.055
 POINT_NEIGHBOURS = 5
 POINT_WIDTH = 0.12
 """Width of the kernel on squared point distance."""
-WEIGHTS = (0.6, 2.0, 0.15, 0.4, 2.0)
-"""Weights of region votes, point votes, palette area, touching colours and votes of the learned metric."""
+WEIGHTS = (0.6, 2.0, -0.5, 0.3, 0.5)
+"""Weights of region votes, point votes, palette area, touching colours and votes of the learned metric. Area counts
+against a colour: what the references show much of is found near everywhere."""
+SCENE = 2.0
+"""Weight of the votes of the learned metric together with the colours around."""
+ALIKE = 4.0
+"""How much like surroundings count in those votes."""
+ROUNDS = 6
 POTTS = 2.0
 """Strength of two regions' wish to be one across a border without ink."""
 FLOOR = 0.2
@@ -71,7 +79,7 @@ def assign(
     votes = (
         _votes(seen, known)
         if len(known.region_rows)
-        else Votes(guess, guess, guess, np.zeros(n), np.zeros(n))
+        else Votes(guess, guess, guess, np.zeros(n), np.zeros((n, 0), np.float32))
     )
     belief = (
         WEIGHTS[0] * np.log(_floored(votes.region, FLOOR))
@@ -82,9 +90,9 @@ def assign(
     set_rows = np.flatnonzero(fixed >= 0)
     belief[set_rows] = -30.0
     belief[set_rows, fixed[set_rows]] = 0.0
-    share = _settle(belief, seen, panels, known)
+    share, scene = _settle(belief, seen, panels, known, votes.like, fixed >= 0)
     colour = share.argmax(axis=1).astype(np.int32)
-    confidence = calibrated(evidence(share, votes, what.area / labels.size))
+    confidence = calibrated(evidence(share, votes, scene, what.area / labels.size))
     colour[set_rows] = np.where(only_hinted, wanted, fixed)[set_rows]
     why = ["reference" if len(known.region_rows) else "guess"] * n
     for row in set_rows:
@@ -103,12 +111,15 @@ class Votes:
     """By the learned metric."""
     heard: NDArray[np.float64]
     """How much of a vote `point` is, 0 to 1: 0 for a region without points."""
-    near: NDArray[np.float64]
-    """Cosine between a region and the nearest of the references in the learned metric."""
+    like: NDArray[np.float32]
+    """How like a region is to each of the references in the learned metric, (n, R): the cosine of their places."""
 
 
-def evidence(share: NDArray[np.float64], votes: Votes, area: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What tells how sure a choice is, (n, 8); `area` is each region's share of the page."""
+def evidence(
+    share: NDArray[np.float64], votes: Votes, scene: NDArray[np.float64], area: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What tells how sure a choice is, (n, 8); `scene` are the votes by place and surroundings, `area` is each
+    region's share of the page."""
     rows = np.arange(len(share))
     best = share.argmax(axis=1)
     top = share[rows, best]
@@ -120,7 +131,7 @@ def evidence(share: NDArray[np.float64], votes: Votes, area: NDArray[np.float64]
         np.log((top + 1e-4) / (other.max(axis=1) + 1e-4)),
         *said,
         sum(agree) / 3,
-        votes.near,
+        votes.like.max(axis=1, initial=0),
         votes.heard,
         np.log(area + 1e-5),
     ]
@@ -154,8 +165,9 @@ def _votes(seen: graph.Look, known: Knowledge) -> Votes:
     n = len(seen.regions)
     index, weight = _nearest(seen.regions @ known.region_turn, known.region_rows, NEIGHBOURS, WIDTH)
     point, heard = _point_votes(seen, known, n)
-    kind, near = _kind_votes(seen, known)
-    return Votes(_tally(known.region_colour[index], weight, len(known.rgb)), point, kind, heard, near)
+    like = graph.embed(seen) @ known.region_place.astype(np.float32).T
+    kind = _kind_votes(like, known, 0.0)
+    return Votes(_tally(known.region_colour[index], weight, len(known.rgb)), point, kind, heard, like)
 
 
 def _point_votes(
@@ -172,13 +184,14 @@ def _point_votes(
     return votes / np.maximum(count, 1)[:, None], count / (count + 1)
 
 
-def _kind_votes(seen: graph.Look, known: Knowledge) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Votes of all reference regions by the learned metric, a softmax as it was trained; and the best cosine."""
+def _kind_votes(
+    like: NDArray[np.float32], known: Knowledge, more: NDArray[Any] | float
+) -> NDArray[np.float64]:
+    """Votes of all reference regions by the learned metric, a softmax as it was trained; `more` is added to it."""
     product, area = graph.sharpness()
-    cosine = (graph.embed(seen) @ known.region_place.astype(np.float32).T).astype(np.float64)
-    share = _softmax(cosine * product + area * np.log(known.region_share + 1e-5))
-    colour = np.broadcast_to(known.region_colour, share.shape)
-    return _tally(colour, share, len(known.rgb)), cosine.max(axis=1)
+    share = _softmax(like * product + area * np.log(known.region_share + 1e-5) + more)
+    own = np.eye(len(known.rgb), dtype=share.dtype)[known.region_colour]
+    return np.asarray(share @ own, np.float64)
 
 
 def _tally(colour: NDArray[np.int32], weight: NDArray[np.float64], k: int) -> NDArray[np.float64]:
@@ -190,15 +203,24 @@ def _tally(colour: NDArray[np.int32], weight: NDArray[np.float64], k: int) -> ND
 
 
 def _settle(
-    belief: NDArray[np.float64], seen: graph.Look, panels: Structure, known: Knowledge
-) -> NDArray[np.float64]:
-    """Mean field over the borders of regions: one colour across open borders, likely pairs across lines."""
+    belief: NDArray[np.float64],
+    seen: graph.Look,
+    panels: Structure,
+    known: Knowledge,
+    like: NDArray[np.float32],
+    still: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean field over the borders of regions: one colour across open borders, likely pairs across lines, and among
+    like regions of the references those in like surroundings. Rows that are `still` keep their belief.
+
+    Gives the share of each colour, and the votes of the last round by place and surroundings."""
     from scipy.sparse import csr_array
 
     n = len(belief)
     a, b, length, bare = seen.a, seen.b, seen.length, seen.bare
+    share = _softmax(belief)
     if not a.size:
-        return _softmax(belief)
+        return share, share
     whole = np.bincount(np.concatenate([a, b]), np.concatenate([length, length]), minlength=n)
     paper = panels.gutter[a] | panels.gutter[b] | panels.balloon[a] | panels.balloon[b]
     small = np.minimum(whole[a], whole[b])
@@ -209,13 +231,20 @@ def _settle(
     open_graph = csr_array((np.concatenate([potts, potts]), both), shape=(n, n))
     line_graph = csr_array((np.concatenate([touch, touch]), both), shape=(n, n))
     lift = np.log(known.touch.astype(np.float64))
-    share = _softmax(belief)
-    for _ in range(10):
-        share = 0.5 * share + 0.5 * _softmax(belief + open_graph @ share + (line_graph @ share) @ lift)
-    return share
+    ways = graph.walks(seen)
+    theirs = np.sqrt(known.region_around.astype(np.float32)).reshape(-1, graph.SIDES * belief.shape[1]).T
+    scene = share
+    for _ in range(ROUNDS):
+        wish = open_graph @ share + (line_graph @ share) @ lift
+        if like.size:
+            mine = np.sqrt(graph.surroundings(ways, share.astype(np.float32))).reshape(n, -1)
+            scene = _kind_votes(like, known, ALIKE * (mine @ theirs))
+            wish += SCENE * np.log(_floored(scene, KIND_FLOOR))
+        share = 0.5 * share + 0.5 * _softmax(belief + np.where(still[:, None], 0, wish))
+    return share, scene
 
 
-def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _softmax(values: NDArray[Any]) -> NDArray[Any]:
     up = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(up / up.sum(axis=1, keepdims=True))
 

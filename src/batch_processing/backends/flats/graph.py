@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ NODE_WIDTH = describe.REGION_WIDTH + describe.POINT_WIDTH + 13
 """Values that describe a region to the metric: its own row, the mean of its points' rows, and plain facts."""
 TIE_WIDTH = 7
 """Values that describe how one region borders on another."""
+SIDES = 4
+"""Kinds of surroundings, see `surroundings`."""
 PLACE_WIDTH = 64
 """Values of a place in the learned metric."""
 REGION_MIRRORED = describe.mirrored_region_columns()
@@ -180,6 +183,42 @@ def embed(seen: Look) -> Rows:
         levels.append(hidden)
     out = np.concatenate(levels, axis=1) @ w["out.weight"] + w["out.bias"]
     return np.asarray(out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6), np.float32)
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Ways from a region to those around it, sparse (n, n), each row summing to at most 1."""
+
+    above: Any
+    below: Any
+    beside: Any
+    """Onto what borders on it, by the share of its outline."""
+    step: Any
+    """Onto what borders on it, however large: a step onto a sky is no likelier than one onto a neck."""
+
+
+def walks(seen: Look) -> Walks:
+    from scipy.sparse import csr_array, diags_array
+
+    n = len(seen.regions)
+    far = np.maximum(np.hypot(seen.ties[:, 1], seen.ties[:, 2]), 1e-6)
+    across, down = seen.ties[:, 1] / far, seen.ties[:, 2] / far
+
+    def way(weight: NDArray[Any]) -> Any:
+        return csr_array((weight, (seen.here, seen.there)), shape=(n, n), dtype=np.float32)
+
+    part = seen.ties[:, 0]
+    step = way(np.sqrt(part * seen.ties[:, 6]))
+    step = diags_array(1 / np.maximum(step.sum(axis=1), 1e-6)).astype(np.float32) @ step
+    above, below = (way(part * np.maximum(turn, 0) ** 2) for turn in (-down, down))
+    return Walks(above, below, way(part * across**2), step)
+
+
+def surroundings(ways: Walks, share: Rows) -> Rows:
+    """The colours around each region, (n, SIDES, k), where `share` (n, k) says which colour each region has.
+
+    Above, below and beside it, and a step away."""
+    return np.stack([ways.above @ share, ways.below @ share, ways.beside @ share, ways.step @ share], axis=1)
 
 
 def sharpness() -> tuple[float, float]:

@@ -37,6 +37,9 @@ class Memory:
     region_share: NDArray[np.float32]
     region_id: NDArray[np.int32]
     region_rgb: NDArray[np.uint8]
+    region_around: NDArray[np.float16]
+    """The colours around each region, (R, graph.SIDES, C), and the palette ids of the C colours."""
+    around_id: NDArray[np.int32]
     point_rows: NDArray[np.float16]
     point_id: NDArray[np.int32]
     point_rgb: NDArray[np.uint8]
@@ -74,6 +77,8 @@ def _of_strip(
     chosen = np.flatnonzero(wanted[whole])
     chosen = chosen[np.argsort(-what.area[chosen], kind="stable")]
     colour = flatted.colour[whole]
+    used, row = np.unique(colour, return_inverse=True)
+    around = graph.surroundings(graph.walks(seen), np.eye(len(used), dtype=np.float32)[row])
     home = seen.home
     inside = wanted[whole[home]]
     of_point = colour[home[inside]]
@@ -83,6 +88,8 @@ def _of_strip(
         (what.area[chosen] / labels.size).astype(np.float32),
         flatted.ids[colour[chosen]],
         flatted.rgb[colour[chosen]],
+        around[chosen].astype(np.float16),
+        flatted.ids[used],
         seen.points[inside].astype(np.float16),
         flatted.ids[of_point],
         flatted.rgb[of_point],
@@ -111,6 +118,10 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
     region_colour = np.array([row_of[i] for i in memory.region_id.tolist()], np.int32)
     point_colour = np.array([row_of[i] for i in memory.point_id.tolist()], np.int32)
     # The references' shares stand for themselves; a new colour has its share of what was learned.
+    around = np.zeros((len(region_colour), graph.SIDES, k), np.float16)
+    met = np.isin(memory.around_id, ids)
+    around[..., [row_of[i] for i in memory.around_id[met].tolist()]] = memory.region_around[..., met]
+    before = np.pad(known.region_around, ((0, 0), (0, 0), (0, more)))
     learned = np.bincount(point_colour, minlength=k) / max(1, len(point_colour))
     touch = np.ones((k, k), np.float32)
     touch[: k - more, : k - more] = known.touch
@@ -123,6 +134,7 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
         region_colour=np.concatenate([known.region_colour, region_colour]),
         region_place=np.concatenate([known.region_place, memory.region_place]),
         region_share=np.concatenate([known.region_share, memory.region_share]),
+        region_around=np.concatenate([before, around]),
         point_rows=_below(known.point_rows, memory.point_rows, known.point_turn),
         point_colour=np.concatenate([known.point_colour, point_colour]),
     )
@@ -140,13 +152,25 @@ def _together(parts: list[Memory]) -> Memory:
         np.zeros(0, np.float32),
         np.zeros(0, np.int32),
         np.zeros((0, 3), np.uint8),
+        np.zeros((0, graph.SIDES, 0), np.float16),
+        np.zeros(0, np.int32),
         np.zeros((0, describe.POINT_WIDTH), np.float16),
         np.zeros(0, np.int32),
         np.zeros((0, 3), np.uint8),
     )
-    return Memory(
-        *(np.concatenate([getattr(part, field.name) for part in [empty, *parts]]) for field in fields(Memory))
+    ids = np.unique(np.concatenate([part.around_id for part in [empty, *parts]]))
+    same = [replace(part, region_around=_by_id(part, ids), around_id=ids[:0]) for part in [empty, *parts]]
+    together = Memory(
+        *(np.concatenate([getattr(part, field.name) for part in same]) for field in fields(Memory))
     )
+    return replace(together, around_id=ids)
+
+
+def _by_id(part: Memory, ids: NDArray[np.int32]) -> NDArray[np.float16]:
+    """A memory's surroundings with a column for each of `ids`, ascending."""
+    around = np.zeros((*part.region_around.shape[:2], len(ids)), np.float16)
+    around[..., np.searchsorted(ids, part.around_id)] = part.region_around
+    return around
 
 
 def _thinned(memory: Memory, most_regions: int, most_points: int) -> Memory:
@@ -158,6 +182,8 @@ def _thinned(memory: Memory, most_regions: int, most_points: int) -> Memory:
         memory.region_share[regions],
         memory.region_id[regions],
         memory.region_rgb[regions],
+        memory.region_around[regions],
+        memory.around_id,
         memory.point_rows[points],
         memory.point_id[points],
         memory.point_rgb[points],

@@ -86,11 +86,13 @@ def _merged(known: Knowledge, row_of: NDArray[np.intp], count: int) -> Knowledge
     rising = np.argsort(known.share, kind="stable")
     rgb[row_of[rising]] = known.rgb[rising]
     rgb[0] = known.rgb[0]
+    around = known.region_around.astype(np.float32) @ (weight > 0)
     return replace(
         known,
         rgb=rgb,
         share=share.astype(np.float32),
         touch=(weight.T @ known.touch @ weight).astype(np.float32),
         region_colour=row_of[known.region_colour].astype(np.int32),
+        region_around=around.astype(known.region_around.dtype),
         point_colour=row_of[known.point_colour].astype(np.int32),
     )

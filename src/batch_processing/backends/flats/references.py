@@ -24,6 +24,8 @@ WORK_SIDE = 1400
 MERGE = 9.0
 """Colours nearer than this Delta-E (CIE 1976) are one palette entry."""
 MOST_COLOURS = 96
+PLAIN, LEAST_PLAIN = 6, 60.0
+"""A small colour counts where it lies within so many levels over 5 x 5 pixels, on so many pixels (at a unit of 1)."""
 MOST_REGIONS = 500
 """Regions remembered of one reference, the largest."""
 
@@ -49,6 +51,8 @@ class Knowledge:
     """Each region's place in the learned metric, see graph.embed."""
     region_share: NDArray[np.float32]
     """Each region's share of its picture's area."""
+    region_around: NDArray[np.floating[Any]]
+    """The colours around each region, (R, SIDES, K), see graph.surroundings."""
 
     def to_bytes(self) -> bytes:
         return packed(vars(self))
@@ -66,6 +70,7 @@ class Knowledge:
             "point_turn": np.eye(describe.POINT_WIDTH, dtype=np.float32),
             "region_place": np.zeros((0, graph.PLACE_WIDTH), np.float16),
             "region_share": np.zeros(0, np.float32),
+            "region_around": np.zeros((0, graph.SIDES, k), np.float16),
         }
         share = np.full(k, 1 / max(1, k), np.float32)
         return cls(np.array(rgb, np.uint8).reshape(k, 3), share, np.ones((k, k), np.float32), **nothing)
@@ -100,6 +105,11 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
     points_seen = np.concatenate([view.points for _, view in views])[kept_points]
     places_seen = np.concatenate([graph.embed(view) for _, view in views])[kept]
     shares = np.concatenate([one.share for one, _ in views])[kept]
+    # Nothing of it tells left from right: a mirrored view has the same.
+    around = [
+        graph.surroundings(graph.walks(one.seen), np.eye(k, dtype=np.float32)[one.colour]) for one in taught
+    ]
+    surrounds = np.concatenate([part for part in around for _ in range(2)])[kept]
     region_turn = _telling(regions_seen, of_regions, REGION_SOFTNESS)
     point_turn = _telling(points_seen, of_points, POINT_SOFTNESS)
     return Knowledge(
@@ -114,6 +124,7 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
         point_turn,
         places_seen.astype(np.float16),
         shares.astype(np.float32),
+        surrounds.astype(np.float16),
     )
 
 
@@ -204,21 +215,24 @@ def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[n
     on: flat colours come out exactly, gradients in even steps.
     """
     votes: dict[int, float] = {}
+    small: dict[int, float] = {}
     for picture, drawn in zip(pictures, inks, strict=True):
         free = cv2.erode((~drawn.mask).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        pixels = cv2.medianBlur(np.ascontiguousarray(picture), 3)[free].astype(np.int64)
+        smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
+        pixels = smooth[free]
         if not pixels.size:
             continue
-        code = (pixels[:, 0] << 16) | (pixels[:, 1] << 8) | pixels[:, 2]
-        used, times = np.unique(code, return_counts=True)
+        used, times = np.unique(_code(pixels), return_counts=True)
         for value, count in zip(used.tolist(), times.tolist(), strict=True):
             votes[value] = votes.get(value, 0.0) + count / len(pixels)
+        square = np.ones((5, 5), np.uint8)
+        plain = free & ((cv2.dilate(smooth, square) - cv2.erode(smooth, square)).max(axis=2) <= PLAIN)
+        used, times = np.unique(_code(smooth[plain]), return_counts=True)
+        for value, count in zip(used.tolist(), times.tolist(), strict=True):
+            small[value] = small.get(value, 0.0) + count / drawn.unit**2
     if not votes:
         return np.array([[255, 255, 255]], np.uint8)
-    codes = np.array(sorted(votes))
-    weight = np.array([votes[c] for c in codes.tolist()])
-    colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
-    colours, weight = _by_cell(colours, weight)
+    colours, weight = _by_cell(votes)
     lab = to_lab(colours)
     chosen = [np.array([255, 255, 255])]
     left = weight.copy()
@@ -239,11 +253,27 @@ def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[n
         alone = left_before.max() > 0.5 * part
         middle = np.average(colours[near], axis=0, weights=left_before)
         chosen.append(colours[top] if alone else np.rint(middle).astype(np.int64))
+    # A tongue is a small part of a page, and a colour all the same: it is plain, as no soft edge is.
+    if small:
+        colours, weight = _by_cell(small)
+        lab = to_lab(colours)
+        weight[distances(lab, to_lab(np.array(chosen))).min(axis=1) < MERGE] = 0
+        while len(chosen) < MOST_COLOURS and weight.max() > LEAST_PLAIN:
+            top = int(weight.argmax())
+            chosen.append(colours[top])
+            weight[np.sqrt(((lab - lab[top]) ** 2).sum(axis=1)) < MERGE] = 0
     return np.array(chosen).astype(np.uint8)
 
 
-def _by_cell(colours: NDArray[np.int64], weight: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """One colour, the commonest, for each cell of 8 x 8 x 8: a painted page has 200,000."""
+def _code(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.asarray(pixels.astype(np.int64) @ np.array([65536, 256, 1]))
+
+
+def _by_cell(votes: dict[int, float]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """One colour, the commonest, for each cell of 8 x 8 x 8: a painted page has 200,000. And its votes."""
+    codes = np.array(sorted(votes))
+    weight = np.array([votes[c] for c in codes.tolist()])
+    colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
     key = (colours[:, 0] >> 3 << 10) | (colours[:, 1] >> 3 << 5) | (colours[:, 2] >> 3)
     order = np.lexsort((weight, key))
     last = np.append(np.flatnonzero(np.diff(key[order])), len(order) - 1)
