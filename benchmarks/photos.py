@@ -11,6 +11,7 @@ the rows that need a million files (4 GB of disk, some minutes).
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import mmap
 import os
@@ -105,6 +106,7 @@ def child(tree: str, database: str, counter: str | None = None) -> None:
     if counter is not None:
         _count_reads(counter)
     opened = open_database(database)
+    gc.freeze()  # as the command does
     work = ingest.Scan(Store(opened), [os.fsencode(tree)])
     began = time.perf_counter()
     times = [time.perf_counter() - began for _ in work.run()]

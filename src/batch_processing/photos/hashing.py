@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Seconds of hashing, done here or to be expected, before other processes are started for it: about what
 # starting them takes.
-ALONE_S = 0.03
+ALONE_S = 0.015
 # What a file can be expected to take, from the page cache: seconds, and bytes a second.
 FILE_S = 20e-6
 SPEED = 2e9
@@ -34,8 +34,9 @@ SPEED = 2e9
 # the end of a scan one reader waits for the other's last.
 LIST_BYTES = 4 * 1024 * 1024
 LIST_FILES = 32
-# Lists that a reader has: the one it works at, and the next.
-LISTS = 2
+# Lists that a reader has: the one it works at, and those that it does while the scan is busy with a commit.
+LISTS = 3
+_PROGRAM = "import sys; sys.path.append(sys.argv[1]); import reading; reading.serve()"
 
 
 @dataclass(slots=True, eq=False)
@@ -143,9 +144,9 @@ class Hashers(Generic[T]):
         if len(self._open) >= self._length or self._weight >= LIST_BYTES:
             self._close_list()
 
-    def take(self, wait: float = 0.0) -> list[T]:
+    def take(self, wait: float = 0.0, wake: int | None = None) -> list[T]:
         """The items that are done, up to the first that is not. If there are none, wait that many seconds
-        for some; give none if nothing is in."""
+        for some, or until the descriptor `wake` can be read from; give none if nothing is in."""
         self._hear(0.0)
         if wait and not (self._order and self._order[0].done):
             self._close_list()
@@ -154,7 +155,7 @@ class Hashers(Generic[T]):
             ):
                 self._hash_here(self._unsent.popleft())
             elif self._children and self._order and not self._order[0].done:
-                self._hear(wait)
+                self._hear(wait, wake)
         finished: list[T] = []
         while self._order and self._order[0].done:
             finished += self._order.popleft().items
@@ -184,13 +185,19 @@ class Hashers(Generic[T]):
             if not child.send(self._unsent.popleft()):
                 self._bury(child)
 
-    def _hear(self, wait: float) -> None:
+    def _hear(self, wait: float, wake: int | None = None) -> None:
         """Take in what readers have answered; wait that many seconds for the first answer."""
         if not self._children:
             return
-        for descriptor, _ in self._poll.poll(wait * 1000):
-            child = self._children[descriptor]
-            if not child.receive():
+        if wake is not None:
+            self._poll.register(wake, select.POLLIN)
+        try:
+            ready = self._poll.poll(wait * 1000)
+        finally:
+            if wake is not None:
+                self._poll.unregister(wake)
+        for descriptor, _ in ready:
+            if descriptor != wake and not (child := self._children[descriptor]).receive():
                 self._bury(child)
         self._feed()
 
@@ -236,8 +243,8 @@ class _Child(Generic[T]):
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            # Neither the environment nor site-packages: what it imports is Python's own.
-            [sys.executable, "-I", "-S", reading.__file__],
+            # Without site-packages, and alone, not in its package: what it imports is Python's own.
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, os.path.dirname(reading.__file__)],  # noqa: PTH120
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -67,8 +67,6 @@ IN_FLIGHT = 3
 SHARED_COMMIT = 2
 # A commit is not put off longer than this: on a slow disk a batch may take minutes.
 COMMIT_EVERY_S = 1.0
-# How often it is looked at whether a commit is done, while readers are waited for.
-COMMIT_POLL_S = 0.002
 PROGRESS_EVERY_S = 0.25
 # Items that are walked before it is looked at what readers have answered.
 STRIDE = 32
@@ -407,7 +405,10 @@ class Scan:
                     flight.stop()
                 idle = not (flight.walking and flight.room)
                 if flight.hashing:
-                    flight.collect((PROGRESS_EVERY_S if tally is None else COMMIT_POLL_S) if idle else 0.0)
+                    flight.collect(
+                        PROGRESS_EVERY_S if idle else 0.0,
+                        self._store.committed if tally is not None else None,
+                    )
                 if tally is not None and (not self._store.is_committing or (idle and not flight.hashing)):
                     self._store.wait()
                     yield from self._land(tally)
@@ -427,20 +428,14 @@ class Scan:
     def _is_time(self, flight: _Flight) -> bool:
         """Whether what is hashed should be committed now."""
         return bool(flight.done) and (
-            len(flight.done) >= self._batch_size
+            # The readers have enough to do meanwhile.
+            (len(flight.done) >= self._batch_size and not (flight.walking and flight.room))
             or not (flight.walking or flight.hashing)
             or time.monotonic() - self._settled > COMMIT_EVERY_S
         )
 
     def _commit(self, settler: Settler, items: Sequence[Candidate | WalkError]) -> Tally:
         """Write `items`. They are on disk when the store was waited for."""
-        for item in items:
-            if isinstance(item, Candidate) and isinstance(item.same_as, Candidate):
-                item.digest, item.hashed_ns, item.error = (
-                    item.same_as.digest,
-                    item.same_as.hashed_ns,
-                    item.same_as.error,
-                )
         now = time.monotonic()
         with self._store.write(wait=False) as connection:
             self._settle_taken(connection)
@@ -549,15 +544,15 @@ class _Flight:
             self._hashers.put(item)
             self.hashing += 1
 
-    def collect(self, wait: float) -> None:
-        """Take in what was hashed; wait so many seconds for something."""
-        finished = self._hashers.take(wait)
+    def collect(self, wait: float = 0.0, wake: int | None = None) -> None:
+        """Take in what was hashed; wait so many seconds for something, or until `wake` can be read from."""
+        finished = self._hashers.take(wait, wake)
         self.hashing -= len(finished)
         self.done += finished
 
     def stop(self) -> None:
         """Give up what is being hashed."""
-        self.collect(0.0)
+        self.collect()
         self._hashers.close()
         self.walking, self.hashing = False, 0
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +53,15 @@ from .walk import Walk, WalkError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+# The values of one SELECT are filled up to a multiple of this.
+VALUES_STEP = 20
+# Photos that one statement inserts. With more, SQLite keeps what it needs to undo the statement in a file.
+ROWS_AT_ONCE = 10
 # A scan stops when more of a root's photos are missing than this share and this number.
 GUARD_SHARE = 0.10
 GUARD_NUMBER = 100
+# As `os.fsdecode`, which takes twice as long.
+ENCODING = sys.getfilesystemencoding()
 
 Record = dict[str, Any]
 # The columns as bytes: inside this room names, paths and hashes are never text.
@@ -144,7 +152,7 @@ class Name:
     __slots__ = ("extension", "shown", "text")
 
     def __init__(self, name: bytes) -> None:
-        self.text = text = os.fsdecode(name)  # for opening
+        self.text = text = name.decode(ENCODING, "surrogateescape")  # for opening
         # For showing, and for databases, which take no lone surrogates.
         self.shown = shown = text if text.isascii() else name.decode("utf-8", "replace")
         dot = shown.rfind(".")
@@ -155,7 +163,7 @@ def record(path: bytes, name: Name, digest: bytes, size: int) -> Record:
     """A photo as callers get it."""
     return {
         "filename": name.text,
-        "path": os.fsdecode(path),
+        "path": path.decode(ENCODING, "surrogateescape"),
         "hash": digest.hex(),
         "size": size,
         "extension": name.extension,
@@ -203,9 +211,21 @@ def _mark(dialect: sa.Dialect) -> str:
     return "?" if dialect.paramstyle == "qmark" else "%s"
 
 
-def _insert_text(dialect: sa.Dialect) -> str:
-    marks = ", ".join([_mark(dialect)] * len(_COLUMNS))
-    return f"INSERT INTO photos ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608
+def _insert(connection: sa.Connection, inserts: Sequence[tuple[Any, ...]]) -> None:
+    """Add rows of `_COLUMNS` to `photos`. Half of a first scan's time at tiny files went into making
+    parameters out of dictionaries; a fourth of the rest into statements for one row each."""
+    mark = _mark(connection.dialect)
+    row = f"({', '.join([mark] * len(_COLUMNS))})"
+    text = f"INSERT INTO photos ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608
+    whole = len(inserts) - len(inserts) % ROWS_AT_ONCE
+    together = [
+        tuple(chain.from_iterable(inserts[start : start + ROWS_AT_ONCE]))
+        for start in range(0, whole, ROWS_AT_ONCE)
+    ]
+    if together:
+        connection.exec_driver_sql(text + ", ".join([row] * ROWS_AT_ONCE), together)
+    if whole < len(inserts):
+        connection.exec_driver_sql(text + row, list(inserts[whole:]))
 
 
 class Settler:
@@ -235,7 +255,10 @@ class Settler:
         hashed = [item for item in items if isinstance(item, Candidate)]
         rows = self._rows(connection, hashed)
         for one in hashed:  # hard links take over what was read through the first of them
-            if isinstance(one.same_as, int) and (row := rows.get(one.same_as)) is not None:
+            first = one.same_as
+            if isinstance(first, Candidate):
+                one.digest, one.hashed_ns, one.error = first.digest, first.hashed_ns, first.error
+            elif first is not None and (row := rows.get(first)) is not None:
                 one.digest, one.hashed_ns = row.hash, time.time_ns()
         members = _members(connection, {item.digest for item in hashed if item.digest is not None})
         inserts: list[tuple[Any, ...]] = []
@@ -349,9 +372,7 @@ class Settler:
                 if len(batch.records) >= self._batch_size:
                     tally.full.append(batch)
                     self.current = None
-        if inserts:
-            # Half of a first scan's time at tiny files went into making parameters out of dictionaries.
-            connection.exec_driver_sql(_insert_text(connection.dialect), inserts)
+        _insert(connection, inserts)
         if verified:
             connection.execute(
                 photos.update().where(photos.c.id == sa.bindparam("key")).values(_same_content), verified
@@ -469,10 +490,11 @@ def _members(connection: sa.Connection, digests: Iterable[bytes]) -> dict[bytes,
 
 def _those(connection: sa.Connection, text: str, values: Iterable[bytes]) -> Iterator[Any]:
     """The rows of a SELECT for many values. In the driver's own text: to build and compile a statement
-    of so many values takes longer than to run it."""
+    of so many values takes longer than to run it. Of few lengths, so that the database knows it already."""
     mark = _mark(connection.dialect)
     for page in pages(values):
-        yield from connection.exec_driver_sql(text.format(", ".join([mark] * len(page))), tuple(page))
+        filled = (*page, *page[-1:] * (-len(page) % VALUES_STEP))
+        yield from connection.exec_driver_sql(text.format(", ".join([mark] * len(filled))), filled)
 
 
 def _company(

@@ -84,7 +84,7 @@ class Store:
             self.engine = bind.engine
         self._writing = self.engine.execution_options(lote_write=True)
         self._reader: sa.Connection | None = None
-        self._background: ThreadPoolExecutor | None = None
+        self._background: _Background | None = None
         self._commit: Future[None] | None = None  # one that nobody has waited for yet
 
     @property
@@ -116,19 +116,24 @@ class Store:
                 yield connection
             # Somebody else's engine may have connections that belong to a thread.
             if not wait and self._given is None and self.engine in _ours:
-                self._background = self._background or ThreadPoolExecutor(1, "lote-commit")
-                self._commit = self._background.submit(stack.pop_all().close)
+                self._background = self._background or _Background()
+                self._commit = self._background.start(stack.pop_all().close)
 
     @property
     def is_committing(self) -> bool:
         return self._commit is not None and not self._commit.done()
 
+    @property
+    def committed(self) -> int | None:
+        """A descriptor that can be read from when `is_committing` ends; None if it has not begun."""
+        return self._background.ended if self._background is not None else None
+
     def wait(self) -> None:
         """Have what was written last on disk."""
-        if self._commit is not None:
+        if self._commit is not None and self._background is not None:
             commit, self._commit = self._commit, None
             with _one_sentence(self.engine):
-                commit.result()
+                self._background.finish(commit)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -167,11 +172,33 @@ class Store:
 
     def close(self) -> None:
         if self._background is not None:
-            self._background.shutdown()
+            self._background.close()
             self._background = self._commit = None
         if self._reader is not None and self._reader is not self._given:
             self._reader.close()
         self._reader = None
+
+
+class _Background:
+    """A thread that commits, and a descriptor that says when it has."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "lote-commit")
+        self.ended, self._end = os.pipe()
+
+    def start(self, commit: Callable[[], None]) -> Future[None]:
+        future = self._thread.submit(commit)
+        future.add_done_callback(lambda _: os.write(self._end, b"."))
+        return future
+
+    def finish(self, future: Future[None]) -> None:
+        os.read(self.ended, 1)
+        future.result()
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        os.close(self.ended)
+        os.close(self._end)
 
 
 @contextmanager

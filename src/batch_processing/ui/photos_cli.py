@@ -8,6 +8,7 @@ Nothing that changes or deletes anything happens without `--yes`. Cheap to impor
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import shutil
@@ -73,6 +74,7 @@ def _library(database: str | None, workspace: str | None) -> Iterator[tuple[Stor
     place.ensure()
     opened = open_database(database or place.database)
     store = Store(opened)
+    gc.freeze()  # a collection that looks through all that was imported takes 20 ms in the middle of a scan
     try:
         yield store, place
     finally:
