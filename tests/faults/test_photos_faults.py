@@ -82,6 +82,52 @@ def test_a_kill_redoes_three_batches_at_most(tmp_path: Path) -> None:
     assert lines[-1]["bytes_read"] + read <= 400 * 6000 + 30 * 6000
 
 
+KILLED_IN_A_COMMIT = """
+import os, signal, sys
+import sqlalchemy as sa
+from batch_processing.photos import hashing, reading
+from batch_processing.photos.ingest import Scan
+from batch_processing.photos.store import Store, open_database
+database, tree, counter, commits = sys.argv[1:]
+hash_file = reading.hash_file
+def counted(*arguments):
+    with open(counter, "ab") as file:
+        file.write(b".")
+    return hash_file(*arguments)
+reading.hash_file = counted
+hashing.ALONE_S = float("inf")  # in this process, where they are counted
+opened = open_database(database)
+left = int(commits)
+@sa.event.listens_for(opened.engine, "commit")
+def kill(connection):
+    global left
+    left -= connection.exec_driver_sql("SELECT count(*) FROM photos").scalar() > 0
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+for batch in Scan(Store(opened), [os.fsencode(tree)], batch_size=10).run():
+    pass
+"""
+
+
+@pytest.mark.parametrize("commits", [1, 5])
+def test_a_kill_in_a_commit_redoes_three_batches_at_most(tmp_path: Path, commits: int) -> None:
+    for number in range(200):
+        write(tmp_path / "tree" / f"{number // 50}" / f"{number:04d}.jpg", b"%06d" % number)
+    time.sleep(RACY_S)
+    arguments = map(str, (tmp_path / "photos.db", tmp_path / "tree", tmp_path / "counter", commits))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_A_COMMIT, *arguments], env=environment(tmp_path), check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    read = (tmp_path / "counter").stat().st_size
+    with Library(tmp_path / "photos.db") as library:
+        kept = len(library.hashes())
+        assert (kept == 0) == (commits == 1)
+        assert 10 <= read - kept <= 30
+        stats = library.scan(tmp_path / "tree", 10)
+        assert (stats.registered, stats.already_processed) == (200 - kept, kept)
+
+
 def test_two_scans_of_one_tree(tmp_path: Path, tree: Path) -> None:
     both = [start(tmp_path / "w", "scan", tree, "--json", "--no-facts") for _ in range(2)]
     ends = [finish(process)[0][-1] for process in both]

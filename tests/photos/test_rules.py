@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -315,6 +316,20 @@ def test_a_consumer_that_stops_loses_nothing(library: Library, tree: Path) -> No
     )
     assert [len(batch) for batch in again] == [10, 10, 10, 10]
     assert library.batches(tree, 10)[0] == []
+
+
+def test_a_consumer_has_the_database_to_itself_between_batches(
+    library: Library, tree: Path, tmp_path: Path
+) -> None:
+    fill(tree, 60)
+    mine = sqlite3.connect(tmp_path / "photos.db", timeout=0.0, isolation_level=None)
+    for number, batch in enumerate(scan_images_recursively(tree, library.photos, 5), 1):
+        mine.execute("BEGIN EXCLUSIVE")  # fails at once where anybody else is at work
+        (there,) = mine.execute("SELECT count(*) FROM photos").fetchone()
+        mine.execute("COMMIT")
+        assert there >= 5 * number
+        assert len(batch) == 5
+    mine.close()
 
 
 def test_an_interrupted_scan_goes_on_with_its_numbers(library: Library, tree: Path) -> None:

@@ -170,9 +170,11 @@ def _pages(
 
 
 def _candidate(row: Any) -> Candidate:
+    directory, name = bytes(row.directory), bytes(row.name)
     return Candidate(
-        bytes(row.directory),
-        bytes(row.name),
+        directory,
+        name,
+        join(directory, name),
         row.size,
         row.mtime_ns,
         ctime_ns=0,

@@ -45,6 +45,7 @@ class Candidate:
 
     directory: bytes
     name: bytes
+    path: bytes  # of both
     # What tells whether a path still holds the same file: as the walk saw it, then as the reading saw it.
     size: int
     mtime_ns: int  # since 1970
@@ -59,10 +60,6 @@ class Candidate:
     hashed_ns: int = 0
     read: int = 0  # bytes
     error: Unreadable | None = None
-
-    @property
-    def path(self) -> bytes:
-        return join(self.directory, self.name)
 
 
 def join(directory: AnyStr, name: AnyStr) -> AnyStr:

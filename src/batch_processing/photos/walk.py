@@ -198,6 +198,7 @@ class Walk:
         limit = self._limit(directory)
         subfolders: list[tuple[bytes, Rules]] = []
         left_alone: set[bytes] = set()
+        prefix = join(directory, b"")
         is_photo, keeps = self._is_photo, None
         seen = unchanged = 0  # plain names: this loop is what a rescan takes its time for
         for entry in entries:
@@ -259,11 +260,12 @@ class Walk:
                 if row[7] != MISSING:
                     unchanged += 1
                 else:
-                    candidate = _candidate(directory, name, status, row[6])
+                    candidate = _candidate(directory, name, prefix + name, status, row[6])
                     candidate.trusted = True
                     yield candidate
                 continue
-            candidate = _candidate(directory, name, status, row[6] if row is not None else None)
+            known = row[6] if row is not None else None
+            candidate = _candidate(directory, name, prefix + name, status, known)
             if status.st_nlink > 1:
                 candidate.same_as = self._link(status, candidate)
             yield candidate
@@ -325,10 +327,13 @@ class Walk:
         return self._start[len(place)] if self._start[: len(place)] == place != self._start else None
 
 
-def _candidate(directory: bytes, name: bytes, status: os.stat_result, photo_id: int | None) -> Candidate:
+def _candidate(
+    directory: bytes, name: bytes, path: bytes, status: os.stat_result, photo_id: int | None
+) -> Candidate:
     return Candidate(
         directory,
         name,
+        path,
         status.st_size,
         status.st_mtime_ns,
         status.st_ctime_ns,
