@@ -158,8 +158,9 @@ def _flatten_paper(gray: NDArray[np.uint8], unit: float) -> Plane:
 
 
 TILE = 64
-
-
+REPEATS = 0.45
+"""Dots or lines met along a row or column of a tile, as a share of the periods in it: .7 along the rows of a screen
+at 45 degrees, and two frames side by side are only two."""
 PEAK = 6.0
 """How far a screen's peak stands above all the spectrum around it: over 100 on clean dots, at most 5 on lines
 and scans, whose spectrum falls off smoothly."""
@@ -183,6 +184,9 @@ def _screen_period(light: Plane) -> Plane:
     period = np.zeros((rows, cols), np.float32)
     for row in range(rows):
         tiles = light[row * TILE : (row + 1) * TILE, : cols * TILE].reshape(TILE, cols, TILE).swapaxes(0, 1)
+        dark = tiles < tiles.mean(axis=(1, 2), keepdims=True)
+        begins = [(dark & ~np.roll(dark, 1, axis)).sum(axis=axis) for axis in (1, 2)]
+        met = np.percentile(np.stack(begins), 90, axis=2).max(axis=0)
         tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * (window[:, None] * window)
         power = (np.abs(np.fft.fft2(tiles)) ** 2).astype(np.float32)
         around = maximum_filter(power, footprint=ring, mode="wrap").reshape(cols, -1)
@@ -193,7 +197,8 @@ def _screen_period(light: Plane) -> Plane:
         fine = np.where(radius >= 1 / 20, power, 0).sum(axis=(1, 2))
         # A real tone's peak comes twice, for the frequency and its negative.
         loud = (2 * peak > 0.04 * fine) & (power.sum(axis=(1, 2)) > 8)
-        period[row] = np.where(sharp & loud, 1 / np.maximum(radius.ravel()[best], 1 / TILE), 0)
+        repeated = met >= REPEATS * TILE * radius.ravel()[best]
+        period[row] = np.where(sharp & loud & repeated, 1 / np.maximum(radius.ravel()[best], 1 / TILE), 0)
     return period
 
 

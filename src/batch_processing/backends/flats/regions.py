@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import completion
 from .ink import Ink, Mask
 
 Labels = NDArray[np.int32]
@@ -23,6 +24,10 @@ OPEN = 12.0
 """Half the width of a passage, in units, that is never taken for a gap in a line."""
 NECK = 0.65
 """A passage wider than this share of the narrower side's own width is no neck."""
+NARROW = 0.2
+"""The same where no line ends at the passage: two shapes come near each other, and nothing is open."""
+LEAST_GAP = 1.0
+"""Half the width of a passage, in units, up to which lines that do not end are taken to touch."""
 
 
 def segment(drawn: Ink) -> Labels:
@@ -32,8 +37,10 @@ def segment(drawn: Ink) -> Labels:
     if not white.any():
         return np.ones(white.shape, np.int32)
     depth = distance(white)
+    ends = completion.ends(drawn.mask)
     labels = _cascade(white, depth, unit)
-    labels = _merge_open(labels, white, depth, unit)
+    labels = np.where(white, _merge_open(labels, white, depth, unit, ends), 0).astype(np.int32)
+    labels = completion.part(labels, completion.joins(ends, drawn.mask, unit), unit)
     labels = _merge_slivers(labels, LEAST_AREA * unit * unit)
     if drawn.gutter.any():
         _, bands = cv2.connectedComponents(drawn.gutter.astype(np.uint8), connectivity=4)
@@ -88,36 +95,51 @@ def borders(
     labels: Labels, value: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Pairs of touching pixels of two regions: (labels a < b, the smaller `value` of the two)."""
+    a, b, low, _ = _contacts(labels, value)
+    return a, b, low
+
+
+def _contacts(
+    labels: Labels, value: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """What `borders` gives, and the flat index of one pixel of each pair."""
+    width = labels.shape[1]
     sides = []
     for one, other in (
         (np.s_[:, :-1], np.s_[:, 1:]),
         (np.s_[:-1, :], np.s_[1:, :]),
     ):
         a, b = labels[one], labels[other]
-        touch = (a != b) & (a > 0) & (b > 0)
-        low = np.minimum(value[one][touch], value[other][touch])
-        pa, pb = a[touch], b[touch]
-        sides.append((np.minimum(pa, pb), np.maximum(pa, pb), low))
+        y, x = np.nonzero((a != b) & (a > 0) & (b > 0))
+        low = np.minimum(value[one][y, x], value[other][y, x])
+        pa, pb = a[y, x], b[y, x]
+        sides.append((np.minimum(pa, pb), np.maximum(pa, pb), low, y * width + x))
     return (
         np.concatenate([s[0] for s in sides]).astype(np.int64),
         np.concatenate([s[1] for s in sides]).astype(np.int64),
         np.concatenate([s[2] for s in sides]),
+        np.concatenate([s[3] for s in sides]),
     )
 
 
-def _merge_open(labels: Labels, white: Mask, depth: NDArray[np.float32], unit: float) -> Labels:
-    """Join regions whose passage is no gap: wide in itself, or about as wide as the narrower side."""
+def _merge_open(
+    labels: Labels, white: Mask, depth: NDArray[np.float32], unit: float, ends: completion.Ends
+) -> Labels:
+    """Join regions whose passage is no gap: wide in itself, or about as wide as the narrower side, or not so narrow
+    and between lines that do not end there."""
     count = int(labels.max()) + 1
     width = np.zeros(count, np.float32)
     np.maximum.at(width, labels.ravel(), depth.ravel())
-    a, b, low = borders(np.where(white, labels, 0), depth)
+    a, b, low, at = _contacts(np.where(white, labels, 0), depth)
     if not a.size:
         return labels
     key = a * count + b
-    pairs, inverse = np.unique(key, return_inverse=True)
-    saddle = np.zeros(pairs.size, np.float32)
-    np.maximum.at(saddle, inverse, low)
-    order = np.lexsort((pairs, -saddle))
+    order = np.lexsort((-low, key))
+    first = order[np.flatnonzero(np.diff(key[order], prepend=-1))]
+    pairs, saddle = key[first], low[first]
+    away = completion.away(ends, np.stack(np.unravel_index(at[first], labels.shape)[::-1], 1))
+    # The pixel of the passage lies half a stroke from the end's rim, and rarely at the same distance of both sides.
+    neck = np.where(away <= 1.3 * saddle + 2 + ends.width, NECK, NARROW)
     parent = np.arange(count)
 
     def root(i: int) -> int:
@@ -126,12 +148,12 @@ def _merge_open(labels: Labels, white: Mask, depth: NDArray[np.float32], unit: f
             i = int(parent[i])
         return i
 
-    for k in order:
+    for k in np.lexsort((pairs, -saddle)):
         i, j = root(int(pairs[k] // count)), root(int(pairs[k] % count))
         if i == j:
             continue
-        narrow = min(float(width[i]), float(width[j]))
-        if saddle[k] >= OPEN * unit or saddle[k] >= NECK * narrow:
+        narrow = max(LEAST_GAP * unit, neck[k] * min(float(width[i]), float(width[j])))
+        if saddle[k] >= min(OPEN * unit, narrow):
             parent[max(i, j)] = min(i, j)
             width[min(i, j)] = max(width[i], width[j])
     roots = np.array([root(i) for i in range(count)], np.int32)

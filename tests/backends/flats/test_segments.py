@@ -1,0 +1,85 @@
+"""Which areas get one colour: what the lines of a drawing part, and what they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_processing.backends.flats import ink, regions
+
+
+def segment(gray: Any) -> Any:
+    """The labels of a gray page."""
+    gray = np.asarray(gray, np.uint8)
+    labels = regions.segment(ink.find(np.repeat(gray[..., None], 3, axis=2)))
+    assert labels.shape == gray.shape
+    assert (np.unique(labels) == np.arange(1, labels.max() + 1)).all(), "no pixel and no number is left out"
+    return labels
+
+
+def blank(side: int) -> Any:
+    return np.full((side, side), 255, np.uint8)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    radius=st.integers(50, 150),
+    gap=st.integers(4, 40),
+    line=st.integers(2, 6),
+    angle=st.integers(0, 359),
+)
+def test_a_circle_left_open_is_a_region(radius: int, gap: int, line: int, angle: int) -> None:
+    gray = blank(500)
+    begin = round(np.degrees((gap + line) / radius))
+    cv2.ellipse(gray, (250, 250), (radius, radius), angle, begin, 360, 0, line, cv2.LINE_AA)
+    labels = segment(gray)
+    inside = labels == labels[250, 250]
+    assert not inside[20, 20]
+    assert 0.85 < inside.sum() / (np.pi * radius**2) < 1.1
+
+
+def test_a_figure_cut_off_at_its_side_ends_at_the_cut() -> None:
+    gray = blank(700)
+    cv2.rectangle(gray, (10, 10), (689, 689), 0, 4)
+    cv2.ellipse(gray, (350, 350), (100, 60), 0, 0, 360, 0, 3, cv2.LINE_AA)
+    gray[200:500, 440:560] = 255
+    labels = segment(gray)
+    assert labels[350, 300] == labels[350, 436]
+    assert labels[350, 455] == labels[650, 650], "the outline is carried on round, but not far"
+    assert labels[350, 300] != labels[650, 650]
+
+
+def test_hatching_and_whiskers_part_nothing() -> None:
+    gray = blank(700)
+    cv2.rectangle(gray, (100, 100), (600, 600), 0, 4)
+    for x in range(300, 400, 9):
+        cv2.line(gray, (x, 300), (x - 60, 400), 0, 2, cv2.LINE_AA)
+    for y in range(450, 550, 25):
+        cv2.line(gray, (450, y), (520, y - 10), 0, 3, cv2.LINE_AA)
+    labels = segment(gray)
+    assert len(np.unique(labels[110:590, 110:590])) == 1
+
+
+def test_shapes_that_come_near_each_other_part_nothing() -> None:
+    """A ball between two walls: nothing is left open where it nearly touches them."""
+    gray = blank(700)
+    cv2.rectangle(gray, (100, 200), (600, 400), 0, 4)
+    cv2.circle(gray, (350, 300), 70, 0, 4, cv2.LINE_AA)
+    labels = segment(gray)
+    assert labels[300, 150] == labels[300, 550]
+    assert labels[300, 350] != labels[300, 150]
+
+
+def test_two_frames_side_by_side_are_no_dot_screen() -> None:
+    """On a small page the frames on both sides of a gutter look periodic; lines next to them must stay lines."""
+    gray = blank(640)
+    cv2.rectangle(gray, (12, 12), (627, 311), 0, 2)
+    cv2.rectangle(gray, (12, 322), (627, 627), 0, 2)
+    for x in range(60, 600, 90):
+        cv2.circle(gray, (x, 352), 22, 0, 1, cv2.LINE_AA)
+    labels = segment(gray)
+    assert labels[352, 100] != labels[352, 60] != labels[352, 150] != labels[352, 190]
