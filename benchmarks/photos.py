@@ -67,6 +67,7 @@ def make(tree: Path, count: int, size: int, each: int = 200) -> Path:
         descriptor = os.open(folder / f"IMG_{number % each:05d}.jpg", os.O_CREAT | os.O_WRONLY)
         os.write(descriptor, (b"%016d" % number + noise)[:size])
         os.close(descriptor)
+    os.sync()  # else the disk writes them while scans wait for it to commit
     return tree
 
 

@@ -30,12 +30,12 @@ ALONE_S = 0.015
 # What a file can be expected to take, from the page cache: seconds, and bytes a second.
 FILE_S = 20e-6
 SPEED = 2e9
-# Photos are handed over in lists of about this size: a list costs as much as hashing ten tiny files, and at
-# the end of a scan one reader waits for the other's last.
+# Photos are handed over in lists of about this size: a list costs as much as hashing ten tiny files; but one
+# reader waits while all that is left lies in a list of the other's.
 LIST_BYTES = 4 * 1024 * 1024
-LIST_FILES = 32
+LIST_FILES = 16
 # Lists that a reader has: the one it works at, and those that it does while the scan is busy with a commit.
-LISTS = 3
+LISTS = 6
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); import reading; reading.serve()"
 
 

@@ -403,7 +403,8 @@ class Scan:
                 if not self.was_stopped and self._stopped():
                     self.was_stopped = True
                     flight.stop()
-                idle = not (flight.walking and flight.room)
+                to_write = tally is None and self._is_time(flight)
+                idle = not (flight.walking and flight.room) and not to_write
                 if flight.hashing:
                     flight.collect(
                         PROGRESS_EVERY_S if idle else 0.0,
