@@ -35,9 +35,14 @@ class Pen:
         self.line_art = np.full((height, width), 255, np.uint8)
         self.coloured = np.full((height, width, 3), 255, np.uint8)
         self.width, self.wobble, self.phase = line, wobble, phase
+        self.tilt, self.pivot = 0.0, (0.0, 0.0)
+        """By how many radians what is drawn is turned, and about which point."""
 
     def _at(self, points: Any) -> NDArray[np.int32]:
         p = np.asarray(points, np.float64)
+        if self.tilt:
+            c, s = np.cos(self.tilt), np.sin(self.tilt)
+            p = (p - self.pivot) @ np.array([[c, s], [-s, c]]) + self.pivot
         x, y = p[:, 0], p[:, 1]
         dx = self.wobble * (np.sin(0.03 * y + 0.011 * x + self.phase) + 0.5 * np.sin(0.08 * y + self.phase))
         dy = self.wobble * (np.sin(0.028 * x - 0.013 * y + self.phase) + 0.5 * np.sin(0.077 * x))
@@ -144,6 +149,10 @@ class Series:
     rng: np.random.Generator
     line: float
     wobble: float
+    busts: bool
+    """Panels show one or two people from the chest up before plain places; else all that there is, near and far."""
+    breaks: float
+    """Gaps in the lines, per 1000 pixels of ink."""
     cast: list[dict[str, Any]] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
 
@@ -162,11 +171,17 @@ def colours_of(rng: np.random.Generator, n: int) -> list[Rgb]:
 
 def series(seed: int) -> Series:
     rng = np.random.default_rng(seed)
-    made = Series(rng, float(rng.uniform(1.5, 5)), float(rng.choice([0, 0.6, 1.5])))
-    pool = colours_of(rng, 60)
+    made = Series(
+        rng,
+        float(rng.uniform(1.5, 5)),
+        float(rng.choice([0, 0.6, 1.5])),
+        bool(rng.random() < 0.5),
+        float(rng.choice([0, 0, 0, 0.7])),
+    )
+    pool = colours_of(rng, 70)
     take = iter(pool)
     skins = [(250, 224, 200), (232, 184, 144), (198, 140, 96), (140, 90, 60), (90, 60, 44)]
-    for _ in range(int(rng.integers(2, 5))):
+    for _ in range(int(rng.integers(2, 6))):
         skin = skins[rng.integers(5)] if rng.random() < 0.8 else next(take)
         made.cast.append(
             {
@@ -177,10 +192,21 @@ def series(seed: int) -> Series:
                 "legs": next(take),
                 "shoes": next(take),
                 "extra": next(take),
-                "style": int(rng.integers(8)),
+                "style": int(rng.integers(13)),
                 "eyes": int(rng.integers(4)),
                 "glasses": rng.random() < 0.25,
-                "coat": int(rng.integers(5)),
+                "shades": rng.random() < 0.1,
+                "brows": float(rng.choice([0, 0, 0.07, 0.12])),
+                "coat": int(rng.integers(6)),
+                "plain": rng.random() < 0.5,
+                "pocket": rng.random() < 0.2,
+                "mouth": (int(rng.integers(90, 190)), int(rng.integers(20, 60)), int(rng.integers(30, 80))),
+                "tongue": (
+                    int(rng.integers(200, 250)),
+                    int(rng.integers(90, 140)),
+                    int(rng.integers(110, 150)),
+                ),
+                "freckles": rng.random() < 0.15,
                 "bottom": int(rng.integers(4)),
                 "sleeve": float(rng.choice([0.35, 1.0, 1.0])),
                 "fat": float(rng.uniform(0.75, 1.35)),
@@ -192,10 +218,12 @@ def series(seed: int) -> Series:
                 "hat": rng.random() < 0.15,
                 "extra2": next(take),
                 "curls": int(rng.integers(8, 14)),
+                "side": float(rng.choice([-1, 1])),
+                "length": float(rng.uniform(0.5, 1.6)),
                 "strands": int(rng.integers(0, 6)),
             }
         )
-    for _ in range(int(rng.integers(1, 3))):
+    for _ in range(int(rng.integers(0 if made.busts else 1, 3))):
         made.cast.append(
             {
                 "kind": "animal",
@@ -210,7 +238,7 @@ def series(seed: int) -> Series:
                 "bandana": rng.random() < 0.5,
             }
         )
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(0 if made.busts else 1, 4))):
         made.cast.append(
             {
                 "kind": "thing",
@@ -246,6 +274,10 @@ def person(
     """`r` is the radius of the head, (x, y) its centre; `turn` from -1 to 1 is how far it looks aside."""
     fat, rx, ry = who["fat"], r * who["face"], r
     neck = y + 0.9 * r
+    if who["plain"] and not whole:
+        chest(pen, rng, who, x, neck, r)
+        head(pen, rng, who, x, y, rx, ry, back=back, turn=turn)
+        return
     hip, foot = neck + r * 2.3 / who["big"] * 1.2, neck + r * 4.6 / who["big"]
     half = 0.85 * r * fat
     wide = 0.34 * r * fat
@@ -385,7 +417,96 @@ def person(
     head(pen, rng, who, x, y, rx, ry, back=back, turn=turn)
 
 
+def chest(pen: Pen, rng: np.random.Generator, who: dict[str, Any], x: float, neck: float, r: float) -> None:
+    """Shoulders and a shirt down to the lower edge of the panel, with no arms to be seen."""
+    half, wide = 0.8 * r * who["fat"], 0.32 * r * who["fat"]
+    low, cut = neck + 6 * r, float(rng.uniform(0.35, 0.6)) * r
+    x += float(rng.uniform(-0.12, 0.12)) * r
+    box = [
+        (x - wide, neck - 0.4 * r),
+        (x + wide, neck - 0.4 * r),
+        (x + wide, neck + cut),
+        (x - wide, neck + cut),
+    ]
+    if who["sleeve"] < 1:
+        pen.shape(box, who["skin"])
+    flare = half * float(rng.uniform(1.25, 1.7))
+    slope = 0.7 * r if who["curls"] % 2 else 0.35 * r
+    pen.shape(
+        [
+            (x - wide, neck + 0.12 * r),
+            (x + wide, neck + 0.12 * r),
+            (x + half * 1.1, neck + slope),
+            (x + flare * 1.15, low),
+            (x - flare * 1.15, low),
+            (x - half * 1.1, neck + slope),
+        ],
+        who["top"],
+    )
+    if who["coat"] in (2, 5):
+        pen.shape(
+            [(x - wide, neck + 0.12 * r), (x + wide, neck + 0.12 * r), (x, neck + 0.2 * r + cut)], who["skin"]
+        )
+    elif who["coat"] == 1:
+        pen.stroke([(x, neck + 0.15 * r), (x, low)])
+        for k in range(4):
+            pen.dot(x + 0.18 * r, neck + (0.5 + 0.5 * k) * r, 0.08 * r, who["extra"])
+    elif who["coat"] == 3:
+        for side in (-1, 1):
+            pen.shape(
+                [
+                    (x, neck + 0.5 * r),
+                    (x + side * 0.1 * r, neck + 0.1 * r),
+                    (x + side * 0.55 * r, neck + 0.3 * r),
+                ],
+                who["extra"],
+            )
+    if who["band"]:
+        m = neck + 1.3 * r
+        pen.shape(
+            [
+                (x - half * 1.12, m),
+                (x + half * 1.12, m),
+                (x + half * 1.15, m + 0.45 * r),
+                (x - half * 1.15, m + 0.45 * r),
+            ],
+            who["extra2"],
+        )
+    if who["pocket"]:
+        at = x + who["side"] * 0.25 * r
+        pen.shape(
+            [
+                (at, neck + 0.9 * r),
+                (at + 0.4 * r, neck + 0.9 * r),
+                (at + 0.4 * r, neck + 1.4 * r),
+                (at, neck + 1.4 * r),
+            ],
+            who["extra"],
+        )
+    for side in (-1, 1):
+        if rng.random() < 0.4:
+            sx = x + side * half * 0.95
+            pen.stroke([(sx, neck + 1.4 * r), (sx + side * 0.05 * r, low)], 0.8)
+
+
 def head(
+    pen: Pen,
+    rng: np.random.Generator,
+    who: dict[str, Any],
+    x: float,
+    y: float,
+    rx: float,
+    ry: float,
+    *,
+    back: bool,
+    turn: float,
+) -> None:
+    pen.tilt, pen.pivot = float(rng.normal(0, 0.14)), (x, y + ry)
+    _head(pen, rng, who, x, y, rx, ry, back=back, turn=turn)
+    pen.tilt = 0.0
+
+
+def _head(
     pen: Pen,
     rng: np.random.Generator,
     who: dict[str, Any],
@@ -418,6 +539,20 @@ def head(
         pen.shape(ring(x - np.sign(turn + 0.01) * 1.1 * rx, y + 0.4 * ry, 0.5 * rx, 1.1 * ry), hair)
     elif s == 6:
         pen.shape(ring(x, y - 1.35 * ry, 0.5 * rx, 0.45 * ry), hair)
+    elif s == 8:  # a wave to one side
+        pen.shape(
+            scallops(x + who["side"] * 0.4 * rx, y + 0.1 * ry, 1.45 * rx, 1.25 * ry, who["curls"] // 2, 0.12),
+            hair,
+        )
+    elif s == 10:
+        pen.shape(scallops(x, y - 0.35 * ry, 1.4 * rx, 1.3 * ry, who["curls"] + 3, 0.1), hair)
+    elif s == 11:
+        for side in (-1, 1):
+            for k in range(3):
+                pen.shape(
+                    ring(x + side * 1.15 * rx, y + (0.1 + 0.5 * k * who["length"]) * ry, 0.3 * rx, 0.33 * ry),
+                    hair,
+                )
     if back and s != 7:
         shape = (
             scallops(x, y - 0.15 * ry, 1.1 * rx, 1.1 * ry, who["curls"], 0.18)
@@ -453,7 +588,10 @@ def head(
     mood = int(rng.integers(5))
     for side in (-1, 1):
         ex, ey = x + shift + side * 0.38 * rx * (1 - 0.2 * abs(turn)), y - 0.02 * ry
-        if mood == 0:
+        if who["shades"]:
+            pen.shape(ring(ex, ey, 0.36 * rx, 0.26 * ry), BLACK)
+            pen.shape(ring(ex - 0.1 * rx, ey - 0.1 * ry, 0.07 * rx, 0.05 * ry), WHITE, 0.4)
+        elif mood == 0:
             pen.stroke(ring(ex, ey, 0.17 * rx, 0.14 * ry, 180, 360))
         elif who["eyes"] == 0:
             pen.dot(ex, ey, 0.1 * rx)
@@ -469,6 +607,9 @@ def head(
             ],
             1.0,
         )
+        if who["brows"]:
+            by = ey - 0.4 * ry + float(rng.uniform(-0.08, 0.08)) * ry
+            pen.shape(ring(ex, by, 0.24 * rx, who["brows"] * ry), BLACK)
         if who["glasses"]:
             pen.stroke(np.concatenate([ring(ex, ey, 0.3 * rx, 0.3 * ry), [(ex + 0.3 * rx, ey)]]), 1.2)
     if who["nose"] == 1:
@@ -485,16 +626,35 @@ def head(
     elif who["nose"] == 2:
         pen.stroke(ring(x + shift, y + 0.25 * ry, 0.12 * rx, 0.1 * ry, 0, 200), 0.8)
     if mood in (0, 1):
-        pen.shape(ring(x + shift, y + 0.5 * ry, 0.3 * rx, 0.25 * ry, 0, 180), (170, 40, 50), 0.8)
+        size = float(rng.uniform(0.8, 1.5))
+        pen.shape(
+            ring(x + shift, y + 0.45 * ry, 0.3 * size * rx, 0.28 * size * ry, 0, 180), who["mouth"], 0.8
+        )
+        if rng.random() < 0.5:
+            pen.shape(
+                ring(x + shift, y + (0.42 + 0.2 * size) * ry, 0.15 * size * rx, 0.08 * size * ry),
+                who["tongue"],
+                0.6,
+            )
+        if rng.random() < 0.4:
+            wide = 0.2 * size * rx
+            teeth = [(x + shift - wide, y + 0.45 * ry), (x + shift + wide, y + 0.45 * ry)]
+            pen.shape([*teeth, (teeth[1][0], y + 0.53 * ry), (teeth[0][0], y + 0.53 * ry)], WHITE, 0.6)
     elif mood == 2:
-        pen.shape(ring(x + shift, y + 0.55 * ry, 0.13 * rx, 0.15 * ry), (170, 40, 50), 0.8)
+        pen.shape(ring(x + shift, y + 0.55 * ry, 0.13 * rx, 0.15 * ry), who["mouth"], 0.8)
+    elif mood == 4 and who["eyes"] == 3:  # lips
+        pen.shape(ring(x + shift, y + 0.55 * ry, 0.25 * rx, 0.08 * ry), who["mouth"], 0.7)
     else:
         pen.stroke(
             ring(x + shift, y + 0.45 * ry, 0.3 * rx, 0.14 * ry, 20, 160)
             if mood == 3
             else ring(x + shift, y + 0.65 * ry, 0.3 * rx, 0.12 * ry, 200, 340)
         )
-    if s in (0, 1, 4, 5, 6):
+    if who["freckles"]:
+        for side in (-1, 1):
+            for k in range(3):
+                pen.stroke(ring(x + shift + side * (0.4 + 0.1 * k) * rx, y + 0.3 * ry, 1, 1), 0.5)
+    if s in (0, 1, 4, 5, 6, 10, 11):
         part = rng.uniform(-0.2, 0.2) + 0.3 * (s % 2)
         pen.shape(
             _smooth(
@@ -518,6 +678,50 @@ def head(
     elif s == 2:
         pen.shape(scallops(x, y - 0.55 * ry, 1.05 * rx, 0.72 * ry, who["curls"], 0.2), hair)
         curls(pen, rng, who, x, y, rx, ry)
+    elif s == 8:
+        side = who["side"]
+        pen.shape(
+            _smooth(
+                [
+                    (x - side * 1.05 * rx, y + 0.1 * ry),
+                    (x - side * 1.1 * rx, y - 0.7 * ry),
+                    (x, y - 1.35 * ry),
+                    (x + side * 1.2 * rx, y - 0.8 * ry),
+                    (x + side * 1.5 * rx, y + 0.3 * ry),
+                    (x + side * 1.2 * rx, y + 0.9 * ry),
+                    (x + side * 0.75 * rx, y + 0.2 * ry),
+                    (x + side * 0.5 * rx, y - 0.5 * ry),
+                    (x - side * 0.4 * rx, y - 0.65 * ry),
+                ]
+            ),
+            hair,
+        )
+    elif s == 9:  # a curtain of strands
+        n = 5 + who["strands"]
+        for k in range(n):
+            at = x + (2 * (k + 0.5) / n - 1) * rx
+            end = y + (0.9 if k in (0, n - 1) else -0.1 + 0.25 * ((k * 7) % 3)) * ry * min(1.0, who["length"])
+            pen.shape(
+                _smooth(
+                    [
+                        (x + 0.3 * (at - x), y - 1.25 * ry),
+                        (at + 1.4 * rx / n, y - 0.6 * ry),
+                        (at, end),
+                        (at - 1.4 * rx / n, y - 0.6 * ry),
+                    ]
+                ),
+                hair,
+            )
+    elif s == 12:  # a crest
+        pen.shape(
+            np.concatenate(
+                [
+                    spikes(x, y - 0.8 * ry, 0.45 * rx, 0.7 * ry, 6, 0.25, 180, 360),
+                    [(x + 0.4 * rx, y - 0.7 * ry), (x - 0.4 * rx, y - 0.7 * ry)],
+                ]
+            ),
+            hair,
+        )
     elif s == 3:
         pen.shape(
             np.concatenate(
@@ -712,6 +916,12 @@ def backdrop(
             )
     if kind == "sea":
         box(x - 9, horizon - 0.12 * h, x + w + 9, y + h + 9, c[1])
+        if fixed.random() < 0.5:
+            at = np.linspace(x - 9, x + w + 9, 40)
+            for k in range(int(rng.integers(1, 4))):
+                top = horizon - 0.1 * h + k * 0.07 * h + 0.012 * h * np.sin(at / w * 40 + rng.uniform(0, 6))
+                low = np.stack([at[::-1], top[::-1] + 0.03 * h], 1)
+                pen.shape(np.concatenate([np.stack([at, top], 1), low]), c[6])
         for _ in range(12):
             wx, wy = x + w * rng.random(), horizon + h * rng.uniform(-0.1, 0.3)
             pen.stroke([(wx, wy), (wx + 0.03 * w, wy - 0.005 * h), (wx + 0.06 * w, wy)], 0.6)
@@ -839,6 +1049,32 @@ def letters(pen: Pen, rng: np.random.Generator, x: float, y: float, r: float) ->
         )
 
 
+def noise(pen: Pen, rng: np.random.Generator, x: float, y: float, r: float) -> None:
+    """A sound effect: large outlined letters."""
+    text = "".join(rng.choice(list("ABCKMORSTUWZ!"), int(rng.integers(2, 6))))
+    thick = max(3, round(0.16 * r))
+    edge = thick + 2 * max(2, round(pen.width))
+    for picture, ink, fill in ((pen.line_art, BLACK[0], 255), (pen.coloured, BLACK, WHITE)):
+        for colour, width in ((ink, edge), (fill, thick)):
+            cv2.putText(
+                picture,
+                text,
+                (round(x), round(y)),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                r / 25,
+                colour,
+                width,
+                cv2.LINE_AA,
+            )
+
+
+def broken(line_art: NDArray[np.uint8], rng: np.random.Generator, per_mille: float) -> None:
+    """Break lines at random places, in place."""
+    ys, xs = np.nonzero(line_art < 100)
+    for at in rng.integers(0, max(1, len(xs)), int(len(xs) * per_mille / 1000)):
+        cv2.circle(line_art, (int(xs[at]), int(ys[at])), int(rng.integers(2, 5)), 255, -1, cv2.LINE_AA)
+
+
 def page(made: Series, number: int, *, sheet: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Line art (h, w) and coloured page (h, w, 3)."""
     rng = np.random.default_rng(
@@ -877,6 +1113,8 @@ def page(made: Series, number: int, *, sheet: bool = False) -> tuple[NDArray[np.
             frame = max(2, round(made.line * 1.2))
             cv2.rectangle(out.line_art, (x0, y0), (x1, y1), BLACK[0], frame)
             cv2.rectangle(out.coloured, (x0, y0), (x1, y1), BLACK, frame)
+    if made.breaks:
+        broken(out.line_art, rng, made.breaks)
     return out.line_art, out.coloured
 
 
@@ -884,10 +1122,18 @@ def _scene(panel: Pen, rng: np.random.Generator, made: Series) -> None:
     h, w = panel.line_art.shape
     backdrop(panel, rng, made.places[rng.integers(len(made.places))], -4, -4, w + 8, h + 8)
     unit = min(w, h)
+    if made.busts:
+        people = [it for it in made.cast if it["kind"] == "person"]
+        count = 2 if w > 0.8 * h and rng.random() < 0.6 else 1
+        for k, at in enumerate(rng.permutation(len(people))[:count]):
+            r = min(0.23 * h, 0.3 * w / count) * float(rng.uniform(0.55, 1.05))
+            x = w * (k + 0.5) / count + w * float(rng.uniform(-0.1, 0.1)) / count
+            _draw(panel, rng, people[at], x, h - r * float(rng.uniform(2.0, 3.0)), r, whole=False)
     near = rng.random()
-    count = int(rng.integers(1, 4))
-    for k in rng.permutation(len(made.cast))[:count]:
-        it = made.cast[k]
+    rest = [it for it in made.cast if not made.busts or it["kind"] != "person"]
+    count = int(rng.integers(0, 2)) if made.busts else int(rng.integers(1, 4))
+    for k in rng.permutation(len(rest))[:count]:
+        it = rest[k]
         x = w * rng.uniform(0.12, 0.88)
         if it["kind"] == "thing":
             _draw(panel, rng, it, x, h * rng.uniform(0.2, 0.8), unit * rng.uniform(0.06, 0.16), whole=True)
@@ -900,7 +1146,11 @@ def _scene(panel: Pen, rng: np.random.Generator, made: Series) -> None:
             r = h * rng.uniform(0.06, 0.12)
             _draw(panel, rng, it, x, h - r * rng.uniform(5.0, 7.5), r, whole=True)
     if rng.random() < 0.6:
-        letters(panel, rng, w * rng.uniform(0.3, 0.7), h * 0.12, unit * rng.uniform(0.09, 0.14))
+        letters(panel, rng, w * rng.uniform(0.2, 0.8), h * 0.12, unit * rng.uniform(0.09, 0.14))
+    if rng.random() < 0.1:
+        noise(
+            panel, rng, w * rng.uniform(0.05, 0.5), h * rng.uniform(0.3, 0.9), unit * rng.uniform(0.15, 0.3)
+        )
 
 
 def _draw(
