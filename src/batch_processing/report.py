@@ -4,7 +4,7 @@ Promises: `report.html` is one file that needs nothing beside it and asks nothin
 content security policy forbids it); every name and sentence in it is text, whatever it contains; it is
 written page by page, so that a book of any length needs the memory of one page. Beside it stand
 `contact_sheet.png` and, where the backend tells of them, `palette.json` and `review.json` (the regions
-it was least sure of first). Pictures are kept by content: a rerun draws only what has changed.
+of which most of a page may be wrong first). Pictures are kept by content: a rerun draws only what has changed.
 
 Refuses to fail a job: a picture that cannot be read is missing, and said to be. Not part of what is the
 same on every run: a report holds times.
@@ -224,7 +224,7 @@ class _Report:
         self._run(tasks())
 
     def _draw_regions(self) -> None:
-        """Cut the least sure regions out of their pages, each page opened once."""
+        """Cut the first regions to review out of their pages, each page opened once."""
         by_page: dict[str, list[list[Any]]] = {}
         for region in self.review[:CROPS]:
             if _Pictures.missing(region["_picture"]):
@@ -250,7 +250,7 @@ class _Report:
     # -- what the pages tell -------------------------------------------------------------------------
 
     def _gather(self) -> None:
-        """Counts, the palette of the book, and its regions by confidence, the least sure first."""
+        """Counts, the palette of the book, and its regions to review: first where most is expected to be wrong."""
         stored = self.job.config["palette"]
         drawn = palettes.drawn(stored)
         for number, colour in palettes.said(stored).items():
@@ -286,7 +286,14 @@ class _Report:
                     }
                     self.review.append(entry)
         self.counts["warned"] = sum(key is not None for key in self.warnings)
-        self.review.sort(key=lambda region: (region["confidence"], region["_number"], region["box"]))
+        self.review.sort(
+            key=lambda region: (
+                -region.get("doubt", 0.0),
+                region["confidence"],
+                region["_number"],
+                region["box"],
+            )
+        )
 
     # -- the page ------------------------------------------------------------------------------------
 
@@ -501,7 +508,7 @@ class _Report:
             return
         rest = len(self.review) - CROPS
         more = f" The other {rest} stand in review.json." if rest > 0 else ""
-        yield f'<h2 id="review">Regions to review</h2>\n<p class="lead">The least sure first.{more}</p><ul class="strip crops">'
+        yield f'<h2 id="review">Regions to review</h2>\n<p class="lead">Large and doubtful ones first.{more}</p><ul class="strip crops">'
         for region in self.review[:CROPS]:
             colour = self.palette.get(str(region["id"]), {"id": region["id"]})
             picture = _data(region["_picture"])

@@ -93,7 +93,8 @@ class Coloured:
     `details` is plain JSON data for the metadata and the report. Two of its keys have a meaning:
     "palette", a list of {"id", "rgb": [r, g, b], optionally "reference": what the references show for it}, one
     id the same colour on every page of the job; and "review", a list of {"box": [x0, y0, x1, y1] in pixels of the page, the ends exclusive,
-    "id": of the palette, "confidence", optionally "why"}, the regions that a person should look at.
+    "id": of the palette, "confidence", optionally "why" and "doubt": the share of the page that is expected to be
+    wrong there}, the regions that a person should look at, the most important first.
     `layers` from the bottom up, where the backend can give an editable document and the settings ask for it.
     `state` is what the backend needs to draw the page again in other colours; empty where it cannot.
     """

@@ -160,8 +160,18 @@ def test_details_carry_palette_review_list_and_regions(backend: FlatsBackend) ->
         assert 0 <= y0 < y1 <= 420
         assert region["id"] in colours
         assert 0 <= region["confidence"] <= 1
-    sure = [entry["confidence"] for entry in details["review"]]
-    assert sure == sorted(sure)
+
+
+def test_the_review_list_begins_with_what_is_large_and_doubtful(backend: FlatsBackend) -> None:
+    drawn = house(False)[..., 0].copy()
+    cv2.rectangle(drawn, (450, 300), (530, 390), 0, 3)  # in no reference
+    cv2.circle(drawn, (60, 380), 3, 0, 2)  # nobody would look at this
+    review = backend.colour(page(drawn), LINE, None, quiet).details["review"]
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (entry["box"] for entry in review)]
+    assert review
+    assert [entry["doubt"] for entry in review] == sorted((entry["doubt"] for entry in review), reverse=True)
+    assert min(areas) > 64
+    assert all(entry["confidence"] < 0.75 for entry in review)
 
 
 def test_a_region_repainted_in_the_palette_changes_that_region_only(backend: FlatsBackend) -> None:

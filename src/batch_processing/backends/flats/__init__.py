@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["FlatsBackend"]
 
 REVIEW_BELOW = 0.75
-"""Regions less sure than this are coloured, and listed for a person to look at."""
+"""Regions less sure than this are coloured, and listed for a person to look at,"""
+REVIEW_SHARE = 0.9
+"""until the list holds this much of the area that is expected to be wrong in them;"""
+SPECK = 70
+"""but none that is smaller than a square of the page's width through this: 3 mm on A4."""
 
 
 class FlatsBackend:
@@ -196,13 +200,24 @@ def _details(flatted: Flatted, shown: NDArray[np.uint8], width: int, height: int
                 "panel": int(flatted.panel[row]),
             }
         )
-    unsure = [
-        {key: region[key] for key in ("box", "id", "confidence", "why")}
-        for region in sorted(regions, key=lambda region: (region["confidence"], region["label"]))
-        if region["confidence"] < REVIEW_BELOW
-    ]
     palette = [
         {"id": int(flatted.ids[row]), "rgb": flatted.rgb[row].tolist(), "reference": shown[row].tolist()}
         for row in used
     ]
-    return {"palette": palette, "review": unsure, "regions": regions}
+    return {"palette": palette, "review": _review(flatted, regions), "regions": regions}
+
+
+def _review(flatted: Flatted, regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The regions to look at, those first of which most of the page is expected to be wrong."""
+    page_area = max(1.0, float(flatted.area.sum()))
+    speck = (flatted.labels.shape[1] / SPECK) ** 2
+    listed = []
+    for region, area in zip(regions, flatted.area.tolist(), strict=True):
+        if region["confidence"] < REVIEW_BELOW and area >= speck:
+            doubt = round(area * (1 - region["confidence"]) / page_area, 6)
+            listed.append({key: region[key] for key in ("box", "id", "confidence", "why")} | {"doubt": doubt})
+    listed.sort(key=lambda entry: -entry["doubt"])
+    left = (1 - REVIEW_SHARE) * sum(entry["doubt"] for entry in listed)
+    while len(listed) > 1 and listed[-1]["doubt"] <= left:
+        left -= listed.pop()["doubt"]
+    return listed
