@@ -236,7 +236,8 @@ def _settle(
     for _ in range(ROUNDS):
         wish = open_graph @ share + (line_graph @ share) @ lift
         if like.size:
-            mine = np.sqrt(graph.surroundings(ways, share.astype(np.float32))).reshape(n, -1)
+            told = share * share.max(axis=1, keepdims=True) ** 2  # who is in doubt tells others less
+            mine = np.sqrt(graph.surroundings(ways, told.astype(np.float32))).reshape(n, -1)
             scene = _kind_votes(like, known, ALIKE * (mine @ theirs))
             wish += SCENE * np.log(_floored(scene, KIND_FLOOR))
         share = 0.5 * share + 0.5 * _softmax(belief + np.where(still[:, None], 0, wish))
