@@ -19,8 +19,8 @@ from .arrays import packed
 from .palette import Palette
 from .references import Knowledge
 
-SURE = 0.9
-"""Regions at least this sure are learned: .98 of them are right on drawn series that nothing was trained on."""
+SURE = 0.97
+"""Regions at least this sure are learned: .99 of them are right on drawn series that nothing was trained on."""
 PAGE_REGIONS, PAGE_POINTS = 200, 1500
 """Remembered of one page, evenly from all."""
 MOST_REGIONS, MOST_POINTS = 4000, 12_000
