@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_processing.backends.flats import ink, regions
+from batch_processing.backends.base import PageSettings
+from batch_processing.backends.flats import FlatsBackend, ink, regions
+from batch_processing.io.images import Page
 
 
 def segment(gray: Any) -> Any:
@@ -83,3 +88,29 @@ def test_two_frames_side_by_side_are_no_dot_screen() -> None:
         cv2.circle(gray, (x, 352), 22, 0, 1, cv2.LINE_AA)
     labels = segment(gray)
     assert labels[352, 100] != labels[352, 60] != labels[352, 150] != labels[352, 190]
+
+
+@pytest.mark.parametrize(
+    ("slope", "wave", "line"), [(0.0, 4, 1), (0.02, 10, 1), (-0.02, 17, 1), (0.03, 3, 2)]
+)
+def test_flats_of_large_pages_meet_below_the_thinnest_line(
+    tmp_path: Path, slope: float, wave: float, line: int
+) -> None:
+    """Twice the size that regions are found at: no pixel on either side has the other's colour, or none."""
+    gray = np.full((400, 4400), 255, np.uint8)
+    cv2.rectangle(gray, (0, 0), (4399, 399), 0, 16)
+    x = np.arange(0, 4401, 20)
+    path = np.stack([x, 200 + slope * (x - 2200) + wave * np.sin(x / 150)], 1)
+    cv2.polylines(gray, [np.rint(path).astype(np.int32)], False, 0, line)
+    hints = tmp_path / "p.hints.json"
+    sides = {(20, 20): (192, 57, 43), (20, 380): (46, 109, 180)}
+    points = [{"x": px, "y": py, "color": list(colour)} for (px, py), colour in sides.items()]
+    hints.write_text(json.dumps({"points": points}))
+    backend = FlatsBackend()
+    backend.load(None)
+    page = Page(np.repeat(gray[..., None], 3, axis=2), True, 8, None, None, "L")
+    done = backend.colour(page, PageSettings(style="line"), hints, lambda done, total: None)
+    _, parts = cv2.connectedComponents((gray == 255).astype(np.uint8), connectivity=4)
+    for (px, py), colour in sides.items():
+        assert (done.rgb[parts == parts[py, px]] == colour).all()
+    assert (done.rgb[gray == 0] == 0).all()

@@ -25,8 +25,10 @@ def merge(page: NDArray[np.uint8], flatted: Flatted, *, shadow: bool) -> NDArray
     h, w = page.shape[:2]
     out = np.empty_like(page)
     table = flatted.rgb[flatted.colour].astype(np.float32)
+    # The thinnest line of a large page is spread over a pixel at work size.
+    sure = 0.5 * min(1.0, flatted.labels.shape[1] / w)
     for rows in _bands(h):
-        flats = table[_labels(flatted, rows, h, w) - 1]
+        flats = table[_labels(flatted, page, rows) - 1]
         line = _enlarged(flatted.line, rows, h, w)
         light = _enlarged(flatted.shade, rows, h, w)
         gray = cv2.cvtColor(page[rows], cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
@@ -36,7 +38,7 @@ def merge(page: NDArray[np.uint8], flatted: Flatted, *, shadow: bool) -> NDArray
         if shadow:
             factor *= light
         mixed = (flats * factor[..., None] + 0.5).astype(np.uint8)
-        own = (gray < 0.5) & (line > 0.5)
+        own = (gray < 0.5) & (line > sure)
         out[rows] = np.where(own[..., None], page[rows], mixed)
     return out
 
@@ -49,10 +51,10 @@ def layers(page: NDArray[np.uint8], flatted: Flatted, *, gray: bool, by: Sequenc
     h, w = page.shape[:2]
     # A gray page needs no colours in its line layer, and gets its own values back exactly.
     line = page[..., 0].copy() if gray else np.dstack([page, np.full((h, w), 255, np.uint8)])
-    return [*_flats(flatted, h, w, by), Layer("Line", line, "multiply", own=True)]
+    return [*_flats(flatted, page, by), Layer("Line", line, "multiply", own=True)]
 
 
-def _flats(flatted: Flatted, h: int, w: int, by: Sequence[str]) -> Iterator[Layer]:
+def _flats(flatted: Flatted, page: NDArray[np.uint8], by: Sequence[str]) -> Iterator[Layer]:
     of_panel = flatted.panel if "panel" in by else np.full(len(flatted.panel), -1, np.int32)
     inside = np.unique(of_panel[of_panel >= 0]).tolist()
     groups = [-1, *reversed(inside)]
@@ -62,7 +64,7 @@ def _flats(flatted: Flatted, h: int, w: int, by: Sequence[str]) -> Iterator[Laye
             continue
         group = f"Panel {panel + 1}" if panel >= 0 else "Outside of panels" if inside else ""
         if "color" not in by:
-            yield _part(flatted, here, h, w, "Flats", group, None)
+            yield _part(flatted, page, here, "Flats", group, None)
             continue
         rows = flatted.colour[here]
         area = np.bincount(rows, flatted.area[here])
@@ -70,20 +72,26 @@ def _flats(flatted: Flatted, h: int, w: int, by: Sequence[str]) -> Iterator[Laye
         for row in sorted(set(rows.tolist()), key=lambda row: (-area[row], row)):
             number = int(flatted.ids[row])
             name = f"Colour {number}" if number else "Paper"
-            yield _part(flatted, here[rows == row], h, w, name, group or "Flats", number)
+            yield _part(flatted, page, here[rows == row], name, group or "Flats", number)
 
 
 def _part(
-    flatted: Flatted, regions: NDArray[np.intp], h: int, w: int, name: str, group: str, colour: int | None
+    flatted: Flatted,
+    page: NDArray[np.uint8],
+    regions: NDArray[np.intp],
+    name: str,
+    group: str,
+    colour: int | None,
 ) -> Layer:
     """A layer of some regions, cut to where they are; its pixels are made when it is written."""
-    lh, lw = flatted.labels.shape
+    (h, w), (lh, lw) = page.shape[:2], flatted.labels.shape
     box = flatted.box[regions]
-    # A pixel more at each side than the boxes say at work size: rounding must not cut.
-    left = max(0, int(box[:, 0].min() * w / lw) - 1)
-    top = max(0, int(box[:, 1].min() * h / lh) - 1)
-    right = min(w, int(np.ceil(box[:, 2].max() * w / lw)) + 1)
-    bottom = min(h, int(np.ceil(box[:, 3].max() * h / lh)) + 1)
+    # More at each side than the boxes say at work size: borders move by so much at the page's own.
+    more = NEAR + 1 if (h, w) != (lh, lw) else 0
+    left = max(0, int((box[:, 0].min() - more) * w / lw))
+    top = max(0, int((box[:, 1].min() - more) * h / lh))
+    right = min(w, int(np.ceil((box[:, 2].max() + more) * w / lw)))
+    bottom = min(h, int(np.ceil((box[:, 3].max() + more) * h / lh)))
     table = np.zeros((len(flatted.colour), 4), np.uint8)
     table[regions, :3] = flatted.rgb[flatted.colour[regions]]
     table[regions, 3] = 255
@@ -92,7 +100,7 @@ def _part(
         made = np.empty((bottom - top, right - left, 4), np.uint8)
         for rows in _bands(bottom - top):
             whole = slice(rows.start + top, rows.stop + top)
-            made[rows] = table[_labels(flatted, whole, h, w)[:, left:right] - 1]
+            made[rows] = table[_labels(flatted, page, whole, slice(left, right)) - 1]
         return made
 
     # One layer alone is at hand; of many, one at a time is made when the document is written.
@@ -105,14 +113,58 @@ def _bands(h: int) -> Iterator[slice]:
     return (slice(top, min(h, top + BAND)) for top in range(0, h, BAND))
 
 
-def _labels(flatted: Flatted, rows: slice, h: int, w: int) -> NDArray[np.int32]:
-    """The rows of the labels at the page's size. Borders lie below the ink, where their steps do not show."""
-    lh, lw = flatted.labels.shape
+NEAR = 2
+"""Pixels at work size by which a border may lie off its line."""
+INK = 0.7
+"""Brightness relative to the paper below which a pixel of the page stops the colours beside it."""
+
+
+def _labels(
+    flatted: Flatted, page: NDArray[np.uint8], rows: slice, columns: slice = slice(None)
+) -> NDArray[np.int32]:
+    """Part of the labels at the page's size. Near borders they grow anew between the page's own lines, so that
+    flats meet below the line also where that is narrower than a step of the labels."""
+    (h, w), (lh, lw) = page.shape[:2], flatted.labels.shape
+    left, right, _ = columns.indices(w)
     if (lh, lw) == (h, w):
-        return flatted.labels[rows]
-    ys = np.minimum((np.arange(rows.start, rows.stop) * lh) // h, lh - 1)
-    xs = np.minimum((np.arange(w) * lw) // w, lw - 1)
-    return np.asarray(flatted.labels[ys][:, xs], np.int32)
+        return flatted.labels[rows, left:right]
+    step = int(np.ceil(max(h / lh, w / lw)))
+    waves = 3 * NEAR * step
+    # What lies further off than two rounds of waves has no say.
+    top, bottom = max(0, rows.start - 2 * waves), min(h, rows.stop + 2 * waves)
+    first, last = max(0, left - 2 * waves), min(w, right + 2 * waves)
+    ys, xs = (np.arange(top, bottom) * lh) // h, (np.arange(first, last) * lw) // w
+    y0, y1 = max(0, int(ys[0]) - NEAR), int(ys[-1]) + 1 + NEAR
+    labels = flatted.labels[y0:y1]
+    window = np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
+    at = labels.astype(np.float32)  # which OpenCV can erode, and holds numbers to 16 million
+    border = (cv2.dilate(at, window) != cv2.erode(at, window))[ys - y0][:, xs]
+    out = labels[ys - y0][:, xs]
+    light = _enlarged(flatted.shade, slice(top, bottom), h, w)[:, first:last]
+    gray = cv2.cvtColor(np.ascontiguousarray(page[top:bottom, first:last]), cv2.COLOR_RGB2GRAY)
+    ink = gray < 255 * INK * light
+    grown = np.where(border | ink, 0, out)
+    _spread(grown, border & ~ink, waves)
+    grown = np.where((grown == 0) & ~border, out, grown)
+    _spread(grown, border & ink, waves)
+    grown = np.where(grown == 0, out, grown)
+    return np.asarray(grown[rows.start - top : rows.stop - top, left - first : right - first], np.int32)
+
+
+def _spread(labels: NDArray[np.int32], free: NDArray[np.bool_], waves: int) -> None:
+    """Let labels grow into the pixels that are free, 0 so far, by one pixel a wave."""
+    h, w = labels.shape
+    flat = labels.reshape(-1)
+    todo = np.flatnonzero(free)
+    for _ in range(waves):
+        if not todo.size:
+            break
+        y, x = np.divmod(todo, w)
+        found = np.zeros(todo.size, np.int32)
+        for inside, way in ((x > 0, -1), (x < w - 1, 1), (y > 0, -w), (y < h - 1, w)):
+            found = np.where((found == 0) & inside, flat[np.clip(todo + way, 0, flat.size - 1)], found)
+        flat[todo] = found
+        todo = todo[found == 0]
 
 
 def _enlarged(plane: NDArray[np.uint8], rows: slice, h: int, w: int) -> NDArray[np.float32]:
