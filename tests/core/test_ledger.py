@@ -370,7 +370,7 @@ class TestNames:
 
 
 class TestDatabase:
-    @pytest.mark.parametrize("journal", ["persist", "wal"])
+    @pytest.mark.parametrize("journal", ["truncate", "wal"])
     def test_many_processes_open_and_write_at_once(self, tmp_path: Path, journal: str) -> None:
         path = tmp_path / "lote.db"
         code = (

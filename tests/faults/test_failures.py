@@ -142,7 +142,7 @@ def crowd(path: Path, journal: str, people: int, seconds: float) -> list[float]:
     return sorted(time for stdout, _ in told for time in json.loads(stdout))
 
 
-@pytest.mark.parametrize("journal", ["persist", "wal"])
+@pytest.mark.parametrize("journal", ["truncate", "wal"])
 def test_a_crowd_at_one_ledger(tmp_path: Path, journal: str, length: Length, report: Report) -> None:
     path = tmp_path / "lote.db"
     ledger = Ledger(path, journal=journal)

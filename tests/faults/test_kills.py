@@ -196,7 +196,7 @@ def test_a_killed_look_into_an_archive_leaves_nothing(undisturbed: Comic, tmp_pa
 
 def test_both_journals_survive(tmp_path: Path, length: Length, report: Report) -> None:
     """A writer that is killed between two commits leaves a ledger that opens and holds what was committed."""
-    for journal in ("persist", "wal"):
+    for journal in ("truncate", "wal"):
         path = tmp_path / f"{journal}.db"
         code = (
             "from batch_processing.core.ledger import Ledger\n"
