@@ -91,16 +91,18 @@ def test_two_frames_side_by_side_are_no_dot_screen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slope", "wave", "line"), [(0.0, 4, 1), (0.02, 10, 1), (-0.02, 17, 1), (0.03, 3, 2)]
+    ("slope", "wave", "line", "width"),
+    [(0.0, 4, 1, 4400), (0.02, 10, 1, 4400), (-0.02, 17, 1, 4400), (0.03, 3, 2, 4400), (0.016, 18, 2, 2600)],
 )
 def test_flats_of_large_pages_meet_below_the_thinnest_line(
-    tmp_path: Path, slope: float, wave: float, line: int
+    tmp_path: Path, slope: float, wave: float, line: int, width: int
 ) -> None:
-    """Twice the size that regions are found at: no pixel on either side has the other's colour, or none."""
-    gray = np.full((400, 4400), 255, np.uint8)
-    cv2.rectangle(gray, (0, 0), (4399, 399), 0, 16)
-    x = np.arange(0, 4401, 20)
-    path = np.stack([x, 200 + slope * (x - 2200) + wave * np.sin(x / 150)], 1)
+    """Up to twice the size that regions are found at: no pixel on either side has the other's colour, or none, and
+    each pixel of a line is its own, to the rim of the thickest."""
+    gray = np.full((400, width), 255, np.uint8)
+    cv2.rectangle(gray, (0, 0), (width - 1, 399), 0, 16)
+    x = np.arange(0, width + 1, 20)
+    path = np.stack([x, 200 + slope * (x - width / 2) + wave * np.sin(x / 150)], 1)
     cv2.polylines(gray, [np.rint(path).astype(np.int32)], False, 0, line)
     hints = tmp_path / "p.hints.json"
     sides = {(20, 20): (192, 57, 43), (20, 380): (46, 109, 180)}

@@ -18,6 +18,8 @@ from .pages import Flatted
 
 BAND = 256
 """Rows worked at a time."""
+TONE = 0.9
+"""Brightness between the lines, of the paper's, from which on there may be a screen of dots."""
 
 
 def merge(page: NDArray[np.uint8], flatted: Flatted, *, shadow: bool) -> NDArray[np.uint8]:
@@ -25,8 +27,12 @@ def merge(page: NDArray[np.uint8], flatted: Flatted, *, shadow: bool) -> NDArray
     h, w = page.shape[:2]
     out = np.empty_like(page)
     table = flatted.rgb[flatted.colour].astype(np.float32)
-    # The thinnest line of a large page is spread over a pixel at work size.
+    # The thinnest line of a large page is spread over a pixel at work size; the rim of a thick one may lie beside
+    # its pixels there, and one at a corner is weak. In tone, what lies beside a line is a dot.
     sure = 0.5 * min(1.0, flatted.labels.shape[1] / w)
+    near = np.asarray(cv2.dilate(flatted.line, np.ones((3, 3), np.uint8)), np.uint8)
+    near[flatted.shade < 255 * TONE] = 0
+    near = np.maximum(near, flatted.line)
     for rows in _bands(h):
         flats = table[_labels(flatted, page, rows) - 1]
         line = _enlarged(flatted.line, rows, h, w)
@@ -38,7 +44,7 @@ def merge(page: NDArray[np.uint8], flatted: Flatted, *, shadow: bool) -> NDArray
         if shadow:
             factor *= light
         mixed = (flats * factor[..., None] + 0.5).astype(np.uint8)
-        own = (gray < 0.5) & (line > sure)
+        own = (gray < 0.5) & (_enlarged(near, rows, h, w) > sure)
         out[rows] = np.where(own[..., None], page[rows], mixed)
     return out
 
