@@ -194,9 +194,9 @@ def test_a_killed_look_into_an_archive_leaves_nothing(undisturbed: Comic, tmp_pa
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_both_journals_survive(tmp_path: Path, length: Length, report: Report) -> None:
+def test_every_journal_survives(tmp_path: Path, length: Length, report: Report) -> None:
     """A writer that is killed between two commits leaves a ledger that opens and holds what was committed."""
-    for journal in ("truncate", "wal"):
+    for journal in ("truncate", "persist", "wal"):
         path = tmp_path / f"{journal}.db"
         code = (
             "from batch_processing.core.ledger import Ledger\n"
@@ -217,4 +217,4 @@ def test_both_journals_survive(tmp_path: Path, length: Length, report: Report) -
             notes = [event.data.get("text") for event in ledger.events(1, max(0, ledger.last_event(1) - 20))]
             assert not told or told[-1] in notes
             ledger.close()
-    report("kill -9 of a writer", "both journals: what was committed is there")
+    report("kill -9 of a writer", "all journals: what was committed is there")

@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 
-from ..core.database import Database
+from ..core.database import Database, journal_mode
 from ..core.workspace import Workspace
 from ..exceptions import QueueError, ResourceError
 from . import tables
@@ -39,7 +39,7 @@ _ensured: WeakSet[sa.Engine] = WeakSet()  # with our tables
 
 def open_database(where: str | Path) -> Database:
     """The database behind an SQLAlchemy URL or the path of an SQLite file, with the photo tables in it."""
-    database = Database(where)
+    database = Database(where, journal=journal_mode(steady=True))
     database.migrate("photos", tables.MIGRATIONS)
     _ours.add(database.engine)
     _ensured.add(database.engine)
