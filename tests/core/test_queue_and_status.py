@@ -24,7 +24,7 @@ from core.tiny import submit
 # 10,000 steps in the long form, some 500 in `make test`.
 LONG = os.environ.get("LOTE_FAULTS") == "long"
 PROFILE = settings(
-    max_examples=200 if LONG else 12,
+    max_examples=240 if LONG else 12,
     stateful_step_count=50 if LONG else 40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -192,7 +192,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_the_processor_against_a_model(inputs: Path, length: Length, report: Report) -> None:
     profile: Any = settings(
-        max_examples=length(10, 500),
+        max_examples=length(10, 600),
         stateful_step_count=20,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
