@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .._lazy import loader
 
 if TYPE_CHECKING:
+    from .ending import ScanGuardError
     from .ingest import ScanStats
     from .loader import (
         calculate_file_hash,
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
         scan_images_recursively,
     )
     from .repository import Duplicate, DuplicateRepository, Photo, PhotoRepository, open_library
-    from .settle import ScanGuardError
 
 _HOME = {
     "Duplicate": "repository",
     "DuplicateRepository": "repository",
     "Photo": "repository",
     "PhotoRepository": "repository",
-    "ScanGuardError": "settle",
+    "ScanGuardError": "ending",
     "ScanStats": "ingest",
     "calculate_file_hash": "loader",
     "is_valid_image_file": "loader",

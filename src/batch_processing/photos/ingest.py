@@ -25,19 +25,9 @@ import sqlalchemy as sa
 
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
 from ..exceptions import ValidationError
+from .ending import ScanGuardError, find_lost_folders, finish, known_below
 from .hashing import Candidate, Hashers, join
-from .settle import (
-    Name,
-    OpenBatch,
-    Record,
-    ScanGuardError,
-    Settler,
-    Tally,
-    find_lost_folders,
-    finish,
-    known_below,
-    record,
-)
+from .settle import Name, OpenBatch, Record, Settler, Tally, record
 from .store import Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,

@@ -1,8 +1,8 @@
 """How a scan gets at the database: short reads, whole writes, and one scan at a time.
 
 Promises: every write is one transaction that begins as a writer; a read holds no lock when it returns, nor
-does a write once it was waited for, so that a consumer may use the database between two batches. A session that was handed in is committed
-before each of our transactions: with SQLite it would otherwise lock us out.
+does a write once it was waited for, so that a consumer may use the database between two batches. A session
+that was handed in is committed before each of our transactions: with SQLite it would otherwise lock us out.
 Refuses a second scan inside the same process while one is suspended: it would wait for itself.
 """
 
