@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from batch_processing.photos import Photo, PhotoRepository, ScanStats, scan_images_recursively
-from batch_processing.photos.store import open_database
+from batch_processing.photos.ingest import Scan
+from batch_processing.photos.store import Store, open_database
 from batch_processing.photos.tables import metadata
 
 # Columns that a clock or an accident decides.
@@ -55,6 +57,21 @@ class Library:
 
     def scan(self, root: Path, batch_size: int = 100, **options: Any) -> ScanStats:
         return self.batches(root, batch_size, **options)[1]
+
+    def command(self, root: Path, batch_size: int = 100) -> Scan:
+        """A scan as the command makes it: nobody else uses the database through the same session."""
+        return Scan(Store(self.database), [os.fsencode(root)], batch_size=batch_size)
+
+    def command_scan(self, root: Path) -> ScanStats:
+        scan = self.command(root)
+        for _ in scan.run():
+            pass
+        return scan.stats
+
+    def has_index_over_hashes(self) -> bool:
+        with self.database.read() as connection:
+            query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'ix_photos_hash'"
+            return connection.scalar(sa.text(query)) is not None
 
     def hashes(self, state: str = "present") -> dict[str, str]:
         """Path and hash of each photo in that state."""

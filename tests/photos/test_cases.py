@@ -6,9 +6,13 @@ import importlib.util
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
+from batch_processing.photos import ScanStats
 from photos_help import Library
 from shared_data import require_shared
 
@@ -28,7 +32,8 @@ def _builder() -> ModuleType:
     return module
 
 
-def test_every_tree_gives_its_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scan", [Library.scan, Library.command_scan], ids=["session", "command"])
+def test_every_tree_gives_its_counts(tmp_path: Path, scan: Callable[[Library, Path], ScanStats]) -> None:
     builder = _builder()
     names = {"seen": "files_seen", "new": "registered", "dup": "duplicates", "skip": "already_processed"}
     names |= {"err": "errors", "moved": "moved", "missing": "missing", "batches": "batches"}
@@ -44,7 +49,7 @@ def test_every_tree_gives_its_counts(tmp_path: Path) -> None:
                     builder.act(str(tree), step)
                     continue
                 began = time.monotonic()
-                stats = library.scan(tree)
+                stats = scan(library, tree)
                 took = time.monotonic() - began
                 got = {key: getattr(stats, names[key]) for key in step[1] if key in names}
                 wanted = {key: value for key, value in step[1].items() if key in names}

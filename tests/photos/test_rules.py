@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
@@ -115,6 +116,67 @@ def test_the_oldest_copy_becomes_the_original(library: Library, tree: Path) -> N
     stats = library.scan(tree)
     assert (stats.registered, stats.moved) == (0, 0)
     assert library.copies() == {(str(first), str(second)), (str(third), str(second))}
+
+
+def test_a_first_scan_by_the_command_finds_the_same_copies(
+    library: Library, tree: Path, tmp_path: Path
+) -> None:
+    """It looks contents up outside of the database, and makes their index at its end."""
+    for number in range(900):  # one content has more rows than a statement names
+        content = b"the same" if number % 3 else b"%d" % (number // 2)
+        write(tree / f"{number % 4}" / f"{number:03d}.jpg", content)
+    library.scan(tree)
+    with Library(tmp_path / "command.db") as other:
+        stats = other.command_scan(tree)
+        assert other.dump() == library.dump()
+        assert other.has_index_over_hashes()
+    assert (stats.registered, stats.duplicates) == (301, 599)
+
+
+def test_a_first_scan_sees_what_others_add_meanwhile(library: Library, tree: Path, tmp_path: Path) -> None:
+    paths = fill(tree, 400)
+    twin = write(tmp_path / "elsewhere" / "twin.jpg", paths[-1].read_bytes())
+    scan = library.command(tree, 50).run()
+    next(scan)
+    library.photos.create({"path": str(twin), "hash": hashlib.sha256(twin.read_bytes()).hexdigest()})
+    library.session.commit()
+    for _ in scan:
+        pass
+    assert library.copies() == {(str(paths[-1]), str(twin))}
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_an_interrupted_first_scan_gets_its_index(library: Library, tree: Path, how: str) -> None:
+    fill(tree, 300)
+    scan = library.command(tree, 50).run()
+    next(scan)
+    scan.close()
+    if how == "killed":
+        with library.database.write() as connection:
+            connection.execute(sa.text("DROP INDEX ix_photos_hash"))
+        assert not library.has_index_over_hashes()
+        library.command_scan(tree)
+    assert library.has_index_over_hashes()
+
+
+def test_reading_leaves_the_time_of_last_access(library: Library, tree: Path) -> None:
+    """A system that keeps it (`relatime`) writes it when it is older than the last change."""
+    paths = fill(tree, 3)
+    for path in paths:
+        os.utime(path, ns=(10**18, 2 * 10**18))
+    library.scan(tree, facts=True)
+    assert {path.stat().st_atime_ns for path in paths} == {10**18}
+
+
+def test_a_file_of_somebody_elses_can_be_read() -> None:
+    """Linux leaves the time of last access to its owner."""
+    path = Path("/etc/passwd")
+    wanted = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not (child := os.fork()):
+        if os.geteuid() == 0:
+            os.setuid(65534)  # nobody
+        os._exit(calculate_file_hash(path) != wanted)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_swapped_photos_are_changed_and_no_copies(library: Library, tree: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
@@ -196,7 +197,7 @@ def _hashed(
     try:
         while not stopped():
             while len(waiting) < WINDOW and (pair := next(source, None)) is not None:
-                hashers.put(pair[0])
+                hashers.put([pair[0]])
                 waiting.append(pair)
             if not waiting:
                 return
@@ -229,11 +230,11 @@ def known(
     unread: list[WalkError] = []
 
     def candidates() -> Iterator[tuple[Candidate, None]]:
-        for item in walk:
+        for item in chain.from_iterable(walk):
             if isinstance(item, Candidate):
                 item.same_as = None
                 yield item, None
-            elif item is not None and item.stage == "walk":
+            elif item.stage == "walk":
                 unread.append(item)
 
     for page in pages((candidate for candidate, _ in _hashed(candidates(), [folder], stopped)), 200):

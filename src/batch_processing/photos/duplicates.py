@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from ..exceptions import ValidationError, reason
 from .hashing import join
-from .reading import PIECE
+from .reading import PIECE, open_file
 from .settle import reconcile
 from .tables import HASH_DUPLICATE, MISSING, PRESENT, directories, duplicates, pages, photos
 
@@ -189,7 +189,7 @@ def _same(now: os.stat_result, before: os.stat_result) -> None:
 
 
 def _open(path: bytes, size: int, stack: ExitStack) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_file(path)
     stack.callback(os.close, descriptor)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size != size:

@@ -22,7 +22,7 @@ from . import reading
 from .reading import Stopped, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # Seconds of hashing, done here or to be expected, before other processes are started for it: about what
 # starting them takes.
@@ -74,10 +74,11 @@ T = TypeVar("T")
 class _List(Generic[T]):
     """Items that go to a reader together."""
 
-    __slots__ = ("done", "items", "orphan", "wanted")
+    __slots__ = ("done", "items", "orphan", "wanted", "weight")
 
-    def __init__(self, items: list[T]) -> None:
+    def __init__(self, items: list[T], weight: int) -> None:
         self.items = items
+        self.weight = weight  # bytes
         self.wanted: list[Candidate] = [
             item
             for item in items
@@ -109,7 +110,7 @@ class _List(Generic[T]):
 
 
 class Hashers(Generic[T]):
-    """Items go in one by one and come out in the same order; those that are candidates and have to be
+    """Items go in and come out in the same order; those that are candidates and have to be
     read are hashed in between.
 
     `hashlib` lets go of the interpreter while it hashes, but a thread has to wait for it some six times at
@@ -125,8 +126,9 @@ class Hashers(Generic[T]):
         self._inode_order = inode_order
         self._stopped = stopped
         self._length = max(1, min(LIST_FILES, ahead // (LISTS * readers)))
+        self.weight = 0  # bytes of what is in
         self._open: list[T] = []
-        self._weight = 0  # bytes in `_open`
+        self._weight = 0  # of it in `_open`
         self._order: deque[_List[T]] = deque()
         self._unsent: deque[_List[T]] = deque()
         self._children: dict[int, _Child[T]] = {}  # by the descriptor of their answers
@@ -134,12 +136,13 @@ class Hashers(Generic[T]):
         self._alone = self._expected = 0.0  # seconds of hashing: done here; all that came in
         self._buffer: memoryview | None = None
 
-    def put(self, item: T) -> None:
-        self._open.append(item)
-        if isinstance(item, Candidate):
-            self._weight += item.size
-        if len(self._open) >= self._length or self._weight >= LIST_BYTES:
-            self._close_list()
+    def put(self, items: Iterable[T]) -> None:
+        for item in items:
+            self._open.append(item)
+            if isinstance(item, Candidate):
+                self._weight += item.size
+            if len(self._open) >= self._length or self._weight >= LIST_BYTES:
+                self._close_list()
 
     def take(self, wait: float = 0.0, wake: int | None = None) -> list[T]:
         """The items that are done, up to the first that is not. If there are none, wait that many seconds
@@ -155,12 +158,15 @@ class Hashers(Generic[T]):
                 self._hear(wait, wake)
         finished: list[T] = []
         while self._order and self._order[0].done:
-            finished += self._order.popleft().items
+            taken = self._order.popleft()
+            finished += taken.items
+            self.weight -= taken.weight
         return finished
 
     def _close_list(self) -> None:
         if self._open:
-            added = _List(self._open)
+            added = _List(self._open, self._weight)
+            self.weight += self._weight
             self._expected += FILE_S * len(self._open) + self._weight / SPEED
             self._open, self._weight = [], 0
             if self._inode_order:

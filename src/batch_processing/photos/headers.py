@@ -17,6 +17,8 @@ import warnings
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from .reading import open_file
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -73,7 +75,7 @@ Facts = dict[str, Any]
 def read_header(path: str) -> Facts:
     """The columns of `photo_facts` for one file. Raises what Pillow and the system raise."""
     extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(open_file(path), "rb") as file:
         head = file.read(32)
         file.seek(0)
         for offset, magic, name in MAGIC:

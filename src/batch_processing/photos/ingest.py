@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,10 @@ import sqlalchemy as sa
 
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
 from ..exceptions import ValidationError
+from .contents import Contents, with_index, without_index
 from .ending import ScanGuardError, find_lost_folders, finish, known_below
 from .hashing import Candidate, Hashers, join
-from .settle import Name, OpenBatch, Record, Settler, Tally, record
+from .settle import OpenBatch, Photo, Record, Settler, Tally, record
 from .store import Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,
@@ -46,20 +48,22 @@ from .tables import (
     photos,
     scans,
 )
-from .walk import Walk, WalkError
+from .walk import STRIDE, Walk, WalkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 # Batches between the walk and the disk: what a kill can cost.
 IN_FLIGHT = 3
-# Of these, how many share a commit at most; the readers hash the rest meanwhile.
+# Of these, how many share a commit at most; the readers hash the rest meanwhile. Where that is less than this many
+# bytes, they would have done it before the commit, and one batch is committed alone.
 SHARED_COMMIT = 2
+COMMIT_BYTES = 24 * 1024 * 1024
 # A commit is not put off longer than this: on a slow disk a batch may take minutes.
 COMMIT_EVERY_S = 1.0
 PROGRESS_EVERY_S = 0.25
-# Items that are walked before it is looked at what readers have answered.
-STRIDE = 32
+# Folders without work that are passed before it is looked at what readers have answered.
+FOLDERS = 16
 # Readers: processes that wait for a disk in the network. Else one for each core, and two at least: while one
 # waits for the disk another hashes.
 NETWORK_READERS = 16
@@ -97,7 +101,7 @@ class Batch:
     """A batch that is committed."""
 
     number: int
-    records: list[Record]
+    photos: list[Photo]  # that are handed out
     copies: int
     errors: int
     bytes: int
@@ -105,6 +109,11 @@ class Batch:
     first_path: str
     last_path: str
     again: bool = False  # committed by an earlier run, and never taken
+
+    @property
+    def records(self) -> list[Record]:
+        """The photos, as callers get them."""
+        return [record(photo) for photo in self.photos]
 
 
 def peak_memory() -> int:
@@ -164,6 +173,7 @@ class Scan:
         self._progress = progress
         self._waiting = waiting
         self._walk: Walk | None = None
+        self._contents: Contents | None = None  # in a library's first scan
         self._reached = b""  # the last path that was written
         self._verified = 0  # hashed again and found as they were
         self._taken: list[int] = []  # ids of batches that the caller is done with
@@ -182,6 +192,8 @@ class Scan:
                     self.was_stopped = True
         finally:
             self.count()
+            if self._contents is not None:
+                self._contents.close()
             self._store.close()
 
     def plan(self) -> dict[str, int]:
@@ -191,7 +203,7 @@ class Scan:
             self.roots, self._store.query(_known_query()), walked=self._check_roots(), exclude=self._exclude
         )
         to_read = size = 0
-        for item in walk:
+        for item in chain.from_iterable(walk):
             if isinstance(item, Candidate) and not item.trusted and item.same_as is None:
                 to_read += 1
                 size += item.size
@@ -209,30 +221,44 @@ class Scan:
     def _scan(self) -> Iterator[Batch]:
         walked = self._check_roots()
         start = self._first_path()
-        scan_id, number, current, waiting = self._begin()
-        links_before = self._links(scan_id)
         ask = self._store.query(_known_query())
-        walk = self._walk = Walk(self.roots, ask, walked=walked, exclude=self._exclude, start=start)
+        stride = min(STRIDE, self._batch_size)
+        walk = self._walk = Walk(
+            self.roots, ask, walked=walked, exclude=self._exclude, start=start, stride=stride
+        )
+        readers, inode_order = choose_readers(walked, self._readers)
+        hashers: Hashers[Candidate | WalkError] = Hashers(
+            readers, inode_order=inode_order, ahead=IN_FLIGHT * self._batch_size, stopped=self._stopped
+        )
+        flight = _Flight(walk, hashers, IN_FLIGHT * self._batch_size - stride)
         try:
-            for batch_id in waiting:
-                yield self._load(batch_id, walk)
-                self._taken.append(batch_id)
-            yield from self._hash(walk, Settler(scan_id, self._batch_size, number, current))
-            if self.was_stopped:
-                self._end(scan_id, STOPPED)
-                return
-            with self._store.write() as connection:
-                self._settle_taken(connection)
-                ending = finish(connection, walk, scan_id, allow_missing=self._allow_missing)
-            self.stats.moved, self.stats.missing = ending.moved, ending.missing
-            self.stats.duplicates = max(0, self._links(scan_id) - links_before)
-            self.stats.unhandled = dict(walk.unhandled.most_common())
-            if self._facts:
-                self._read_facts(walked)
-            self._end(scan_id, STOPPED if self.was_stopped else FINISHED)
-        except (GeneratorExit, ScanGuardError):
-            self._end(scan_id, STOPPED)
-            raise
+            flight.fill()  # so that readers start while the database is made ready
+            scan_id, settler, waiting, links_before = self._begin()
+            try:
+                for batch_id in waiting:
+                    yield self._load(batch_id, walk)
+                    self._taken.append(batch_id)
+                yield from self._hash(flight, settler)
+                state = STOPPED if self.was_stopped else RUNNING
+                with self._store.write() as connection:
+                    if not self.was_stopped:
+                        with_index(connection)
+                        ending = finish(connection, walk, scan_id, allow_missing=self._allow_missing)
+                        self.stats.moved, self.stats.missing = ending.moved, ending.missing
+                        self.stats.duplicates = max(0, _links(connection, scan_id) - links_before)
+                        self.stats.unhandled = dict(walk.unhandled.most_common())
+                        state = RUNNING if self._facts else FINISHED
+                    self._end(connection, scan_id, state)
+                if state == RUNNING:
+                    self._read_facts(walked)
+                    with self._store.write() as connection:
+                        self._end(connection, scan_id, STOPPED if self.was_stopped else FINISHED)
+            except (GeneratorExit, ScanGuardError):
+                with self._store.write() as connection:
+                    self._end(connection, scan_id, STOPPED)
+                raise
+        finally:
+            flight.close()
 
     def _read_facts(self, walked: list[bytes]) -> None:
         from .facts import read_facts
@@ -306,9 +332,13 @@ class Scan:
     def _key(self) -> bytes:
         return b"\0".join(self.roots)
 
-    def _begin(self) -> tuple[int, int, OpenBatch | None, list[int]]:
-        """The scan's number, its last complete batch, the batch left open, and the batches not taken."""
+    def _begin(self) -> tuple[int, Settler, list[int], int]:
+        """The scan's number, who writes its photos, the batches not taken, and the copies known already."""
         with self._store.write() as connection:
+            if self._store.is_private:
+                self._contents = without_index(connection)
+            else:
+                with_index(connection)
             mine = sa.select(scans).where(scans.c.roots == self._key()).order_by(scans.c.id.desc())
             latest = connection.execute(mine.limit(1)).first()
             self.last_seen = connection.scalar(
@@ -320,7 +350,7 @@ class Scan:
                     scans.insert().values(roots=self._key(), state=RUNNING, started_at=now)
                 )
                 (scan_id,) = result.inserted_primary_key or (0,)
-                return scan_id, 0, None, []
+                return scan_id, Settler(scan_id, self._batch_size, 0, None, self._contents), [], 0
             scan_id = latest.id
             connection.execute(scans.update().where(scans.c.id == scan_id).values(state=RUNNING))
             # What fails again in this run gets a row of this scan again; the others were mended.
@@ -337,24 +367,21 @@ class Scan:
                     first_path=os.fsencode(current.first_path or "") or None,
                     last_path=os.fsencode(current.last_path or "") or None,
                     read=current.bytes,
-                    records=_records(connection, current.id),
+                    handed=_photos(connection, current.id),
                 )
-            return (
-                scan_id,
-                number,
-                opened,
-                [row.id for row in rows if row.state == SETTLED and row.photos + row.changed],
-            )
+            settled = [row.id for row in rows if row.state == SETTLED and row.photos + row.changed]
+            settler = Settler(scan_id, self._batch_size, number, opened, self._contents)
+            return scan_id, settler, settled, _links(connection, scan_id)
 
     def _load(self, batch_id: int, walk: Walk) -> Batch:
         with self._store.read() as connection:
             row = connection.execute(sa.select(batches).where(batches.c.id == batch_id)).one()
-            records = _records(connection, batch_id)
-        records.sort(key=lambda one: walk.place(os.fsencode(one["path"])))
+            handed = _photos(connection, batch_id)
+        handed.sort(key=lambda photo: walk.place(photo[0]))
         self.stats.batches += 1
         return Batch(
             row.number,
-            records,
+            handed,
             row.copies,
             row.errors,
             row.bytes,
@@ -364,75 +391,59 @@ class Scan:
             again=True,
         )
 
-    def _links(self, scan_id: int) -> int:
-        """Copies among the photos that this scan recorded."""
-        with self._store.read() as connection:
-            return (
-                connection.scalar(
-                    sa.select(sa.func.count(sa.distinct(duplicates.c.photo_id)))
-                    .select_from(
-                        duplicates.join(photos, photos.c.id == duplicates.c.photo_id).join(
-                            batches, batches.c.id == photos.c.batch_id
-                        )
-                    )
-                    .where(batches.c.scan_id == scan_id, photos.c.found_as != MOVED)
-                )
-                or 0
-            )
-
-    def _hash(self, walk: Walk, settler: Settler) -> Iterator[Batch]:
+    def _hash(self, flight: _Flight, settler: Settler) -> Iterator[Batch]:
         """Walk, hash and commit; gives the batches that are complete, last the one that remains."""
-        readers, inode_order = choose_readers(walk.walked, self._readers)
-        flight = _Flight(walk, readers, inode_order, IN_FLIGHT * self._batch_size, self._stopped)
         tally: Tally | None = None  # of what is being committed
         self._settled = time.monotonic()
-        try:
-            while flight.walking or len(flight):
-                flight.fill()
-                self._tell()
-                if not self.was_stopped and self._stopped():
-                    self.was_stopped = True
-                    flight.stop()
-                to_write = tally is None and self._is_time(flight)
-                idle = not (flight.walking and flight.room) and not to_write
-                if flight.hashing:
-                    flight.collect(
-                        PROGRESS_EVERY_S if idle else 0.0,
-                        self._store.committed if tally is not None else None,
-                    )
-                if tally is not None and (not self._store.is_committing or (idle and not flight.hashing)):
-                    self._store.wait()
-                    yield from self._land(tally)
-                    tally, flight.written = None, []
-                if tally is None and self._is_time(flight):
-                    most = SHARED_COMMIT * self._batch_size
-                    flight.written, flight.done = flight.done[:most], flight.done[most:]
-                    tally = self._commit(settler, flight.written)
-            if not self.was_stopped and settler.current is not None:
-                with self._store.write() as connection:
-                    batch = settler.close(connection, peak_memory())
-                if batch is not None and batch.records:
-                    yield from self._hand_out(batch)
-        finally:
-            flight.close()
+        while flight.walking or len(flight):
+            flight.fill()
+            self._tell()
+            if not self.was_stopped and self._stopped():
+                self.was_stopped = True
+                flight.stop()
+            to_write = tally is None and self._is_time(flight)
+            idle = not (flight.has_room) and not to_write
+            if flight.hashing:
+                flight.collect(
+                    PROGRESS_EVERY_S if idle else 0.0,
+                    self._store.committed if tally is not None else None,
+                )
+            if tally is not None and (not self._store.is_committing or (idle and not flight.hashing)):
+                self._store.wait()
+                yield from self._land(tally)
+                tally, flight.written = None, []
+            if tally is None and self._is_time(flight):
+                most = SHARED_COMMIT * self._batch_size
+                flight.written, flight.done = flight.done[:most], flight.done[most:]
+                is_last = not (flight.walking or flight.hashing or flight.done or self.was_stopped)
+                tally = self._commit(settler, flight.written, is_last=is_last)
+        if settler.current is not None and not self.was_stopped:  # left open by an interruption at its end
+            tally = self._commit(settler, [], is_last=True)
+            self._store.wait()
+            yield from self._land(tally)
 
     def _is_time(self, flight: _Flight) -> bool:
         """Whether what is hashed should be committed now."""
-        return bool(flight.done) and (
-            # The readers have enough to do meanwhile.
-            (len(flight.done) >= self._batch_size and not (flight.walking and flight.room))
+        done = len(flight.done)
+        return bool(done) and (
+            (
+                not flight.has_room
+                and done >= self._batch_size
+                and (done >= SHARED_COMMIT * self._batch_size or flight.weight < COMMIT_BYTES)
+            )
             or not (flight.walking or flight.hashing)
             or time.monotonic() - self._settled > COMMIT_EVERY_S
         )
 
-    def _commit(self, settler: Settler, items: Sequence[Candidate | WalkError]) -> Tally:
+    def _commit(self, settler: Settler, items: Sequence[Candidate | WalkError], *, is_last: bool) -> Tally:
         """Write `items`. They are on disk when the store was waited for."""
         now = time.monotonic()
         with self._store.write(wait=False) as connection:
             self._settle_taken(connection)
-            tally = settler.settle(connection, items, now - self._settled, peak_memory())
+            tally = settler.settle(connection, items, now - self._settled, peak_memory(), is_last=is_last)
         self._settled = now
-        self._reached = items[-1].path
+        if items:
+            self._reached = items[-1].path
         return tally
 
     def _land(self, tally: Tally) -> Iterator[Batch]:
@@ -449,7 +460,8 @@ class Scan:
         self.last_path = os.fsdecode(self._reached)
         began = time.monotonic()
         for batch in tally.full:
-            yield from self._hand_out(batch)
+            if batch.handed:
+                yield from self._hand_out(batch)
         self._settled += time.monotonic() - began  # the caller's time
 
     def _hand_out(self, batch: OpenBatch) -> Iterator[Batch]:
@@ -457,7 +469,7 @@ class Scan:
         self.count()
         yield Batch(
             batch.number,
-            batch.records,
+            batch.handed,
             batch.copies,
             batch.errors,
             batch.read,
@@ -472,14 +484,15 @@ class Scan:
             connection.execute(_TAKE, [{"key": key} for key in self._taken])
             self._taken.clear()
 
-    def _end(self, scan_id: int, state: str) -> None:
+    def _end(self, connection: sa.Connection, scan_id: int, state: str) -> None:
+        """Write down how far the scan came. RUNNING: it goes on to the facts."""
+        self._settle_taken(connection)
+        with_index(connection)
         self.count()
         values: dict[str, Any] = {"state": state, "stats": self.stats.to_dict()}
         if state == FINISHED:
             values |= {"finished_at": datetime.now(UTC), "files_seen": self.stats.files_seen}
-        with self._store.write() as connection:
-            self._settle_taken(connection)
-            connection.execute(scans.update().where(scans.c.id == scan_id).values(**values))
+        connection.execute(scans.update().where(scans.c.id == scan_id).values(**values))
 
     def count(self) -> None:
         """Bring the figures up to date that are not counted where they arise."""
@@ -502,38 +515,42 @@ class Scan:
 class _Flight:
     """What lies between the walk and the disk, in the order of the walk. Items that need no reading ride along."""
 
-    def __init__(
-        self, walk: Walk, readers: int, inode_order: bool, most: int, stopped: Callable[[], bool]
-    ) -> None:
-        """`most`: items at once."""
+    def __init__(self, walk: Walk, hashers: Hashers[Candidate | WalkError], most: int) -> None:
+        """`most`: items that may be in when a list of more is asked for."""
         self.walking = True
         self.hashing = 0
         self.done: list[Candidate | WalkError] = []  # hashed
         self.written: list[Candidate | WalkError] = []  # and perhaps not yet on disk
-        self._items = iter(walk)
+        self._lists = iter(walk)
         self._most = most
-        self._hashers: Hashers[Candidate | WalkError] = Hashers(
-            readers, inode_order=inode_order, ahead=most, stopped=stopped
-        )
+        self._hashers = hashers
+
+    @property
+    def weight(self) -> int:
+        """Bytes of what is being hashed."""
+        return self._hashers.weight
 
     def __len__(self) -> int:
         return self.hashing + len(self.done) + len(self.written)
 
     @property
-    def room(self) -> int:
-        return self._most - len(self)
+    def has_room(self) -> bool:
+        """Whether there is more to walk, and it may come in."""
+        return self.walking and len(self) <= self._most
 
     def fill(self) -> None:
-        """Walk on, at most to the end of a folder."""
-        if not self.walking:
+        """Walk on, if that may be, to the next photos that need work; past some folders at most."""
+        if not self.has_room:
             return
-        for _ in range(min(self.room, STRIDE)):
-            item = next(self._items, _END)
-            if not isinstance(item, (Candidate, WalkError)):
-                self.walking = item is None
+        for _ in range(FOLDERS):
+            items = next(self._lists, None)
+            if items:
+                self._hashers.put(items)
+                self.hashing += len(items)
                 return
-            self._hashers.put(item)
-            self.hashing += 1
+            if items is None:
+                self.walking = False
+                return
 
     def collect(self, wait: float = 0.0, wake: int | None = None) -> None:
         """Take in what was hashed; wait so many seconds for something, or until `wake` can be read from."""
@@ -551,7 +568,6 @@ class _Flight:
         self._hashers.close()
 
 
-_END = object()
 # Built once: SQLAlchemy then finds what it compiled before.
 _TAKE = batches.update().where(batches.c.id == sa.bindparam("key")).values(state=TAKEN)
 _BATCH_COLUMNS = ("id", "number", "photos", "changed", "copies", "errors", "seconds")
@@ -567,7 +583,7 @@ def _known_query() -> sa.Select[Any]:
     )
 
 
-def _records(connection: sa.Connection, batch_id: int) -> list[Record]:
+def _photos(connection: sa.Connection, batch_id: int) -> list[Photo]:
     """What a batch hands out, from its rows."""
     columns = directories.c.path, photos.c.name, photos.c.hash, photos.c.size
     rows = connection.execute(
@@ -577,11 +593,25 @@ def _records(connection: sa.Connection, batch_id: int) -> list[Record]:
         .order_by(photos.c.id)
     )
     return [
-        record(
-            join(os.fsencode(path), os.fsencode(name)), Name(os.fsencode(name)), bytes.fromhex(digest), size
-        )
+        (join(os.fsencode(path), os.fsencode(name)), os.fsencode(name), bytes.fromhex(digest), size)
         for path, name, digest, size in rows
     ]
+
+
+def _links(connection: sa.Connection, scan_id: int) -> int:
+    """Copies among the photos that this scan recorded."""
+    return (
+        connection.scalar(
+            sa.select(sa.func.count(sa.distinct(duplicates.c.photo_id)))
+            .select_from(
+                duplicates.join(photos, photos.c.id == duplicates.c.photo_id).join(
+                    batches, batches.c.id == photos.c.batch_id
+                )
+            )
+            .where(batches.c.scan_id == scan_id, photos.c.found_as != MOVED)
+        )
+        or 0
+    )
 
 
 def choose_readers(roots: Sequence[bytes], wanted: int | None) -> tuple[int, bool]:

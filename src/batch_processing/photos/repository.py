@@ -238,8 +238,9 @@ class PhotoRepository(_Repository[Photo]):
             raise ValidationError(
                 f"A photo needs a path and a hexadecimal hash, got {dict(data)!r}."
             ) from error
-        from .settle import Name
+        from .settle import shown
 
+        text, extension = shown(name)
         size, mtime_ns = data.get("size"), data.get("mtime_ns")
         try:
             status = os.lstat(data["path"])
@@ -250,8 +251,8 @@ class PhotoRepository(_Repository[Photo]):
             directory = Directory(path=os.fsdecode(folder))
         photo = Photo(
             name=os.fsdecode(name),
-            filename=Name(name).shown,
-            extension=Name(name).extension,
+            filename=text,
+            extension=extension,
             directory=directory,
             hash=digest.hex(),
             size=size if size is not None else status.st_size if status else 0,

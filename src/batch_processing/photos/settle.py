@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -48,13 +47,15 @@ from .walk import WalkError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from .contents import Contents
+
 # The values of one SELECT are filled up to a multiple of this.
 VALUES_STEP = 20
 # Photos that one statement inserts. With more, SQLite keeps what it needs to undo the statement in a file.
 ROWS_AT_ONCE = 10
-# As `os.fsdecode`, which takes twice as long.
-ENCODING = sys.getfilesystemencoding()
 
+# A photo that is handed out: path, name, hash, size in bytes. Who asks for it gets a record.
+Photo = tuple[bytes, bytes, bytes, int]
 Record = dict[str, Any]
 # As bytes: inside this room names, paths and hashes are never text.
 _raw_hash = sa.type_coerce(photos.c.hash, sa.LargeBinary).label("hash")
@@ -78,13 +79,7 @@ class OpenBatch:
     errors: int = 0
     read: int = 0  # bytes
     seconds: float = 0.0
-    records: list[Record] = field(default_factory=list)
-
-    def took(self, path: bytes, read: int, seconds: float) -> None:
-        self.first_path = self.first_path or path
-        self.last_path = path
-        self.read += read
-        self.seconds += seconds
+    handed: list[Photo] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -129,27 +124,22 @@ class Tally:
     full: list[OpenBatch] = field(default_factory=list)
 
 
-class Name:
-    """What follows from the name of a file."""
-
-    __slots__ = ("extension", "shown", "text")
-
-    def __init__(self, name: bytes) -> None:
-        self.text = text = name.decode(ENCODING, "surrogateescape")  # for opening
-        # For showing, and for databases, which take no lone surrogates.
-        self.shown = shown = text if text.isascii() else name.decode("utf-8", "replace")
-        dot = shown.rfind(".")
-        self.extension = shown[dot:].lower() if dot > 0 else ""
+def shown(name: bytes) -> tuple[str, str]:
+    """A file's name for showing, and for databases, which take no lone surrogates; and its extension."""
+    text = name.decode("utf-8", "replace")
+    dot = text.rfind(".")
+    return text, text[dot:].lower() if dot > 0 else ""
 
 
-def record(path: bytes, name: Name, digest: bytes, size: int) -> Record:
+def record(photo: Photo) -> Record:
     """A photo as callers get it."""
+    path, name, digest, size = photo
     return {
-        "filename": name.text,
-        "path": path.decode(ENCODING, "surrogateescape"),
+        "filename": os.fsdecode(name),
+        "path": os.fsdecode(path),
         "hash": digest.hex(),
         "size": size,
-        "extension": name.extension,
+        "extension": shown(name)[1],
     }
 
 
@@ -187,6 +177,7 @@ _COLUMNS = [
     "found_as",
     "batch_id",
 ]
+DIGEST = _COLUMNS.index("hash")
 
 
 def _mark(dialect: sa.Dialect) -> str:
@@ -214,12 +205,21 @@ def _insert(connection: sa.Connection, inserts: Sequence[tuple[Any, ...]]) -> No
 class Settler:
     """Writes the items of one scan, in the order of the walk."""
 
-    def __init__(self, scan_id: int, batch_size: int, number: int, current: OpenBatch | None) -> None:
-        """`number`: of the last batch that is complete. `current`: a batch left open by an interruption."""
+    def __init__(
+        self,
+        scan_id: int,
+        batch_size: int,
+        number: int,
+        current: OpenBatch | None,
+        contents: Contents | None = None,
+    ) -> None:
+        """`number`: of the last batch that is complete. `current`: a batch left open by an interruption.
+        `contents`: where rows are looked up by their hash instead of in the database."""
         self.scan_id = scan_id
         self.current = current
         self._batch_size = batch_size
         self._number = number
+        self._contents = contents
         self._directory_ids: dict[bytes, int] = {}
 
     def settle(
@@ -228,8 +228,11 @@ class Settler:
         items: Sequence[Candidate | WalkError],
         seconds: float,
         peak_memory: int,
+        *,
+        is_last: bool,
     ) -> Tally:
-        """Write `items`. `seconds`: how long they took; `peak_memory` in bytes."""
+        """Write `items`. `seconds`: how long they took; `peak_memory` in bytes. `is_last`: no more will come in
+        this scan, and the batch that is open is complete."""
         tally = Tally()
         now = datetime.now(UTC)
         stamp = photos.c.processed_at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
@@ -243,7 +246,7 @@ class Settler:
                 one.digest, one.hashed_ns, one.error = first.digest, first.hashed_ns, first.error
             elif first is not None and (row := rows.get(first)) is not None:
                 one.digest, one.hashed_ns = row.hash, time.time_ns()
-        members = _members(connection, {item.digest for item in hashed if item.digest is not None})
+        members = self._members(connection, {item.digest for item in hashed if item.digest is not None})
         inserts: list[tuple[Any, ...]] = []
         verified: list[dict[str, Any]] = []
         linked: list[tuple[int | _Member, Candidate]] = []
@@ -290,8 +293,11 @@ class Settler:
                 continue
             batch = self.current or self._batch(connection)
             path = item.path
-            batch.took(path, item.read, share)
-            name = Name(item.name)
+            if batch.first_path is None:
+                batch.first_path = path
+            batch.last_path = path
+            batch.read += item.read
+            batch.seconds += share
             if row is not None:
                 touched |= {row.hash, item.digest}
                 connection.execute(
@@ -328,6 +334,7 @@ class Settler:
                 else:
                     tally.registered += 1
                     batch.photos += 1
+                text, extension = shown(item.name)
                 inserts.append(
                     (
                         self._directory_ids[item.directory],
@@ -339,8 +346,8 @@ class Settler:
                         item.hashed_ns,
                         state,
                         item.digest,
-                        name.shown,
-                        name.extension,
+                        text,
+                        extension,
                         when,
                         found_as,
                         batch.id,
@@ -351,11 +358,13 @@ class Settler:
             else:
                 members[item.digest].append(item)
             if row is not None or not others:
-                batch.records.append(record(path, name, item.digest, item.size))
-                if len(batch.records) >= self._batch_size:
+                batch.handed.append((path, item.name, item.digest, item.size))
+                if len(batch.handed) >= self._batch_size:
                     tally.full.append(batch)
                     self.current = None
         _insert(connection, inserts)
+        if self._contents is not None:
+            self._contents.add([one[DIGEST] for one in inserts])
         if verified:
             connection.execute(
                 photos.update().where(photos.c.id == sa.bindparam("key")).values(_same_content), verified
@@ -363,19 +372,15 @@ class Settler:
         for link, item in linked:
             self._link(connection, link, item)
         write_errors(connection, failed, now, self.scan_id)
-        reconcile(connection, touched)
+        reconcile(connection, touched, self._contents)
+        if is_last and self.current is not None:
+            tally.full.append(self.current)
+            self.current = None
         saved = [(full, SETTLED) for full in tally.full]
         if self.current is not None:
             saved.append((self.current, OPEN))
         _save(connection, saved, peak_memory)
         return tally
-
-    def close(self, connection: sa.Connection, peak_memory: int) -> OpenBatch | None:
-        """Settle the batch that is open at the end of the walk; None if there is none."""
-        batch, self.current = self.current, None
-        if batch is not None:
-            _save(connection, [(batch, SETTLED)], peak_memory)
-        return batch
 
     def _batch(self, connection: sa.Connection) -> OpenBatch:
         """Open a new batch."""
@@ -386,6 +391,25 @@ class Settler:
         (key,) = result.inserted_primary_key or (0,)
         self.current = OpenBatch(key, self._number)
         return self.current
+
+    def _members(
+        self, connection: sa.Connection, digests: set[bytes]
+    ) -> dict[bytes, list[_Member | Candidate]]:
+        """The rows of these contents, oldest first."""
+        found: dict[bytes, list[_Member | Candidate]] = {}
+        values: Iterable[bytes | int] = digests
+        condition = "hash IN ({})"
+        if self._contents is not None:
+            self._contents.catch_up(connection)
+            values, condition = self._contents.find(digests), "photos.id IN ({})"
+        text = (
+            "SELECT photos.id, hash, path, name FROM photos JOIN photo_directories d ON d.id = directory_id "  # noqa: S608
+            f"WHERE {condition} ORDER BY photos.id"
+        )
+        for key, digest, directory, name in _those(connection, text, values):
+            member = _Member(key, bytes(digest), bytes(directory), bytes(name))
+            found.setdefault(member.hash, []).append(member)
+        return found
 
     @staticmethod
     def _rows(connection: sa.Connection, items: Iterable[Candidate]) -> dict[int, Any]:
@@ -458,20 +482,7 @@ def write_errors(
     )
 
 
-def _members(connection: sa.Connection, digests: Iterable[bytes]) -> dict[bytes, list[_Member | Candidate]]:
-    """The rows of these contents, oldest first."""
-    found: dict[bytes, list[_Member | Candidate]] = {}
-    text = (
-        "SELECT photos.id, hash, path, name FROM photos JOIN photo_directories d ON d.id = directory_id "
-        "WHERE hash IN ({}) ORDER BY photos.id"
-    )
-    for key, digest, directory, name in _those(connection, text, digests):
-        member = _Member(key, bytes(digest), bytes(directory), bytes(name))
-        found.setdefault(member.hash, []).append(member)
-    return found
-
-
-def _those(connection: sa.Connection, text: str, values: Iterable[bytes]) -> Iterator[Any]:
+def _those(connection: sa.Connection, text: str, values: Iterable[Any]) -> Iterator[Any]:
     """The rows of a SELECT for many values. In the driver's own text: to build and compile a statement
     of so many values takes longer than to run it. Of few lengths, so that the database knows it already."""
     mark = _mark(connection.dialect)
@@ -502,25 +513,32 @@ def _row_id(connection: sa.Connection, directory_id: int, name: bytes) -> int:
     return row
 
 
-def reconcile(connection: sa.Connection, digests: Iterable[bytes]) -> None:
+def reconcile(connection: sa.Connection, digests: Iterable[bytes], contents: Contents | None = None) -> None:
     """Have the photos that hold each of these contents, and are present, point to one original."""
     # Sorted, so that rows get the same numbers in every run.
     for page in pages(sorted(digests)):
+        # In a first scan one content may have more rows than a statement takes values.
+        holding = (
+            [_raw_hash.element.in_(page)]
+            if contents is None
+            else [photos.c.id.in_(rows) for rows in pages(sorted(contents.find(page)))]
+        )
         groups: dict[bytes, list[Any]] = defaultdict(list)
-        for row in connection.execute(
-            sa.select(photos.c.id, _raw_hash, photos.c.hardlink_of_id)
-            .where(_raw_hash.element.in_(page), photos.c.state == PRESENT)
-            .order_by(photos.c.id)
-        ):
-            groups[bytes(row.hash)].append(row)
         links: dict[bytes, list[Any]] = defaultdict(list)
-        for link in connection.execute(
-            sa.select(duplicates.c.id, duplicates.c.photo_id, duplicates.c.duplicate_of_id, _raw_hash)
-            .select_from(duplicates.join(photos, photos.c.id == duplicates.c.photo_id))
-            .where(_raw_hash.element.in_(page), duplicates.c.reason == HASH_DUPLICATE)
-            .order_by(duplicates.c.id)
-        ):
-            links[bytes(link.hash)].append(link)
+        for these in holding:
+            for row in connection.execute(
+                sa.select(photos.c.id, _raw_hash, photos.c.hardlink_of_id)
+                .where(these, photos.c.state == PRESENT)
+                .order_by(photos.c.id)
+            ):
+                groups[bytes(row.hash)].append(row)
+            for link in connection.execute(
+                sa.select(duplicates.c.id, duplicates.c.photo_id, duplicates.c.duplicate_of_id, _raw_hash)
+                .select_from(duplicates.join(photos, photos.c.id == duplicates.c.photo_id))
+                .where(these, duplicates.c.reason == HASH_DUPLICATE)
+                .order_by(duplicates.c.id)
+            ):
+                links[bytes(link.hash)].append(link)
         drop: list[int] = []
         add: list[dict[str, Any]] = []
         for digest in page:

@@ -92,6 +92,11 @@ class Store:
         return self.engine.dialect.name == "sqlite"
 
     @property
+    def is_private(self) -> bool:
+        """Whether nobody else uses the database through this store's session while a scan goes on."""
+        return self._before is None
+
+    @property
     def file(self) -> Path | None:
         """The file of an SQLite database; None for one in memory and for servers."""
         name = self.engine.url.database

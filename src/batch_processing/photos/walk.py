@@ -84,6 +84,8 @@ KEEPS_INODES = frozenset(
         "overlay",
     ]
 )
+# Items in a list. Each costs a turn through the scan's loop, and what is in a list waits for its end.
+STRIDE = 20
 UNHANDLED_KINDS = 200  # different extensions that are counted one by one; the rest together
 
 _by_name = attrgetter("name")
@@ -134,7 +136,8 @@ class Flags:
 
 
 class Walk:
-    """One pass over the folders. Iterating gives what needs work, and None after each folder."""
+    """One pass over the folders. Iterating gives lists of what needs work, none of more than one folder, and one
+    at each folder's end, which may be empty."""
 
     def __init__(
         self,
@@ -144,9 +147,10 @@ class Walk:
         walked: Sequence[bytes] | None = None,
         exclude: Sequence[str] = (),
         start: bytes | None = None,
+        stride: int = STRIDE,
     ) -> None:
         """`known` gives a folder's rows. `walked`: those of the roots that are there (default all).
-        `start`: the path before which everything is left alone."""
+        `start`: the path before which everything is left alone. `stride`: the most items in a list."""
         self.roots = roots
         self.walked = roots if walked is None else walked
         self.seen = 0  # candidates
@@ -156,13 +160,14 @@ class Walk:
         self.gone = Flags()  # photo ids
         self._known = known
         self._exclude = list(exclude)
+        self._stride = stride
         self._start = self.place(start) if start is not None else None
         # Hard links met so far: the first one (or its row), and how many of them are still to come.
         self._links: dict[tuple[int, int], tuple[Candidate | int, int]] = {}
         self._keeps: dict[int, bool] = {}
         self._is_photo: dict[bytes, bool] = {}
 
-    def __iter__(self) -> Iterator[Candidate | WalkError | None]:
+    def __iter__(self) -> Iterator[list[Candidate | WalkError]]:
         for root in self.walked:
             rules: Rules = (_rules(root, self._exclude),) if self._exclude else ()
             stack = [(root, rules)]
@@ -171,25 +176,26 @@ class Walk:
                 if self.before_start(directory):
                     continue
                 yield from self._folder(directory, rules, stack)
-                yield None
 
     def _folder(
         self, directory: bytes, rules: Rules, stack: list[tuple[bytes, Rules]]
-    ) -> Iterator[Candidate | WalkError]:
+    ) -> Iterator[list[Candidate | WalkError]]:
+        found: list[Candidate | WalkError] = []
         try:
             with os.scandir(directory) as listing:
                 entries = sorted(listing, key=_by_name)
         except OSError as error:
-            yield WalkError(directory, explain(error))
+            yield [WalkError(directory, explain(error))]
             return
         special = {entry.name for entry in entries if entry.name in (b".nomedia", IGNORE_FILE)}
         if b".nomedia" in special:
+            yield found
             return
         if IGNORE_FILE in special:
             try:
                 lines = Path(os.fsdecode(join(directory, IGNORE_FILE))).read_bytes()
             except OSError as error:
-                yield WalkError(join(directory, IGNORE_FILE), explain(error))
+                found.append(WalkError(join(directory, IGNORE_FILE), explain(error)))
             else:
                 rules = (*rules, _rules(directory, os.fsdecode(lines).splitlines()))
         rows = {row[0]: row for row in self._known(directory)}
@@ -199,9 +205,12 @@ class Walk:
         subfolders: list[tuple[bytes, Rules]] = []
         left_alone: set[bytes] = set()
         prefix = join(directory, b"")
-        is_photo, keeps = self._is_photo, None
+        is_photo, keeps, stride = self._is_photo, None, self._stride
         seen = unchanged = 0  # plain names: this loop is what a rescan takes its time for
         for entry in entries:
+            if len(found) >= stride:
+                yield found
+                found = []
             name: bytes = entry.name
             dot = name.rfind(b".")
             extension = name[dot:] if dot > 0 else b""
@@ -225,7 +234,7 @@ class Walk:
                 status = entry.stat(follow_symlinks=False)
             except OSError as error:
                 left_alone.add(name)
-                yield WalkError(join(directory, name), explain(error))
+                found.append(WalkError(join(directory, name), explain(error)))
                 continue
             if status.st_mode & _TYPE != _REGULAR:
                 if stat.S_ISDIR(status.st_mode):
@@ -239,7 +248,7 @@ class Walk:
             size, mtime, ctime = status.st_size, status.st_mtime_ns, status.st_ctime_ns
             if not size:
                 empty = Unreadable("empty", "is empty: there is no photo in it")
-                yield WalkError(join(directory, name), empty, "facts")
+                found.append(WalkError(join(directory, name), empty, "facts"))
                 continue
             seen += 1
             if keeps is None:
@@ -262,13 +271,13 @@ class Walk:
                 else:
                     candidate = _candidate(directory, name, prefix + name, status, row[6])
                     candidate.trusted = True
-                    yield candidate
+                    found.append(candidate)
                 continue
             known = row[6] if row is not None else None
             candidate = _candidate(directory, name, prefix + name, status, known)
             if status.st_nlink > 1:
                 candidate.same_as = self._link(status, candidate)
-            yield candidate
+            found.append(candidate)
         self.seen += seen
         self.unchanged += unchanged
         for name, row in rows.items():
@@ -278,6 +287,7 @@ class Walk:
         stack.extend(
             pair for pair in reversed(subfolders) if not (rules and _ignored(pair[0], rules, folder=True))
         )
+        yield found
 
     def _count_unhandled(self, extension: bytes) -> None:
         kind = os.fsdecode(extension).lower().encode("utf-8", "replace").decode() or "no extension"

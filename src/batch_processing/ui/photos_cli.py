@@ -265,7 +265,7 @@ class _ScanView:
         }
 
     def batch(self, batch: Batch, work: Scan) -> None:
-        self._total += len(batch.records)
+        self._total += len(batch.photos)
         if self._quiet:
             return
         figures = self._figures(work)
@@ -273,7 +273,7 @@ class _ScanView:
             _put(
                 "batch",
                 number=batch.number,
-                photos=len(batch.records),
+                photos=len(batch.photos),
                 total=self._total,
                 first_path=batch.first_path,
                 last_path=batch.last_path,
@@ -289,7 +289,7 @@ class _ScanView:
         left = f"  {seconds(figures['eta_seconds'])} left" if figures["eta_seconds"] is not None else ""
         self.end()
         _say(
-            f"batch {batch.number}: {len(batch.records)} photos, {self._total} so far"
+            f"batch {batch.number}: {len(batch.photos)} photos, {self._total} so far"
             f"  {size(figures['bytes_per_second'])}/s{left}  {size(figures['memory'] or memory_now())} of memory"
             f"  {figures['duplicates']} duplicates  {figures['errors']} errors"
             + ("  (found before, not taken then)" if batch.again else "")

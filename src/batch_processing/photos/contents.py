@@ -1,0 +1,90 @@
+"""Which photos hold a content, while a library is scanned for the first time.
+
+An index over SHA-256 is written all over: of two hundred photos that are committed together nearly each changes another
+page of it, which goes into the journal and into the file. It was half of what a first scan of small photos cost. So the first
+scan into SQLite takes the index away, looks contents up here, and makes the index when it ends, sorted and at once.
+
+Promises: memory does not grow with the library; nothing here outlives the scan. A scan that is killed leaves
+the library without its index, which the next one makes first: until then lookups by hash take longer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import count
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from .tables import pages, photos
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Bytes of a hash by which it is looked up: of a million others one in 300 million has the same. Whoever asks
+# compares the whole hash.
+KEY = 6
+# What of it is kept in memory: that of 400,000 photos. With 2 MB an addition takes twice as long.
+CACHE_KIB = 8000
+# Lookups in one statement.
+AT_ONCE = 100
+
+_ADD = "INSERT INTO held VALUES (?, ?)"
+_FIND = f"SELECT id FROM held WHERE key IN ({', '.join('?' * AT_ONCE)})"  # noqa: S608
+_LAST = sa.select(sa.func.max(photos.c.id))
+_raw_hash = sa.type_coerce(photos.c.hash, sa.LargeBinary)
+_index = next(index for index in photos.indexes if list(index.columns) == [photos.c.hash])
+
+
+class Contents:
+    """Rows of `photos` by the beginning of their hash, in a file of SQLite's that has no name."""
+
+    def __init__(self) -> None:
+        # An empty name: on disk as soon as it does not fit into SQLite's cache, and gone when it is closed.
+        self._file = sqlite3.connect("", isolation_level=None)
+        self._file.execute("PRAGMA journal_mode=OFF")
+        self._file.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        self._file.execute("CREATE TABLE held (key, id, PRIMARY KEY (key, id)) WITHOUT ROWID")
+        self._file.execute("BEGIN")  # and never commits
+        self._last = 0  # row that it knows of
+
+    def catch_up(self, connection: sa.Connection) -> None:
+        """Remember the rows that were added since `catch_up` or `add` was called last, by whomever."""
+        last = connection.execute(_LAST).scalar_one() or 0
+        if last > self._last:
+            rows = connection.execute(sa.select(photos.c.id, _raw_hash).where(photos.c.id > self._last))
+            self._file.executemany(_ADD, ((bytes(digest)[:KEY], row) for row, digest in rows))
+        self._last = last
+
+    def add(self, digests: Sequence[bytes]) -> None:
+        """Remember the rows that hold these contents, added just now in this order: SQLite numbers them one
+        after the other."""
+        self._file.executemany(_ADD, zip([digest[:KEY] for digest in digests], count(self._last + 1)))
+        self._last += len(digests)
+
+    def find(self, digests: Iterable[bytes]) -> list[int]:
+        """The rows that may hold one of these contents, and all that do."""
+        return [
+            row
+            for page in pages((digest[:KEY] for digest in digests), AT_ONCE)
+            for (row,) in self._file.execute(_FIND, page + [None] * (AT_ONCE - len(page)))
+        ]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def without_index(connection: sa.Connection) -> Contents | None:
+    """Take the index over hashes away, if this is a library's first scan: contents are then looked up in what is
+    returned. Else there is an index afterwards."""
+    if connection.dialect.name == "sqlite" and connection.scalar(sa.select(photos.c.id).limit(1)) is None:
+        connection.execute(sa.schema.DropIndex(_index, if_exists=True))
+        return Contents()
+    with_index(connection)
+    return None
+
+
+def with_index(connection: sa.Connection) -> None:
+    """Make the index over hashes, if it was taken away."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.schema.CreateIndex(_index, if_not_exists=True))
