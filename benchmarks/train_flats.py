@@ -54,11 +54,11 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
     """The graphs of some pages as references and of others as line art, with the colours that are right."""
     pictures = [pages[i][1] for i in known]
     inks = [ink.find_in_colour(picture) for picture in pictures]
-    rgb = references.palette(pictures, inks)
-    lab = to_lab(rgb)
-    item: dict[str, Any] = {"colours": len(rgb), "known": [], "asked": []}
+    colours = references.palette(pictures, inks)
+    lab = to_lab(colours.rgb)
+    item: dict[str, Any] = {"colours": len(lab), "known": [], "asked": []}
     for picture, drawn in zip(pictures, inks, strict=True):
-        studied = references.study(picture, drawn, lab)
+        studied = references.study(picture, drawn, colours)
         if studied is not None:
             item["known"].append(
                 {
@@ -75,7 +75,7 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
         what = describe.shapes(labels)
         panels = structure.find(labels, drawn, what)
         free = cv2.erode((line > 200).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        right = np.zeros((what.count, len(rgb)), np.float32)
+        right = np.zeros((what.count, len(lab)), np.float32)
         np.add.at(right, labels[free] - 1, (distances(to_lab(truth[free]), lab) < near).astype(np.float32))
         count = np.bincount(labels[free] - 1, minlength=what.count)
         item["asked"].append(

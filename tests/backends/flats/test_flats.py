@@ -113,6 +113,29 @@ def test_the_white_of_a_model_sheet_is_no_sky(references: list[Reference], tmp_p
     assert at(done.rgb, 270, 250) == BLUE
 
 
+@pytest.mark.parametrize("line", [False, True])
+def test_a_shadow_is_its_base_and_what_a_line_parts_is_not(tmp_path: Path, line: bool) -> None:
+    dark = (150, 40, 27)
+    every = []
+    for number, shift in enumerate((0, 40)):
+        picture = house(True, shift)
+        picture[185:336, 295 + shift : 338 + shift] = dark
+        if line:
+            cv2.line(picture, (295 + shift, 180), (295 + shift, 340), (0, 0, 0), 4)
+        Image.fromarray(picture).save(tmp_path / f"cel{number}.png")
+        every.append(Reference(tmp_path / f"cel{number}.png", ""))
+    made = FlatsBackend()
+    made.prepare(every, tmp_path / "learned.npz", PageSettings(), quiet)
+    made.load(tmp_path / "learned.npz")
+    gray = house(False, 20)[..., 0].copy()
+    if line:
+        cv2.line(gray, (315, 180), (315, 340), 0, 4)
+    done = made.colour(page(gray), LINE, None, quiet)
+    assert at(done.rgb, 220, 210) == RED
+    assert at(done.rgb, 340, 260) == (dark if line else RED)
+    assert (list(dark) in [colour["rgb"] for colour in done.details["palette"]]) == line
+
+
 @pytest.mark.parametrize("drawn", ["curls", "letters"])
 def test_letters_make_a_balloon_and_curls_do_not(backend: FlatsBackend, drawn: str) -> None:
     gray = house(False)[..., 0].copy()

@@ -80,10 +80,9 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
     """Learn from coloured pictures, (h, w, 3) of 8 bit each, read one after the other (the order is kept)."""
     small = [shrink(picture, WORK_SIDE) for picture in pictures]
     inks = [ink.find_in_colour(picture) for picture in small]
-    rgb = palette(small, inks)
-    lab = to_lab(rgb)
-    k = len(rgb)
-    studied = [study(picture, drawn, lab) for picture, drawn in zip(small, inks, strict=True)]
+    colours = palette(small, inks)
+    rgb, k = colours.rgb, len(colours.rgb)
+    studied = [study(picture, drawn, colours) for picture, drawn in zip(small, inks, strict=True)]
     taught = [one for one in studied if one is not None]
     if not any(len(one.seen.points) for one in taught):
         return Knowledge.of_palette(rgb.tolist())
@@ -143,9 +142,9 @@ class Studied:
     """Whether anything but paper lies behind the things in it."""
 
 
-def study(picture: NDArray[np.uint8], drawn: ink.Ink, lab: NDArray[np.float64]) -> Studied | None:
-    """Study an (h, w, 3) picture against a palette in Lab; None where it shows nothing."""
-    pieces, colour = _pieces(nearest_colour(picture, lab), drawn)
+def study(picture: NDArray[np.uint8], drawn: ink.Ink, colours: Colours) -> Studied | None:
+    """Study an (h, w, 3) picture against the job's palette; None where it shows nothing."""
+    pieces, colour = _pieces(colours.base[nearest_tint(picture, colours.tints)], drawn)
     if not colour.size:
         return None
     what = describe.shapes(pieces)
@@ -192,8 +191,8 @@ def shrink(picture: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def nearest_colour(picture: NDArray[np.uint8], lab: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Palette id of each pixel, (h, w), after a median that removes grain and brush noise."""
+def nearest_tint(picture: NDArray[np.uint8], lab: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Row of `lab` nearest to each pixel, (h, w), after a median that removes grain and brush noise."""
     smooth = cv2.medianBlur(np.ascontiguousarray(picture), 5)
     # 5 bits a channel are enough to tell palette entries apart, and need 32768 comparisons at most.
     key = (
@@ -208,8 +207,131 @@ def nearest_colour(picture: NDArray[np.uint8], lab: NDArray[np.float64]) -> NDAr
     return np.asarray(best[inverse].reshape(key.shape), np.int32)
 
 
-def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np.uint8]:
-    """The job's colours, most common first after white.
+@dataclass(frozen=True)
+class Colours:
+    """A job's palette of K colours, and the T tints in which the references show them."""
+
+    rgb: NDArray[np.uint8]
+    """(K, 3); row 0 is paper white."""
+    tints: NDArray[np.float64]
+    """(T, 3) in Lab."""
+    base: NDArray[np.int32]
+    """Row of `rgb` that each tint belongs to, (T,)."""
+
+
+def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> Colours:
+    """The job's colours, most common first after white; the shadows and highlights of cels are their base's."""
+    rgb = _tints(pictures, inks)
+    lab = to_lab(rgb)
+    base = np.arange(len(rgb))
+    alike = _alike(lab) & (_flat(pictures, inks, rgb) >= FLAT)
+    alike &= alike.T
+    if alike.any():
+        base = _bases(lab, alike, *_contacts(pictures, inks, lab))
+    kept, row = np.unique(base, return_inverse=True)
+    return Colours(rgb[kept], lab, row.astype(np.int32))
+
+
+LIGHTER = (5.0, 25.0)
+"""By how much a shadow is darker than its base, or a highlight lighter, in CIE L*."""
+OTHER_HUE = 8.0
+"""Difference of hue (CIE 1976 delta H*ab) up to which two tints are of one hue; grays are of any."""
+OTHER_CHROMA = (5.0, 0.35)
+"""Difference of chroma (CIE C*ab) up to which two tints are one colour in other light: this, and this share of the
+higher one."""
+HIGHLIGHT = 0.4
+"""Area, as a share of the darker tint's, below which the lighter one is a highlight. A shadow may be the larger part."""
+OPEN_SIDE, OPEN_MOSTLY = 0.2, 0.4
+"""Least share of a shadow's whole border, and of what carries no ink of it, along which its base lies. The rest of
+it runs along the outline of the thing, and past other tints of it."""
+FLAT, LEVEL = 0.7, 4
+"""Share of a tint's pixels within so many levels of it. Drawn flats have .95, as JPEG .85, paintings below .4: there a
+tint is a step of a gradient, and joining steps lost .03 of the pixels of painted pages."""
+
+
+def _alike(lab: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Pairs of tints that could be one colour in light and shadow, (T, T)."""
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    light = np.abs(lab[:, None, 0] - lab[None, :, 0])
+    of_chroma = np.abs(chroma[:, None] - chroma[None, :])
+    plane = ((lab[:, None, 1:] - lab[None, :, 1:]) ** 2).sum(axis=2)
+    of_hue = np.sqrt(np.maximum(plane - of_chroma**2, 0))
+    most = OTHER_CHROMA[0] + OTHER_CHROMA[1] * np.maximum(chroma[:, None], chroma[None, :])
+    lit = (light >= LIGHTER[0]) & (light <= LIGHTER[1])
+    return np.asarray(lit & (of_hue <= OTHER_HUE) & (of_chroma <= most), np.bool_)
+
+
+def _flat(
+    pictures: list[NDArray[np.uint8]], inks: list[ink.Ink], rgb: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """How much of each tint is exactly that colour, (T,), off the ink."""
+    lab = to_lab(rgb)
+    exact, there = np.zeros(len(rgb)), np.zeros(len(rgb))
+    for picture, drawn in zip(pictures, inks, strict=True):
+        free = cv2.erode((~drawn.mask).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+        tint = nearest_tint(picture, lab)[free]
+        smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)[free]
+        off = np.abs(smooth.astype(np.int16) - rgb[tint].astype(np.int16)).max(axis=1)
+        exact += np.bincount(tint[off <= LEVEL], minlength=len(rgb))
+        there += np.bincount(tint, minlength=len(rgb))
+    return exact / np.maximum(there, 1)
+
+
+def _contacts(
+    pictures: list[NDArray[np.uint8]], inks: list[ink.Ink], lab: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The area of each tint, (T,), how long it borders on each other, and how much of that without ink, (T, T)."""
+    t = len(lab)
+    area, length, bare = np.zeros(t), np.zeros((t, t)), np.zeros((t, t))
+    for picture, drawn in zip(pictures, inks, strict=True):
+        pieces, tint = _pieces(nearest_tint(picture, lab), drawn)
+        if not tint.size:
+            continue
+        area += np.bincount(tint, np.bincount(pieces.ravel())[1:], minlength=t) / pieces.size
+        a, b, inked = regions.borders(pieces, drawn.mask.astype(np.float32))
+        pair = tint[a - 1].astype(np.int64) * t + tint[b - 1]
+        for border, part in ((length, np.ones(len(pair))), (bare, 1.0 - inked)):
+            counts = np.bincount(pair, part, minlength=t * t).reshape(t, t) / drawn.unit
+            np.add(border, counts + counts.T, out=border)
+    np.fill_diagonal(length, 0)
+    np.fill_diagonal(bare, 0)
+    return area, length, bare
+
+
+def _bases(
+    lab: NDArray[np.float64],
+    alike: NDArray[np.bool_],
+    area: NDArray[np.float64],
+    length: NDArray[np.float64],
+    bare: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """The tint that each tint is the shadow or a highlight of: itself for most.
+
+    A shadow lies within its base and no line parts them, as one does two things of like colours. The clearest are
+    joined first; the border of what was joined is its base's from then on.
+    """
+    base = np.arange(len(lab))
+    darker = lab[:, None, 0] < lab[None, :, 0]
+    large = area[None, :] >= HIGHLIGHT * area[:, None]
+    joins = alike & np.where(darker, large, ~large.T)
+    joins[0] = False  # paper is no highlight
+    while True:
+        side = bare / np.maximum(length.sum(axis=1), 1e-9)[:, None]
+        mostly = bare / np.maximum(bare.sum(axis=1), 1e-9)[:, None]
+        side = np.where(joins & (side >= OPEN_SIDE) & (mostly >= OPEN_MOSTLY), side, 0)
+        tint, to = (int(at) for at in np.unravel_index(side.argmax(), side.shape))
+        if side[tint, to] == 0:
+            return base
+        base[base == tint] = to
+        joins[tint] = joins[:, tint] = False
+        for border in (length, bare):
+            border[to] += border[tint]
+            border[:, to] += border[:, tint]
+            border[tint] = border[:, tint] = border[to, to] = 0
+
+
+def _tints(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np.uint8]:
+    """The colours that the references show, most common first after white.
 
     Every picture has one vote, however large it is. The commonest colour takes all within MERGE of it, and so
     on: flat colours come out exactly, gradients in even steps.
