@@ -119,9 +119,10 @@ def test_a_shadow_is_its_base_and_what_a_line_parts_is_not(tmp_path: Path, line:
     every = []
     for number, shift in enumerate((0, 40)):
         picture = house(True, shift)
-        picture[185:336, 295 + shift : 338 + shift] = dark
+        wall = picture[183:337, 228 + shift : 337 + shift]  # the larger part of it lies in shadow
+        wall[(wall == RED).all(axis=2)] = dark
         if line:
-            cv2.line(picture, (295 + shift, 180), (295 + shift, 340), (0, 0, 0), 4)
+            cv2.line(picture, (228 + shift, 180), (228 + shift, 340), (0, 0, 0), 4)
         Image.fromarray(picture).save(tmp_path / f"cel{number}.png")
         every.append(Reference(tmp_path / f"cel{number}.png", ""))
     made = FlatsBackend()
@@ -129,9 +130,9 @@ def test_a_shadow_is_its_base_and_what_a_line_parts_is_not(tmp_path: Path, line:
     made.load(tmp_path / "learned.npz")
     gray = house(False, 20)[..., 0].copy()
     if line:
-        cv2.line(gray, (315, 180), (315, 340), 0, 4)
+        cv2.line(gray, (248, 180), (248, 340), 0, 4)
     done = made.colour(page(gray), LINE, None, quiet)
-    assert at(done.rgb, 220, 210) == RED
+    assert at(done.rgb, 215, 210) == RED
     assert at(done.rgb, 340, 260) == (dark if line else RED)
     assert (list(dark) in [colour["rgb"] for colour in done.details["palette"]]) == line
 
@@ -479,3 +480,20 @@ def test_a_page_of_a_drawn_series_is_coloured_well_and_quickly(tmp_path: Path) -
     free = cv2.erode((drawn.rgb[..., 0] > 200).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     right = (np.abs(done.rgb.astype(int) - truth).max(axis=2) < 12)[free].mean()
     assert right > 0.7
+
+
+def test_hints_leave_alone_what_was_sure_without_them(tmp_path: Path) -> None:
+    folder = require_shared("data", "comics", "synthetic", "series0")
+    backend = FlatsBackend()
+    found = [Reference(path, "") for path in sorted(folder.glob("ref_*.png"))]
+    backend.prepare(found, tmp_path / "a.npz", PageSettings(), quiet)
+    backend.load(tmp_path / "a.npz")
+    drawn = decode(folder / "page_00.png")
+    before = backend.colour(drawn, LINE, None, quiet).details["regions"]
+    shirts = [{"x": x, "y": y, "color": "#ff00ff"} for x, y in ((361, 1282), (713, 578), (321, 587))]
+    after = backend.colour(drawn, LINE, hinted(tmp_path, {"points": shirts}), quiet).details["regions"]
+    assert sum(region["why"] == "hint" for region in after) == len(shirts)
+    sure = [row for row, region in enumerate(before) if region["confidence"] >= 0.75]
+    others = [row for row in sure if after[row]["why"] != "hint"]
+    assert len(others) > 50
+    assert [after[row]["id"] for row in others] == [before[row]["id"] for row in others]

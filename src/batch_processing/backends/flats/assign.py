@@ -37,6 +37,8 @@ ALIKE = 4.0
 ROUNDS = 6
 POTTS = 2.0
 """Strength of two regions' wish to be one across a border without ink."""
+SETTLED = 0.75
+"""Regions that are at least this sure without hints keep their colour: those that are not listed for review."""
 FLOOR = 0.2
 """Share of each vote given to all colours alike: no vote is a certainty."""
 
@@ -87,18 +89,32 @@ def assign(
         + WEIGHTS[4] * np.log(_floored(votes.kind, KIND_FLOOR))
         + WEIGHTS[2] * np.log(known.share[None, :] + 0.002)
     )
-    set_rows = np.flatnonzero(fixed >= 0)
-    belief[set_rows] = -30.0
-    belief[set_rows, fixed[set_rows]] = 0.0
-    share = _settle(belief, seen, panels, known, votes.like, fixed >= 0)
+    hinted = wanted >= 0
+    area = what.area / labels.size
+    still = (fixed >= 0) & ~hinted
+    _fix(belief, still, fixed)
+    share = _settle(belief, seen, panels, known, votes.like, still)
+    if hinted.any():
+        # What was sure without the hints stays as it was: a person's word is for the regions it touches.
+        sure = calibrated(evidence(share, votes, known, area)) >= SETTLED
+        belief[sure] = np.log(share[sure] + 1e-12)
+        _fix(belief, hinted, fixed)
+        belief[only_hinted] = 0.0  # no colour of the palette: it tells the others nothing
+        share = _settle(belief, seen, panels, known, votes.like, still | hinted | sure)
     colour = share.argmax(axis=1).astype(np.int32)
-    confidence = calibrated(evidence(share, votes, known, what.area / labels.size))
+    confidence = calibrated(evidence(share, votes, known, area))
+    set_rows = np.flatnonzero(fixed >= 0)
     colour[set_rows] = np.where(only_hinted, wanted, fixed)[set_rows]
     why = ["reference" if len(known.region_rows) else "guess"] * n
     for row in set_rows:
         confidence[row] = 1.0
         why[row] = "hint" if wanted[row] >= 0 else "paper"
     return Assignment(colour, confidence, why, share)
+
+
+def _fix(belief: NDArray[np.float64], rows: NDArray[np.bool_], colour: NDArray[np.int32]) -> None:
+    belief[rows] = -30.0
+    belief[rows, colour[rows]] = 0.0
 
 
 @dataclass(frozen=True)
