@@ -91,6 +91,14 @@ def test_things_get_the_colours_they_have_in_the_references(backend: FlatsBacken
     assert 0.3 < done.confidence <= 1
 
 
+def test_a_line_alone_has_no_gutters_beside_it(backend: FlatsBackend) -> None:
+    gray = np.full((800, 1000), 255, np.uint8)
+    cv2.line(gray, (0, 500), (999, 503), 0, 3)
+    done = backend.colour(page(gray), LINE, None, quiet)
+    assert [region["why"] for region in done.details["regions"]] == ["reference", "reference"]
+    assert at(done.rgb, 500, 200) == BLUE
+
+
 def test_a_mirrored_drawing_gets_the_same_colours(backend: FlatsBackend) -> None:
     done = backend.colour(page(house(False, 20)[:, ::-1, 0]), LINE, None, quiet)
     assert at(done.rgb, 559 - 220, 210) == RED

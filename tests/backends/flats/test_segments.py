@@ -90,6 +90,17 @@ def test_two_frames_side_by_side_are_no_dot_screen() -> None:
     assert labels[352, 100] != labels[352, 60] != labels[352, 150] != labels[352, 190]
 
 
+def test_a_few_parallel_lines_are_no_dot_screen() -> None:
+    gray = blank(640)
+    cv2.rectangle(gray, (12, 12), (627, 627), 0, 2)
+    for y in (200, 211, 222):
+        cv2.line(gray, (12, y), (627, y), 0, 2)
+    for x in range(60, 600, 90):
+        cv2.circle(gray, (x, 255), 18, 0, 1, cv2.LINE_AA)
+    labels = segment(gray)
+    assert labels[255, 100] != labels[255, 60] != labels[255, 150] != labels[255, 190]
+
+
 @pytest.mark.parametrize(
     ("slope", "wave", "line", "width"),
     [(0.0, 4, 1, 4400), (0.02, 10, 1, 4400), (-0.02, 17, 1, 4400), (0.03, 3, 2, 4400), (0.016, 18, 2, 2600)],

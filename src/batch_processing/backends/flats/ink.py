@@ -72,6 +72,8 @@ CLEAN = 0.99
 """Brightness from which a pixel is bare paper."""
 GUTTER = (6.0, 70.0)
 """Least and most width of a gutter between panels, in units of length (see UNIT_SIDE)."""
+LEAST_PANEL = 30.0
+"""Least width and height of a panel, in units: a line alone, or one of lettering, has no gutters beside it."""
 GRAIN = 0.15
 """Share of the pixels along a panel without a frame that are not bare paper."""
 
@@ -103,10 +105,15 @@ def _bands(bare: Mask, unit: float) -> list[tuple[int, int]]:
     blank = share > 0.997
     edges = np.flatnonzero(np.diff(np.concatenate([[False], blank, [False]]).astype(np.int8)))
     beside = max(2, round(6 * unit))
+    starts, ends = edges[::2].tolist(), edges[1::2].tolist()
     found = []
-    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        before = start == 0 or share[max(0, start - beside) : start].min() < 1 - GRAIN
-        after = end == n or share[end : end + beside].min() < 1 - GRAIN
+    for start, end, last, following in zip(starts, ends, [0, *ends], [*starts[1:], n], strict=False):
+        before = start == 0 or (
+            start - last >= LEAST_PANEL * unit and share[max(0, start - beside) : start].min() < 1 - GRAIN
+        )
+        after = end == n or (
+            following - end >= LEAST_PANEL * unit and share[end : end + beside].min() < 1 - GRAIN
+        )
         rim = start == 0 or end == n
         if (
             before
@@ -160,7 +167,8 @@ def _flatten_paper(gray: NDArray[np.uint8], unit: float) -> Plane:
 TILE = 64
 REPEATS = 0.45
 """Dots or lines met along a row or column of a tile, as a share of the periods in it: .7 along the rows of a screen
-at 45 degrees, and two frames side by side are only two."""
+at 45 degrees, and two frames side by side are only two. Coarse screens repeat along both: what does so along one is
+parallel lines, and in few of these fits what stands beside two frames."""
 PEAK = 6.0
 """How far a screen's peak stands above all the spectrum around it: over 100 on clean dots, at most 5 on lines
 and scans, whose spectrum falls off smoothly."""
@@ -186,7 +194,7 @@ def _screen_period(light: Plane) -> Plane:
         tiles = light[row * TILE : (row + 1) * TILE, : cols * TILE].reshape(TILE, cols, TILE).swapaxes(0, 1)
         dark = tiles < tiles.mean(axis=(1, 2), keepdims=True)
         begins = [(dark & ~np.roll(dark, 1, axis)).sum(axis=axis) for axis in (1, 2)]
-        met = np.percentile(np.stack(begins), 90, axis=2).max(axis=0)
+        met = np.percentile(np.stack(begins), 90, axis=2)
         tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * (window[:, None] * window)
         power = (np.abs(np.fft.fft2(tiles)) ** 2).astype(np.float32)
         around = maximum_filter(power, footprint=ring, mode="wrap").reshape(cols, -1)
@@ -197,8 +205,9 @@ def _screen_period(light: Plane) -> Plane:
         fine = np.where(radius >= 1 / 20, power, 0).sum(axis=(1, 2))
         # A real tone's peak comes twice, for the frequency and its negative.
         loud = (2 * peak > 0.04 * fine) & (power.sum(axis=(1, 2)) > 8)
-        repeated = met >= REPEATS * TILE * radius.ravel()[best]
-        period[row] = np.where(sharp & loud & repeated, 1 / np.maximum(radius.ravel()[best], 1 / TILE), 0)
+        apart = 1 / np.maximum(radius.ravel()[best], 1 / TILE)
+        repeated = np.where(apart < COARSE, met.max(axis=0), met.min(axis=0)) * apart >= REPEATS * TILE
+        period[row] = np.where(sharp & loud & repeated, apart, 0)
     return period
 
 
