@@ -158,6 +158,33 @@ def test_letters_make_a_balloon_and_curls_do_not(backend: FlatsBackend, drawn: s
     assert (at(done.rgb, 108, 70) == (255, 255, 255)) == (drawn == "letters")
 
 
+@pytest.mark.parametrize("drawn", ["loaves", "letters"])
+def test_outlined_letters_stay_paper_and_what_stands_in_a_row_does_not(
+    backend: FlatsBackend, drawn: str
+) -> None:
+    gray = house(False)[..., 0].copy()
+    inside = np.zeros_like(gray)
+    strokes = {
+        "Z": [(0, 0), (28, 0), (0, 40), (28, 40)],
+        "N": [(0, 40), (0, 0), (28, 40), (28, 0)],
+        "L": [(0, 0), (0, 40), (24, 40)],
+        "I": [(12, 0), (12, 40)],
+    }
+    for number, letter in enumerate("ZINZLN"):
+        corner = np.array([48 + 40 * number, 45])
+        for picture, tone, width in ((gray, 0, 13), (gray, 255, 7), (inside, 1, 5)):
+            if drawn == "letters":
+                cv2.polylines(picture, [np.array(strokes[letter], np.int32) + corner], False, tone, width)
+            else:
+                cv2.ellipse(
+                    picture, (corner + 16).tolist(), (14 + width // 2, 8 + width // 2), 0, 0, 360, tone, -1
+                )
+    done = backend.colour(page(gray), LINE, None, quiet)
+    white = (done.rgb[inside > 0] == 255).all(axis=1).mean()
+    assert white == 1 if drawn == "letters" else white < 0.5
+    assert at(done.rgb, 500, 100) == BLUE
+
+
 @pytest.mark.parametrize("style", ["line", "line + shadow"])
 def test_line_pixels_stay_bit_for_bit(backend: FlatsBackend, style: Any) -> None:
     rng = np.random.default_rng(3)
