@@ -99,6 +99,18 @@ def test_a_line_alone_has_no_gutters_beside_it(backend: FlatsBackend) -> None:
     assert at(done.rgb, 500, 200) == BLUE
 
 
+def test_panels_without_frames_are_found_on_a_page_with_the_edge_of_its_scan(backend: FlatsBackend) -> None:
+    gray = np.full((800, 600), 255, np.uint8)
+    grain = np.random.default_rng(5).integers(150, 255, gray.shape)
+    for top, bottom in ((30, 390), (410, 770)):
+        gray[top:bottom, 30:570] = grain[top:bottom, 30:570]
+        gray[bottom - 6 : bottom - 3] = 255
+    gray[:2] = 200
+    done = backend.colour(page(gray), LINE, None, quiet)
+    assert {region["panel"] for region in done.details["regions"]} == {-1, 0, 1}
+    assert at(done.rgb, 300, 15) == at(done.rgb, 300, 400) == at(done.rgb, 15, 300) == (255, 255, 255)
+
+
 def test_a_mirrored_drawing_gets_the_same_colours(backend: FlatsBackend) -> None:
     done = backend.colour(page(house(False, 20)[:, ::-1, 0]), LINE, None, quiet)
     assert at(done.rgb, 559 - 220, 210) == RED

@@ -105,22 +105,20 @@ def _bands(bare: Mask, unit: float) -> list[tuple[int, int]]:
     blank = share > 0.997
     edges = np.flatnonzero(np.diff(np.concatenate([[False], blank, [False]]).astype(np.int8)))
     beside = max(2, round(6 * unit))
-    starts, ends = edges[::2].tolist(), edges[1::2].tolist()
+    starts, ends = edges[::2], edges[1::2]
+    rim = (starts == 0) | (ends == n)
+    wide = rim | (ends - starts >= GUTTER[0] * unit)  # narrower ones are chance, within grain
+    rims, starts, ends = rim[wide].tolist(), starts[wide].tolist(), ends[wide].tolist()
     found = []
-    for start, end, last, following in zip(starts, ends, [0, *ends], [*starts[1:], n], strict=False):
-        before = start == 0 or (
-            start - last >= LEAST_PANEL * unit and share[max(0, start - beside) : start].min() < 1 - GRAIN
-        )
-        after = end == n or (
-            following - end >= LEAST_PANEL * unit and share[end : end + beside].min() < 1 - GRAIN
-        )
-        rim = start == 0 or end == n
-        if (
-            before
-            and after
-            and end - start < n
-            and (rim or GUTTER[0] * unit <= end - start <= GUTTER[1] * unit)
-        ):
+    for start, end, at_rim, last, following in zip(
+        starts, ends, rims, [0, *ends], [*starts[1:], n], strict=False
+    ):
+        # A thin strip between two blank ones is a line; at the rim of the page it is a scan's edge.
+        line_before = last > 0 and start - last < LEAST_PANEL * unit
+        line_after = following < n and following - end < LEAST_PANEL * unit
+        before = start == 0 or (not line_before and share[max(0, start - beside) : start].min() < 1 - GRAIN)
+        after = end == n or (not line_after and share[end : end + beside].min() < 1 - GRAIN)
+        if before and after and end - start < n and (at_rim or end - start <= GUTTER[1] * unit):
             found.append((start, end))
     return found
 
