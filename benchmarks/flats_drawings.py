@@ -259,6 +259,30 @@ def series(seed: int) -> Series:
     return made
 
 
+def in_uniform(made: Series, seed: int) -> Series:
+    """A series in which nothing but the head above it tells whose shirt it is, and nothing but what stands in a place
+    what its ground is: all wear one cut, and a room has the colour of the sky."""
+    rng = np.random.default_rng([seed, 7])
+    coat, fat, slope = (
+        int(rng.choice([0, 0, 2, 5, 3])),
+        float(rng.uniform(0.85, 1.3)),
+        int(rng.integers(8, 14)),
+    )
+    made.cast = [it for it in made.cast if it["kind"] == "person"]
+    for who in made.cast:
+        who |= {"plain": True, "coat": coat, "band": False, "pocket": False, "sleeve": 0.35, "fat": fat}
+        # Curls are counted for some hair, and their being odd says how shoulders slope.
+        who["curls"] = who["curls"] // 2 * 2 + slope % 2 if who["style"] in (2, 8, 10) else slope
+    if len(made.places) < 2:
+        first = made.places[0]
+        made.places.append(Place("plain", list(first.colours), first.seed + 1))
+    made.places = made.places[:2]
+    outside, inside = made.places
+    outside.kind, inside.kind = "hills", "room"
+    inside.colours[0] = outside.colours[0]
+    return made
+
+
 def person(
     pen: Pen,
     rng: np.random.Generator,

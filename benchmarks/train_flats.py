@@ -1,13 +1,21 @@
 """Train the metric of the `flats` backend: src/batch_processing/backends/flats/metric.npz.
 
     python benchmarks/train_flats.py OUT.npz [--painted DATA/train/painted] [--series 185]
+    python benchmarks/train_flats.py OUT.npz --gates
 
-Needs PyTorch; half an hour on one core, most of it drawing and measuring. The pages are those of
+The first trains the metric anew and keeps the gates of the package, the second the gates for the package's metric.
+
+Needs PyTorch. The metric takes half an hour on one core, most of it drawing and measuring. The pages are those of
 flats_drawings.py, and with --painted the pages of Pepper&Carrot (David Revoy, CC BY 4.0) with line art taken from
 them. A step takes one page and the references of its series; the loss is -log of the share that the softmax over
 all reference regions gives to regions of a right colour. Colours themselves are never an input, so none can be
 learned. The weights in the package come from this recipe with other splits of the same pages into references and
 pages, and from flats_drawings.py before it drew busts and broken lines: a run does not give the same bytes.
+
+The gates say how much each vote counts for a region, how much a region tells those around it, and how much it heeds
+of what lies above, below, beside, some steps away and elsewhere in its panel. They are trained with the rounds of
+assign.py unrolled, on 66 series that the metric has not seen (GATE_SERIES), ten minutes on one core, most of it
+drawing. Those of the package are four runs (GATE_SEEDS), whose mean a wider network computes.
 
 Pages of the sample chapter, of `synthetic` and of `cobra` are not used: benchmarks/flats.py judges on them.
 """
@@ -30,8 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 from benchmarks import flats as measuring
 from benchmarks import flats_drawings as drawings
 
-from batch_processing.backends.flats import describe, graph, ink, references, regions, structure
-from batch_processing.backends.flats.arrays import packed
+from batch_processing.backends.flats import assign, describe, graph, ink, references, regions, structure
+from batch_processing.backends.flats.arrays import packed, unpacked
 from batch_processing.backends.flats.colour import distances, to_lab
 from batch_processing.io.images import decode
 
@@ -56,10 +64,17 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
     inks = [ink.find_in_colour(picture) for picture in pictures]
     colours = references.palette(pictures, inks)
     lab = to_lab(colours.rgb)
-    item: dict[str, Any] = {"colours": len(lab), "known": [], "asked": []}
+    item: dict[str, Any] = {
+        "colours": len(lab),
+        "rgb": colours.rgb,
+        "studied": [],
+        "known": [],
+        "asked": [],
+    }
     for picture, drawn in zip(pictures, inks, strict=True):
         studied = references.study(picture, drawn, colours)
         if studied is not None:
+            item["studied"].append(studied)
             item["known"].append(
                 {
                     "look": studied.seen,
@@ -274,7 +289,208 @@ def write(net: Any, path: Path) -> None:
     halved = {
         name: (array.T if array.ndim == 2 else array).astype(np.float16) for name, array in arrays.items()
     }
-    path.write_bytes(packed(halved, level=9))
+    save(halved, path)
+
+
+PACKAGED = Path(graph.__file__).with_name("metric.npz")
+
+
+def save(halved: dict[str, Any], path: Path) -> None:
+    """Write these arrays, and those that the package has under other names."""
+    whole = unpacked(PACKAGED.read_bytes()) | halved
+    path.write_bytes(packed({name: whole[name] for name in sorted(whole)}, level=9))
+
+
+GATE_HIDDEN = 24
+GATE_SERIES = ((110_000, 36, True), (100_000, 30, False))
+"""First seed and number of series of busts, and whether in uniform. Crowded series beside them changed nothing."""
+GATE_SEEDS = (0, 1, 2, 3)
+GATE_EPOCHS, GATE_RATE = 10, 3e-3
+EARLY, EARLY_WEIGHT = 2, 0.3
+"""A round whose result counts in the loss too, and how much."""
+
+
+def gate_items() -> list[dict[str, Any]]:
+    """Series with one to three pages, or a model sheet and a page, as references, and two to colour."""
+    items = []
+    for first, count, uniform in GATE_SERIES:
+        seed, left = first, count
+        while left:
+            made = drawings.series(seed)
+            seed += 1
+            if not made.busts:
+                continue
+            left -= 1
+            if uniform:
+                made = drawings.in_uniform(made, seed)
+            pages = {number: drawings.page(made, number) for number in (0, 1, 2, 4, 5)}
+            pages[3] = drawings.page(made, 3, sheet=True)
+            known = {0: [3, 0], 1: [0], 2: [0, 1, 5]}.get(seed % 6, [0, 1])
+            item = taught([pages[number] for number in range(6)], known, [2, 4], NEAR)
+            if item["studied"]:
+                items.append(unrolled(item))
+    return items
+
+
+def ways_of(look: graph.Look) -> Any:
+    """What surroundings does, as matrices: (SIDES, n, n)."""
+    n = len(look.regions)
+    ones = np.ones((n, graph.SIDES), np.float32)
+    each = graph.surroundings(graph.walks(look), np.eye(n, dtype=np.float32), ones)
+    return torch.from_numpy(np.ascontiguousarray(each.transpose(1, 0, 2)))
+
+
+def unrolled(item: dict[str, Any]) -> dict[str, Any]:
+    """What the rounds of assign.assign work with, as tensors."""
+    known = references.summed_up(item["rgb"], item["studied"])
+    k = item["colours"]
+    places = any(one.shows_place for one in item["studied"])
+    around = []
+    for one in item["studied"]:
+        keep = torch.from_numpy(~(one.paper & places))
+        place = torch.from_numpy(graph.embed(one.seen))
+        around.append((ways_of(one.seen), place, torch.eye(k)[torch.from_numpy(one.colour).long()], keep))
+    asked = []
+    for page in item["asked"]:
+        look = page["look"]
+        n = len(look.regions)
+        votes = assign.votes_on(look, known)
+        logs = [
+            np.log(assign.floored(votes.region, assign.FLOOR)),
+            votes.heard[:, None] * np.log(assign.floored(votes.point, assign.FLOOR)),
+            np.log(assign.floored(votes.kind, assign.KIND_FLOOR)),
+            np.tile(np.log(known.share[None, :] + 0.002), (n, 1)),
+        ]
+        whole = np.bincount(np.concatenate([look.a, look.b]), np.tile(look.length, 2), minlength=n)
+        small = np.maximum(np.minimum(whole[look.a], whole[look.b]), 1)
+        white = look.paper[look.a] | look.paper[look.b]
+        borders = np.zeros((2, n, n), np.float32)
+        borders[0, look.a, look.b] = np.where(white, 0, look.bare / small)
+        borders[1, look.a, look.b] = np.where(white, 0, np.sqrt((look.length - look.bare) / small))
+        asked.append(
+            {
+                "place": torch.from_numpy(votes.place),
+                "signs": torch.from_numpy(assign.signs(votes, look.share)),
+                "like": torch.from_numpy(votes.like),
+                "logs": torch.from_numpy(np.stack(logs).astype(np.float32)),
+                "borders": torch.from_numpy(borders + borders.transpose(0, 2, 1)),
+                "ways": ways_of(look),
+                "white": torch.from_numpy(look.paper),
+                "right": torch.from_numpy(page["right"]),
+                "count": torch.from_numpy(page["count"].astype(np.float32)),
+            }
+        )
+    return {
+        "colours": k,
+        "around": around,
+        "colour": torch.from_numpy(known.region_colour).long(),
+        "share": torch.from_numpy(known.region_share),
+        "lift": torch.from_numpy(np.log(known.touch)),
+        "asked": asked,
+    }
+
+
+class Gate(torch.nn.Module):  # type: ignore[misc]
+    """What graph._gate computes; at the start all regions have the values of `start`."""
+
+    def __init__(self, width: int, start: tuple[float, ...]) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(width, GATE_HIDDEN), torch.nn.Linear(GATE_HIDDEN, len(start))
+        torch.nn.init.zeros_(self.b.weight)
+        self.b.bias.data = torch.log(torch.tensor(start))
+
+    def forward(self, rows: Any) -> Any:
+        hidden = torch.nn.functional.dropout(torch.relu(self.a(rows)), 0.2, self.training)
+        return torch.exp(torch.clamp(self.b(hidden), -5, 3))
+
+
+class Gates(torch.nn.Module):  # type: ignore[misc]
+    """The rounds of assign.assign where the metric is trusted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.send = Gate(graph.PLACE_WIDTH, (1.0,) * graph.SIDES)
+        self.read = Gate(graph.PLACE_WIDTH, (4.0,) * graph.SIDES)
+        self.trust = Gate(graph.PLACE_WIDTH + graph.SIGNS, assign.WEIGHTS)
+        self.area, self.open, self.touch = (torch.nn.Parameter(torch.tensor(v)) for v in assign.BALANCE)
+        self.product, self.prior = graph.sharpness()
+
+    def forward(self, item: dict[str, Any], page: dict[str, Any]) -> list[Any]:
+        """Share of each colour for each region, (n, colours), after each round."""
+        k, place, white = item["colours"], page["place"], page["white"][:, None]
+        theirs = []
+        for ways, there, colour, keep in item["around"]:
+            sides = torch.einsum("snm,ms,mk->nsk", ways, self.send(there), colour)
+            theirs += [torch.sqrt(sides + 1e-7)[keep].flatten(1)] * 2
+        those = torch.cat(theirs).T
+        weight = self.trust(torch.cat([place, page["signs"]], 1))
+        sent, read, logs = self.send(place), self.read(place), page["logs"]
+        votes = sum(weight[:, [vote]] * logs[vote] for vote in range(3)) + self.area * logs[3]
+        belief = torch.where(white, torch.full((k,), -30.0).index_fill(0, torch.tensor(0), 0), votes)
+        look = page["like"] * self.product * weight[:, 4:5] + self.prior * torch.log(item["share"] + 1e-5)
+        share = torch.softmax(belief, 1)
+        rounds = []
+        for _ in range(assign.ROUNDS):
+            wish = self.open * (page["borders"][0] @ share)
+            wish = wish + self.touch * (page["borders"][1] @ share) @ item["lift"]
+            told = share * share.max(1, keepdim=True)[0] ** 2
+            around = torch.stack([way @ (told * sent[:, [s]]) for s, way in enumerate(page["ways"])], 1)
+            mine = torch.sqrt(around + 1e-7) * read[:, :, None]
+            mass = torch.softmax(look + mine.flatten(1) @ those, 1)
+            scene = torch.zeros(len(share), k).index_add_(1, item["colour"], mass)
+            floor = assign.KIND_FLOOR
+            wish = wish + weight[:, 3:4] * torch.log((1 - floor) * scene + floor / k)
+            share = 0.5 * share + 0.5 * torch.softmax(belief + torch.where(white, 0.0, wish), 1)
+            rounds.append(share)
+        return rounds
+
+
+def gates_loss(rounds: list[Any], page: dict[str, Any]) -> Any:
+    weight = torch.sqrt(page["count"]) * ~page["white"] * (page["right"].max(1)[0] > 0.5)
+    weight = weight / weight.sum().clamp(min=1)
+
+    def away(share: Any) -> Any:
+        return -(weight * torch.log(0.98 * (share * page["right"]).sum(1) + 0.01)).sum()
+
+    return away(rounds[-1]) + EARLY_WEIGHT * away(rounds[EARLY])
+
+
+def train_gates(items: list[dict[str, Any]], seed: int) -> Any:
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
+    net = Gates()
+    steps = [(item, page) for item in items for page in item["asked"]]
+    optimiser = torch.optim.AdamW(net.parameters(), lr=GATE_RATE, weight_decay=1e-2)
+    total = GATE_EPOCHS * len(steps) + 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, GATE_RATE, total_steps=total, pct_start=0.1)
+    for epoch in range(GATE_EPOCHS):
+        lost = 0.0
+        for step in rng.permutation(len(steps)).tolist():
+            item, page = steps[step]
+            loss = gates_loss(net(item, page), page)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            lost += float(loss.detach())
+        print(f"seed {seed}, epoch {epoch}: loss {lost / len(steps):.4f}", flush=True)
+    return net
+
+
+def write_gates(nets: list[Any], path: Path) -> None:
+    """The mean of several runs, before its exponential, as one wider network; and the package's metric."""
+    states = [{name: value.numpy() for name, value in net.state_dict().items()} for net in nets]
+    halved = {name: np.mean([state[name] for state in states], axis=0) for name in ("area", "open", "touch")}
+    for gate in ("send", "read", "trust"):
+        weights, biases = ([state[f"{gate}.a.{part}"] for state in states] for part in ("weight", "bias"))
+        halved[f"{gate}.a.weight"] = np.concatenate(weights).T
+        halved[f"{gate}.a.bias"] = np.concatenate(biases)
+        weights, biases = ([state[f"{gate}.b.{part}"] for state in states] for part in ("weight", "bias"))
+        halved[f"{gate}.b.weight"] = np.concatenate(weights, axis=1).T / len(states)
+        halved[f"{gate}.b.bias"] = np.mean(biases, axis=0)
+    save({name: np.asarray(array, np.float16) for name, array in halved.items()}, path)
 
 
 def main() -> None:
@@ -283,9 +499,15 @@ def main() -> None:
     parser.add_argument("--painted", type=Path)
     parser.add_argument("--series", type=int, default=185)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--gates", action="store_true", help="train the gates, and keep the metric")
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     start = time.monotonic()
+    if chosen.gates:
+        items = gate_items()
+        print(f"{len(items)} items measured in {time.monotonic() - start:.0f} s", flush=True)
+        write_gates([train_gates(items, seed) for seed in GATE_SEEDS], chosen.out)
+        return
     items = drawn_items(chosen.series)
     if chosen.painted is not None:
         items += painted_items(chosen.painted)

@@ -235,7 +235,7 @@ def test_details_carry_palette_review_list_and_regions(backend: FlatsBackend) ->
 
 def test_the_review_list_begins_with_what_is_large_and_doubtful(backend: FlatsBackend) -> None:
     drawn = house(False)[..., 0].copy()
-    cv2.rectangle(drawn, (450, 300), (530, 390), 0, 3)  # in no reference
+    cv2.circle(drawn, (440, 150), 60, 0, 3)  # in no reference
     cv2.circle(drawn, (60, 380), 3, 0, 2)  # nobody would look at this
     review = backend.colour(page(drawn), LINE, None, quiet).details["review"]
     areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (entry["box"] for entry in review)]

@@ -2,7 +2,9 @@
 
 `look` measures a drawing once; references and pages are measured alike. `embed` maps each region, with what lies
 around it two borders deep, to a point on a sphere where regions of one kind lie near each other whoever drew
-them: hair under hats, sky over hills. Its weights (`metric.npz`, trained by `benchmarks/train_flats.py`) never saw a colour.
+them: hair under hats, sky over hills. From there gates tell what to heed: `sent` and `read` how much a region says and
+hears of colours around it, `trust` which votes count. All weights (`metric.npz`, trained by `benchmarks/train_flats.py`)
+never saw a colour.
 """
 
 from __future__ import annotations
@@ -25,8 +27,12 @@ NODE_WIDTH = describe.REGION_WIDTH + describe.POINT_WIDTH + 13
 """Values that describe a region to the metric: its own row, the mean of its points' rows, and plain facts."""
 TIE_WIDTH = 7
 """Values that describe how one region borders on another."""
-SIDES = 4
+SIDES = 7
 """Kinds of surroundings, see `surroundings`."""
+SIGNS = 7
+"""Signs of how much the votes on a region can be trusted, see assign.signs."""
+ROWS = 512
+"""Rows of a product of two sparse matrices that are held at a time."""
 PLACE_WIDTH = 64
 """Values of a place in the learned metric."""
 REGION_MIRRORED = describe.mirrored_region_columns()
@@ -55,6 +61,12 @@ class Look:
     there: NDArray[np.int64]
     ties: Rows
     """(e, TIE_WIDTH)"""
+    panel: NDArray[np.int64]
+    """The panel of each region, (n,), from 0."""
+    share: NDArray[np.float64]
+    """Share of the picture's area, (n,)."""
+    paper: NDArray[np.bool_]
+    """What stays white."""
 
     def mirrored(self) -> Look:
         """The same drawing seen in a mirror (without measuring it again)."""
@@ -139,7 +151,10 @@ def look(
         shared / around[there],
     ]
     tied = np.stack(ties, axis=1).astype(np.float32)
-    return Look(own, points, home, a, b, length, bare, nodes, here, there, tied)
+    panel = np.unique(frame, axis=0, return_inverse=True)[1].reshape(-1)
+    return Look(
+        own, points, home, a, b, length, bare, nodes, here, there, tied, panel, what.area / labels.size, paper
+    )
 
 
 def _at_rim(labels: regions.Labels, n: int) -> NDArray[np.float64]:
@@ -187,14 +202,19 @@ def embed(seen: Look) -> Rows:
 
 @dataclass(frozen=True)
 class Walks:
-    """Ways from a region to those around it, sparse (n, n), each row summing to at most 1."""
+    """Ways from a region to those around it; the shares of each way sum to at most 1."""
 
     above: Any
     below: Any
     beside: Any
-    """Onto what borders on it, by the share of its outline."""
+    """Onto what borders on it, by the share of its outline: sparse (n, n)."""
     step: Any
     """Onto what borders on it, however large: a step onto a sky is no likelier than one onto a neck."""
+    back: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """How likely two steps, and three, end where they began, (n,)."""
+    panel: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    """The panel of each region, and how much it counts there: the root of its area, nothing for paper."""
 
 
 def walks(seen: Look) -> Walks:
@@ -209,16 +229,73 @@ def walks(seen: Look) -> Walks:
 
     part = seen.ties[:, 0]
     step = way(np.sqrt(part * seen.ties[:, 6]))
-    step = diags_array(1 / np.maximum(step.sum(axis=1), 1e-6)).astype(np.float32) @ step
+    step = csr_array(diags_array(1 / np.maximum(step.sum(axis=1), 1e-6)).astype(np.float32) @ step)
     above, below = (way(part * np.maximum(turn, 0) ** 2) for turn in (-down, down))
-    return Walks(above, below, way(part * across**2), step)
+    home = csr_array(step.T)
+    twice, thrice = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    for start in range(0, n, ROWS):
+        rows = slice(start, start + ROWS)
+        twice[rows] = step[rows].multiply(home[rows]).sum(axis=1)
+        thrice[rows] = (step[rows] @ step).multiply(home[rows]).sum(axis=1)
+    weight = (np.sqrt(seen.share) * ~seen.paper).astype(np.float32)
+    return Walks(above, below, way(part * across**2), step, (twice, thrice), seen.panel, weight)
 
 
-def surroundings(ways: Walks, share: Rows) -> Rows:
-    """The colours around each region, (n, SIDES, k), where `share` (n, k) says which colour each region has.
+def surroundings(ways: Walks, share: Rows, sent: Rows) -> Rows:
+    """The colours around each region, (n, SIDES, k), where `share` (n, k) says which colour each region has and
+    `sent` (n, SIDES) how much it tells others of it.
 
-    Above, below and beside it, and a step away."""
-    return np.stack([ways.above @ share, ways.below @ share, ways.beside @ share, ways.step @ share], axis=1)
+    Above, below and beside it; one, two and three steps away; and in its panel. None counts itself."""
+    told = [share * sent[:, [side]] for side in range(SIDES)]
+    sides = [ways.above @ told[0], ways.below @ told[1], ways.beside @ told[2], ways.step @ told[3]]
+    for steps, back in zip((2, 3), ways.back, strict=True):
+        away, whole = told[steps + 2], np.ones(len(share), np.float32)
+        for _ in range(steps):
+            away, whole = ways.step @ away, ways.step @ whole
+        sides.append(_without(away, back[:, None] * told[steps + 2], whole - back))
+    own = ways.weight[:, None] * told[6]
+    count = int(ways.panel.max(initial=-1)) + 1
+    total, weight = np.zeros((count, share.shape[1]), np.float32), np.zeros(count, np.float32)
+    np.add.at(total, ways.panel, own)
+    np.add.at(weight, ways.panel, ways.weight)
+    sides.append(_without(total[ways.panel], own, weight[ways.panel] - ways.weight))
+    return np.stack(sides, axis=1)
+
+
+def _without(all_of_it: Rows, own: Rows, left: NDArray[np.float32]) -> Rows:
+    """What others share in a sum, as a mean; `left` is their weight. Rounding may leave less than nothing."""
+    return np.asarray(np.maximum(all_of_it - own, 0) / np.maximum(left, 1e-6)[:, None], np.float32)
+
+
+def sent(place: Rows) -> Rows:
+    """How much regions at these places in the metric tell those around them, (n, SIDES): hair says more of whose
+    shirt it is than a sky does."""
+    return _gate("send", place)
+
+
+def read(place: Rows) -> Rows:
+    """How much each of its surroundings counts for a region, (n, SIDES)."""
+    return _gate("read", place)
+
+
+def trust(place: Rows, signs: Rows) -> Rows:
+    """How much each vote counts for a region, (n, 5): those of regions, of points and of the metric, of the metric
+    together with the colours around, and the look within those. `signs` are (n, SIGNS), see assign.signs."""
+    return _gate("trust", np.concatenate([place, signs], axis=1))
+
+
+def _gate(name: str, rows: Rows) -> Rows:
+    w = _weights()
+    hidden = np.maximum(rows @ w[f"{name}.a.weight"] + w[f"{name}.a.bias"], 0)
+    return np.asarray(
+        np.exp(np.clip(hidden @ w[f"{name}.b.weight"] + w[f"{name}.b.bias"], -5, 3)), np.float32
+    )
+
+
+def balance() -> tuple[float, float, float]:
+    """The weight of a colour's area, of open borders, and of colours that touch, where the metric is trusted."""
+    w = _weights()
+    return float(w["area"].item()), float(w["open"].item()), float(w["touch"].item())
 
 
 def sharpness() -> tuple[float, float]:

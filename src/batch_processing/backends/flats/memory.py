@@ -78,13 +78,16 @@ def _of_strip(
     chosen = chosen[np.argsort(-what.area[chosen], kind="stable")]
     colour = flatted.colour[whole]
     used, row = np.unique(colour, return_inverse=True)
-    around = graph.surroundings(graph.walks(seen), np.eye(len(used), dtype=np.float32)[row])
+    place = graph.embed(seen)
+    around = graph.surroundings(
+        graph.walks(seen), np.eye(len(used), dtype=np.float32)[row], graph.sent(place)
+    )
     home = seen.home
     inside = wanted[whole[home]]
     of_point = colour[home[inside]]
     return Memory(
         seen.regions[chosen].astype(np.float16),
-        graph.embed(seen)[chosen].astype(np.float16),
+        place[chosen].astype(np.float16),
         (what.area[chosen] / labels.size).astype(np.float32),
         flatted.ids[colour[chosen]],
         flatted.rgb[colour[chosen]],
