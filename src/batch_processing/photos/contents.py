@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # Bytes of a hash by which it is looked up: of a million others one in 300 million has the same. Whoever asks
 # compares the whole hash.
 KEY = 6
-# What of it is kept in memory: that of 400,000 photos. With 2 MB an addition takes twice as long.
-CACHE_KIB = 8000
+# What of it is kept in memory: that of 300,000 photos. With 2 MB an addition takes twice as long.
+CACHE_KIB = 6000
 # Lookups in one statement.
 AT_ONCE = 100
 
