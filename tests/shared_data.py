@@ -1,4 +1,4 @@
-"""Where the shared specifications and test data lie.
+"""Where the shared specifications and test data lie, and what becomes of tests that lack something.
 
 They are not part of the repository. Set `LOTE_SHARED` to their folder, or put it beside the checkout
 as `../shared`. In CI their absence is an error; elsewhere the tests that need them say so and are skipped.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,9 +18,13 @@ SHARED = Path(os.environ.get("LOTE_SHARED") or Path(__file__).resolve().parents[
 def require_shared(*parts: str) -> Path:
     """The path of `parts` below the shared folder; fails in CI, skips elsewhere, when it is absent."""
     path = SHARED.joinpath(*parts)
-    if path.exists():
-        return path
-    sentence = f"needs the shared test data at {path} (set LOTE_SHARED, or put it beside the checkout)"
+    if not path.exists():
+        lacking(f"needs the shared test data at {path} (set LOTE_SHARED, or put it beside the checkout)")
+    return path
+
+
+def lacking(sentence: str) -> NoReturn:
+    """Give up a test for want of what `sentence` names: a failure in CI, which installs all of it."""
     if os.environ.get("CI"):
         pytest.fail(sentence)
     pytest.skip(sentence)

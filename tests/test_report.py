@@ -19,6 +19,7 @@ from PIL import Image
 
 from command import Run, lote
 from pages import book, coloured, line_art, zipped
+from shared_data import lacking
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -53,10 +54,7 @@ SHOWN = [
 def chromium() -> Iterator[Any]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        sentence = "needs Chromium: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
+        lacking("needs Chromium: apt-get install chromium")
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser

@@ -20,6 +20,7 @@ from PIL import Image
 from batch_processing.backends.base import Layer
 from batch_processing.io.images import srgb_profile
 from batch_processing.io.layers import write_flats, write_layers
+from shared_data import lacking
 
 
 def document(h: int = 40, w: int = 60) -> tuple[list[Layer], Any]:
@@ -161,7 +162,7 @@ def test_flats_alone_are_a_palette_of_ids_or_rgb_where_there_are_too_many() -> N
 @pytest.mark.parametrize("depth", [8, 16])
 def test_imagemagick_reads_every_layer_in_its_place(depth: int, tmp_path: Path) -> None:
     if (program := shutil.which("identify")) is None:
-        pytest.skip("ImageMagick is not installed: apt-get install imagemagick")
+        lacking("needs ImageMagick: apt-get install imagemagick")
     layers, merged = parted(depth)
     with (tmp_path / "p.psd").open("wb") as file:
         write_layers(file, "psd", layers, merged)

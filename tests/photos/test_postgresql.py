@@ -19,6 +19,7 @@ from batch_processing.photos.audit import forget, statistics, verify
 from batch_processing.photos.duplicates import groups
 from batch_processing.photos.store import Store
 from photos_help import Library, write
+from shared_data import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +28,11 @@ RACY_S = 2.1
 
 
 def _programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
-    if path := shutil.which("initdb"):
-        return Path(path).parent
-    sentence = "needs PostgreSQL's server: apt-get install postgresql"
-    if os.environ.get("CI"):
-        pytest.fail(sentence)
-    pytest.skip(sentence)
+    found = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))
+    path = found[-1] if found else shutil.which("initdb")
+    if path is None:
+        lacking("needs PostgreSQL's server: apt-get install postgresql")
+    return Path(path).parent
 
 
 @pytest.fixture(scope="module")
