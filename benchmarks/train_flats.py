@@ -38,7 +38,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 from benchmarks import flats as measuring
 from benchmarks import flats_drawings as drawings
 
-from batch_processing.backends.flats import assign, describe, graph, ink, references, regions, structure
+from batch_processing.backends.flats import (
+    assign,
+    describe,
+    graph,
+    ink,
+    references,
+    regions,
+    structure,
+    tints,
+)
 from batch_processing.backends.flats.arrays import packed, unpacked
 from batch_processing.backends.flats.colour import distances, to_lab
 from batch_processing.io.images import decode
@@ -62,7 +71,7 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
     """The graphs of some pages as references and of others as line art, with the colours that are right."""
     pictures = [pages[i][1] for i in known]
     inks = [ink.find_in_colour(picture) for picture in pictures]
-    colours = references.palette(pictures, inks)
+    colours = tints.palette(pictures, inks)
     lab = to_lab(colours.rgb)
     item: dict[str, Any] = {
         "colours": len(lab),

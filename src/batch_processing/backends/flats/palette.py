@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..base import PaletteColour
 from .colour import distances, to_lab
-from .references import MERGE, Knowledge
+from .references import Knowledge
+from .tints import MERGE
 
 OWN_COLOUR = 1 << 24
 """Ids from here on are this number plus the RGB value, and so the same on every page: colours that only hints
