@@ -58,7 +58,7 @@ IN_FLIGHT = 3
 # Of these, how many share a commit at most; the readers hash the rest meanwhile. Where that is less than this many
 # bytes, they would have done it before the commit, and one batch is committed alone.
 SHARED_COMMIT = 2
-COMMIT_BYTES = 24 * 1024 * 1024
+COMMIT_BYTES = 14 * 1024 * 1024
 # A commit is not put off longer than this: on a slow disk a batch may take minutes.
 COMMIT_EVERY_S = 1.0
 PROGRESS_EVERY_S = 0.25
