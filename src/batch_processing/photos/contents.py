@@ -29,7 +29,8 @@ CACHE_KIB = 6000
 # Lookups in one statement.
 AT_ONCE = 100
 
-_ADD = "INSERT INTO held VALUES (?, ?)"
+# A row that others have forgotten leaves its number to the next, perhaps of the same content.
+_ADD = "INSERT OR IGNORE INTO held VALUES (?, ?)"
 _FIND = f"SELECT id FROM held WHERE key IN ({', '.join('?' * AT_ONCE)})"  # noqa: S608
 _LAST = sa.select(sa.func.max(photos.c.id))
 _raw_hash = sa.type_coerce(photos.c.hash, sa.LargeBinary)
