@@ -145,6 +145,21 @@ def test_a_first_scan_sees_what_others_add_meanwhile(library: Library, tree: Pat
     assert library.copies() == {(str(paths[-1]), str(twin))}
 
 
+def test_a_first_scan_goes_on_when_others_forget_meanwhile(library: Library, tree: Path) -> None:
+    """SQLite gives the numbers of forgotten rows to the next, here to one of the same content."""
+    paths = [write(tree / f"{n:03d}.jpg", b"same" if n % 2 else b"%d" % n) for n in range(600)]
+    scan = library.command(tree, 20).run()
+    next(scan)
+    with library.database.write() as connection:
+        last = connection.scalar(sa.text("SELECT max(id) FROM photos"))
+        connection.execute(sa.text("DELETE FROM photos WHERE id > :last - 2"), {"last": last})
+    for _ in scan:
+        pass
+    assert len(library.hashes()) == 598
+    assert library.command_scan(tree).files_seen == 600
+    assert library.copies() == {(str(path), str(paths[1])) for path in paths[3::2]}
+
+
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_an_interrupted_first_scan_gets_its_index(library: Library, tree: Path, how: str) -> None:
     fill(tree, 300)

@@ -30,7 +30,7 @@ from .contents import Contents, with_index, without_index
 from .ending import ScanGuardError, find_lost_folders, finish, known_below
 from .hashing import Candidate, Hashers, join
 from .settle import OpenBatch, Photo, Record, Settler, Tally, record
-from .store import Store, scan_lock, scan_roots
+from .store import Driver, Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,
     FINISHED,
@@ -481,7 +481,7 @@ class Scan:
 
     def _settle_taken(self, connection: sa.Connection) -> None:
         if self._taken:
-            connection.execute(_TAKE, [{"key": key} for key in self._taken])
+            Driver(connection).run(_TAKE, [(TAKEN, key) for key in self._taken])
             self._taken.clear()
 
     def _end(self, connection: sa.Connection, scan_id: int, state: str) -> None:
@@ -568,8 +568,7 @@ class _Flight:
         self._hashers.close()
 
 
-# Built once: SQLAlchemy then finds what it compiled before.
-_TAKE = batches.update().where(batches.c.id == sa.bindparam("key")).values(state=TAKEN)
+_TAKE = "UPDATE photo_batches SET state = ? WHERE id = ?"
 _BATCH_COLUMNS = ("id", "number", "photos", "changed", "copies", "errors", "seconds")
 
 

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from .hashing import Candidate, join
 from .reading import Unreadable, signed
+from .store import Driver
 from .tables import (
     CHANGED,
     COPY,
@@ -34,8 +35,6 @@ from .tables import (
     PENDING,
     PRESENT,
     SETTLED,
-    batches,
-    directories,
     duplicates,
     errors,
     facts,
@@ -153,13 +152,16 @@ def _on_disk(item: Candidate) -> dict[str, int]:
     }
 
 
-# Statements of every commit, built once: SQLAlchemy then finds what it compiled before.
-_ADD_BATCH, _ADD_DIRECTORY = batches.insert(), directories.insert()
-_BATCH_FIGURES = ("first_path", "last_path", "photos", "changed", "copies", "errors", "seconds")
+# Statements of every commit.
+_ADD_DIRECTORY = "INSERT INTO photo_directories (path) VALUES (?)"
+_ADD_BATCH = (
+    "INSERT INTO photo_batches (scan_id, number, state, photos, changed, copies, errors, bytes, seconds, peak_memory) "
+    "VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0)"
+)
+_FIND_BATCH = "SELECT id FROM photo_batches WHERE scan_id = ? AND number = ?"
 _SAVE_BATCH = (
-    batches.update()
-    .where(batches.c.id == sa.bindparam("key"))
-    .values({name: sa.bindparam(name) for name in (*_BATCH_FIGURES, "state", "bytes", "peak_memory")})
+    "UPDATE photo_batches SET state = ?, first_path = ?, last_path = ?, photos = ?, changed = ?, copies = ?, errors = ?, "
+    "bytes = ?, seconds = ?, peak_memory = ? WHERE id = ?"
 )
 _COLUMNS = [
     "directory_id",
@@ -178,28 +180,22 @@ _COLUMNS = [
     "batch_id",
 ]
 DIGEST = _COLUMNS.index("hash")
+_ADD_PHOTOS = f"INSERT INTO photos ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608
+_PHOTO = f"({', '.join(['?'] * len(_COLUMNS))})"
 
 
-def _mark(dialect: sa.Dialect) -> str:
-    """A parameter in the driver's own text."""
-    return "?" if dialect.paramstyle == "qmark" else "%s"
-
-
-def _insert(connection: sa.Connection, inserts: Sequence[tuple[Any, ...]]) -> None:
+def _insert(driver: Driver, inserts: Sequence[tuple[Any, ...]]) -> None:
     """Add rows of `_COLUMNS` to `photos`. Half of a first scan's time at tiny files went into making
     parameters out of dictionaries; a fourth of the rest into statements for one row each."""
-    mark = _mark(connection.dialect)
-    row = f"({', '.join([mark] * len(_COLUMNS))})"
-    text = f"INSERT INTO photos ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608
     whole = len(inserts) - len(inserts) % ROWS_AT_ONCE
     together = [
         tuple(chain.from_iterable(inserts[start : start + ROWS_AT_ONCE]))
         for start in range(0, whole, ROWS_AT_ONCE)
     ]
     if together:
-        connection.exec_driver_sql(text + ", ".join([row] * ROWS_AT_ONCE), together)
+        driver.run(_ADD_PHOTOS + ", ".join([_PHOTO] * ROWS_AT_ONCE), together)
     if whole < len(inserts):
-        connection.exec_driver_sql(text + row, list(inserts[whole:]))
+        driver.run(_ADD_PHOTOS + _PHOTO, inserts[whole:])
 
 
 class Settler:
@@ -234,6 +230,7 @@ class Settler:
         """Write `items`. `seconds`: how long they took; `peak_memory` in bytes. `is_last`: no more will come in
         this scan, and the batch that is open is complete."""
         tally = Tally()
+        driver = Driver(connection)
         now = datetime.now(UTC)
         stamp = photos.c.processed_at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
         when = stamp(now) if stamp is not None else now
@@ -246,13 +243,13 @@ class Settler:
                 one.digest, one.hashed_ns, one.error = first.digest, first.hashed_ns, first.error
             elif first is not None and (row := rows.get(first)) is not None:
                 one.digest, one.hashed_ns = row.hash, time.time_ns()
-        members = self._members(connection, {item.digest for item in hashed if item.digest is not None})
+        members = self._members(driver, {item.digest for item in hashed if item.digest is not None})
         inserts: list[tuple[Any, ...]] = []
         verified: list[dict[str, Any]] = []
         linked: list[tuple[int | _Member, Candidate]] = []
         touched: set[bytes] = set()
         failed: list[tuple[bytes, str, str, str]] = []
-        self._find_directories(connection, {item.directory for item in hashed if item.digest is not None})
+        self._find_directories(driver, {item.directory for item in hashed if item.digest is not None})
         item: Candidate | WalkError
         for item in items:
             row = rows.get(item.photo_id) if isinstance(item, Candidate) and item.photo_id else None
@@ -291,7 +288,7 @@ class Settler:
                 if row.state == MISSING or row.hardlink_of_id is not None:
                     touched.add(item.digest)
                 continue
-            batch = self.current or self._batch(connection)
+            batch = self.current or self._batch(driver)
             path = item.path
             if batch.first_path is None:
                 batch.first_path = path
@@ -362,7 +359,7 @@ class Settler:
                 if len(batch.handed) >= self._batch_size:
                     tally.full.append(batch)
                     self.current = None
-        _insert(connection, inserts)
+        _insert(driver, inserts)
         if self._contents is not None:
             self._contents.add([one[DIGEST] for one in inserts])
         if verified:
@@ -379,34 +376,30 @@ class Settler:
         saved = [(full, SETTLED) for full in tally.full]
         if self.current is not None:
             saved.append((self.current, OPEN))
-        _save(connection, saved, peak_memory)
+        _save(driver, saved, peak_memory)
         return tally
 
-    def _batch(self, connection: sa.Connection) -> OpenBatch:
+    def _batch(self, driver: Driver) -> OpenBatch:
         """Open a new batch."""
         self._number += 1
-        result = connection.execute(
-            _ADD_BATCH, {"scan_id": self.scan_id, "number": self._number, "state": OPEN}
-        )
-        (key,) = result.inserted_primary_key or (0,)
+        driver.run(_ADD_BATCH, [(self.scan_id, self._number, OPEN)])
+        ((key,),) = driver.rows(_FIND_BATCH, (self.scan_id, self._number))
         self.current = OpenBatch(key, self._number)
         return self.current
 
-    def _members(
-        self, connection: sa.Connection, digests: set[bytes]
-    ) -> dict[bytes, list[_Member | Candidate]]:
+    def _members(self, driver: Driver, digests: set[bytes]) -> dict[bytes, list[_Member | Candidate]]:
         """The rows of these contents, oldest first."""
         found: dict[bytes, list[_Member | Candidate]] = {}
         values: Iterable[bytes | int] = digests
         condition = "hash IN ({})"
         if self._contents is not None:
-            self._contents.catch_up(connection)
+            self._contents.catch_up(driver)
             values, condition = self._contents.find(digests), "photos.id IN ({})"
         text = (
             "SELECT photos.id, hash, path, name FROM photos JOIN photo_directories d ON d.id = directory_id "  # noqa: S608
             f"WHERE {condition} ORDER BY photos.id"
         )
-        for key, digest, directory, name in _those(connection, text, values):
+        for key, digest, directory, name in _those(driver, text, values):
             member = _Member(key, bytes(digest), bytes(directory), bytes(name))
             found.setdefault(member.hash, []).append(member)
         return found
@@ -423,16 +416,19 @@ class Settler:
             for row in connection.execute(sa.select(*columns).where(photos.c.id.in_(page)))
         }
 
-    def _find_directories(self, connection: sa.Connection, wanted: set[bytes]) -> None:
+    def _find_directories(self, driver: Driver, wanted: set[bytes]) -> None:
         """Have the row number of each folder in `_directory_ids`, making rows that are not there."""
+        unknown = sorted(wanted - self._directory_ids.keys())
+        if not unknown:
+            return
         if len(self._directory_ids) > 10_000:  # about 1 MB
             self._directory_ids.clear()
+            unknown = sorted(wanted)
         text = "SELECT path, id FROM photo_directories WHERE path IN ({})"
-        unknown = sorted(wanted - self._directory_ids.keys())
-        there = {bytes(path): key for path, key in _those(connection, text, unknown)}
+        there = {bytes(path): key for path, key in _those(driver, text, unknown)}
         if new := [path for path in unknown if path not in there]:
-            connection.execute(_ADD_DIRECTORY, [{"path": path} for path in new])
-            there |= {bytes(path): key for path, key in _those(connection, text, new)}
+            driver.run(_ADD_DIRECTORY, [(path,) for path in new])
+            there |= {bytes(path): key for path, key in _those(driver, text, new)}
         self._directory_ids |= there
 
     def _link(self, connection: sa.Connection, to: int | _Member, item: Candidate) -> None:
@@ -445,22 +441,26 @@ class Settler:
             connection.execute(photos.update().where(photos.c.id == own).values(hardlink_of_id=base))
 
 
-def _save(connection: sa.Connection, saved: Sequence[tuple[OpenBatch, str]], peak_memory: int) -> None:
+def _save(driver: Driver, saved: Sequence[tuple[OpenBatch, str]], peak_memory: int) -> None:
     """Write the rows of batches, each with its state."""
-    if saved:
-        connection.execute(
-            _SAVE_BATCH,
-            [
-                {
-                    "key": batch.id,
-                    "state": state,
-                    **{name: getattr(batch, name) for name in _BATCH_FIGURES},
-                    "bytes": batch.read,
-                    "peak_memory": peak_memory,
-                }
-                for batch, state in saved
-            ],
+    rows = [
+        (
+            state,
+            batch.first_path,
+            batch.last_path,
+            batch.photos,
+            batch.changed,
+            batch.copies,
+            batch.errors,
+            batch.read,
+            batch.seconds,
+            peak_memory,
+            batch.id,
         )
+        for batch, state in saved
+    ]
+    if rows:
+        driver.run(_SAVE_BATCH, rows)
 
 
 def write_errors(
@@ -482,13 +482,11 @@ def write_errors(
     )
 
 
-def _those(connection: sa.Connection, text: str, values: Iterable[Any]) -> Iterator[Any]:
-    """The rows of a SELECT for many values. In the driver's own text: to build and compile a statement
-    of so many values takes longer than to run it. Of few lengths, so that the database knows it already."""
-    mark = _mark(connection.dialect)
+def _those(driver: Driver, text: str, values: Iterable[Any]) -> Iterator[Any]:
+    """The rows of a SELECT for many values. Of few lengths, so that the database knows it already."""
     for page in pages(values):
         filled = (*page, *page[-1:] * (-len(page) % VALUES_STEP))
-        yield from connection.exec_driver_sql(text.format(", ".join([mark] * len(filled))), filled)
+        yield from driver.rows(text.format(", ".join("?" * len(filled))), filled)
 
 
 def _company(

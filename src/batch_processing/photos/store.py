@@ -83,6 +83,9 @@ class Store:
                 self._given = bind
             self.engine = bind.engine
         self._writing = self.engine.execution_options(lote_write=True)
+        self._writer: sa.Connection | None = (
+            None  # of our own engine; held, because getting one takes as long as a commit
+        )
         self._reader: sa.Connection | None = None
         self._background: _Background | None = None
         self._commit: Future[None] | None = None  # one that nobody has waited for yet
@@ -115,10 +118,13 @@ class Store:
                     self._given.begin_nested() if self._given.in_transaction() else self._given.begin()
                 )
                 yield self._given
+            elif self.engine in _ours:
+                if self._writer is None:
+                    self._writer = self._writing.connect()
+                stack.enter_context(self._writer.begin())
+                yield self._writer
             else:
-                connection = stack.enter_context(self._writing.connect())
-                stack.enter_context(connection.begin())
-                yield connection
+                yield stack.enter_context(self._writing.begin())
             # Somebody else's engine may have connections that belong to a thread.
             if not wait and self._given is None and self.engine in _ours:
                 self._background = self._background or _Background()
@@ -181,7 +187,30 @@ class Store:
             self._background = self._commit = None
         if self._reader is not None and self._reader is not self._given:
             self._reader.close()
-        self._reader = None
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+
+
+class Driver:
+    """The driver's own cursor in a transaction of SQLAlchemy's, for what every commit of a scan does: there
+    statements on their way through SQLAlchemy took longer than the database. A `?` in a text is a parameter."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._cursor = connection.connection.cursor()
+        self._is_qmark = connection.dialect.paramstyle == "qmark"
+
+    def rows(self, text: str, values: Sequence[Any] = ()) -> list[Any]:
+        """What a SELECT gives."""
+        self._cursor.execute(self._own(text), values)
+        return list(self._cursor.fetchall())
+
+    def run(self, text: str, many: Sequence[Sequence[Any]]) -> None:
+        """The statement once for each of `many`."""
+        self._cursor.executemany(self._own(text), many)
+
+    def _own(self, text: str) -> str:
+        return text if self._is_qmark else text.replace("?", "%s")
 
 
 class _Background:
@@ -210,9 +239,10 @@ class _Background:
 def _one_sentence(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
-    except sa.exc.IntegrityError as error:
+    except (sa.exc.IntegrityError, engine.dialect.loaded_dbapi.IntegrityError) as error:
         raise QueueError(
-            f"Somebody else wrote the same photos into {engine.url.render_as_string()} meanwhile ({error.orig}): "
+            f"Somebody else wrote the same photos into {engine.url.render_as_string()} meanwhile "
+            f"({getattr(error, 'orig', None) or error}): "
             "run the same scan again."
         ) from error
     except (sa.exc.OperationalError, engine.dialect.loaded_dbapi.OperationalError) as error:
