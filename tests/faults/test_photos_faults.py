@@ -98,12 +98,16 @@ reading.hash_file = counted
 hashing.ALONE_S = float("inf")  # in this process, where they are counted
 opened = open_database(database)
 left = int(commits)
-@sa.event.listens_for(opened.engine, "commit")
-def kill(connection):
-    global left
-    left -= connection.exec_driver_sql("SELECT count(*) FROM photos").scalar() > 0
+has_photos = False
+def watch(statement):  # which SQLite begins to execute
+    global has_photos, left
+    has_photos = has_photos or statement.startswith("INSERT INTO photos ")
+    left -= has_photos and statement == "COMMIT"
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
+@sa.event.listens_for(opened.engine, "checkout")
+def follow(connection, *_):
+    connection.set_trace_callback(watch)
 for batch in Scan(Store(opened), [os.fsencode(tree)], batch_size=10).run():
     pass
 """

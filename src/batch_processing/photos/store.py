@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -83,12 +84,10 @@ class Store:
                 self._given = bind
             self.engine = bind.engine
         self._writing = self.engine.execution_options(lote_write=True)
-        self._writer: sa.Connection | None = (
-            None  # of our own engine; held, because getting one takes as long as a commit
-        )
+        self._writer: sa.Connection | None = None  # of our own engine: getting one takes as long as a commit
         self._reader: sa.Connection | None = None
         self._background: _Background | None = None
-        self._commit: Future[None] | None = None  # one that nobody has waited for yet
+        self._committing: ExitStack | None = None  # the transaction that nobody has waited for yet
 
     @property
     def is_sqlite(self) -> bool:
@@ -118,21 +117,22 @@ class Store:
                     self._given.begin_nested() if self._given.in_transaction() else self._given.begin()
                 )
                 yield self._given
-            elif self.engine in _ours:
-                if self._writer is None:
-                    self._writer = self._writing.connect()
+            elif self.engine not in _ours:
+                yield stack.enter_context(self._writing.begin())
+            else:
+                self._writer = self._writer or self._writing.connect()
                 stack.enter_context(self._writer.begin())
                 yield self._writer
-            else:
-                yield stack.enter_context(self._writing.begin())
-            # Somebody else's engine may have connections that belong to a thread.
-            if not wait and self._given is None and self.engine in _ours:
-                self._background = self._background or _Background()
-                self._commit = self._background.start(stack.pop_all().close)
+                # Not with somebody else's engine: it may have connections that belong to a thread.
+                commit = getattr(self._writer.connection.driver_connection, "commit", None)
+                if not wait and commit is not None:
+                    self._background = self._background or _Background()
+                    self._background.start(commit)
+                    self._committing = stack.pop_all()
 
     @property
     def is_committing(self) -> bool:
-        return self._commit is not None and not self._commit.done()
+        return self._committing is not None and self._background is not None and self._background.is_busy
 
     @property
     def committed(self) -> int | None:
@@ -141,10 +141,10 @@ class Store:
 
     def wait(self) -> None:
         """Have what was written last on disk."""
-        if self._commit is not None and self._background is not None:
-            commit, self._commit = self._commit, None
-            with _one_sentence(self.engine):
-                self._background.finish(commit)
+        if self._committing is not None and self._background is not None:
+            transaction, self._committing = self._committing, None
+            with _one_sentence(self.engine), transaction:  # has nothing left to commit; undone if that failed
+                self._background.finish()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -167,6 +167,10 @@ class Store:
         text, (name,) = str(compiled), compiled.params
         if self._given is not None:
             self._reader = self._given
+        elif (
+            self.is_sqlite and self.engine in _ours
+        ):  # what one connection writes another has to read from the file
+            self._reader = self._writer = self._writer or self._writing.connect()
         elif self._reader is None:
             self._reader = self.engine.connect()
             if not self.is_sqlite:
@@ -184,11 +188,10 @@ class Store:
     def close(self) -> None:
         if self._background is not None:
             self._background.close()
-            self._background = self._commit = None
-        if self._reader is not None and self._reader is not self._given:
-            self._reader.close()
-        if self._writer is not None:
-            self._writer.close()
+            self._background = self._committing = None
+        for connection in (self._reader, self._writer):
+            if connection is not None and connection is not self._given:
+                connection.close()
         self._reader = self._writer = None
 
 
@@ -214,23 +217,42 @@ class Driver:
 
 
 class _Background:
-    """A thread that commits, and a descriptor that says when it has."""
+    """A thread that commits, one transaction at a time, and a descriptor that says when it has."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "lote-commit")
+        self._given: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._failures: SimpleQueue[BaseException | None] = SimpleQueue()
         self.ended, self._end = os.pipe()
+        self._thread = Thread(target=self._commit, name="lote-commit", daemon=True)
+        self._thread.start()
 
-    def start(self, commit: Callable[[], None]) -> Future[None]:
-        future = self._thread.submit(commit)
-        future.add_done_callback(lambda _: os.write(self._end, b"."))
-        return future
+    def _commit(self) -> None:
+        while (commit := self._given.get()) is not None:
+            failure = None
+            try:
+                commit()
+            except BaseException as error:  # noqa: BLE001 - raised by `finish`
+                failure = error
+            self._failures.put(failure)
+            os.write(self._end, b".")
 
-    def finish(self, future: Future[None]) -> None:
+    def start(self, commit: Callable[[], object]) -> None:
+        self._given.put(commit)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether what was started last goes on."""
+        return self._failures.empty()
+
+    def finish(self) -> None:
+        """Wait for what was started, and raise what it raised."""
         os.read(self.ended, 1)
-        future.result()
+        if (failure := self._failures.get()) is not None:
+            raise failure
 
     def close(self) -> None:
-        self._thread.shutdown()
+        self._given.put(None)
+        self._thread.join()
         os.close(self.ended)
         os.close(self._end)
 
