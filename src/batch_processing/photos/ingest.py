@@ -232,7 +232,8 @@ class Scan:
         )
         flight = _Flight(walk, hashers, IN_FLIGHT * self._batch_size - stride)
         try:
-            flight.fill()  # so that readers start while the database is made ready
+            while flight.fill():  # so that readers start while the database is made ready
+                pass
             scan_id, settler, waiting, links_before = self._begin()
             try:
                 for batch_id in waiting:
@@ -538,19 +539,21 @@ class _Flight:
         """Whether there is more to walk, and it may come in."""
         return self.walking and len(self) <= self._most
 
-    def fill(self) -> None:
-        """Walk on, if that may be, to the next photos that need work; past some folders at most."""
+    def fill(self) -> bool:
+        """Walk on, if that may be, to the next photos that need work; past some folders at most. Whether there
+        were any."""
         if not self.has_room:
-            return
+            return False
         for _ in range(FOLDERS):
             items = next(self._lists, None)
             if items:
                 self._hashers.put(items)
                 self.hashing += len(items)
-                return
+                return True
             if items is None:
                 self.walking = False
-                return
+                break
+        return False
 
     def collect(self, wait: float = 0.0, wake: int | None = None) -> None:
         """Take in what was hashed; wait so many seconds for something, or until `wake` can be read from."""

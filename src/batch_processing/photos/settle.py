@@ -198,6 +198,25 @@ def _insert(driver: Driver, inserts: Sequence[tuple[Any, ...]]) -> None:
         driver.run(_ADD_PHOTOS + _PHOTO, inserts[whole:])
 
 
+@dataclass
+class _Work:
+    """One call of `settle`: what is known of its items, and what is to be written about them."""
+
+    connection: sa.Connection
+    driver: Driver
+    now: datetime
+    stamp: Any  # `now` as the driver wants it
+    share: float  # seconds that each item took
+    rows: dict[int, Any] = field(default_factory=dict)
+    members: dict[bytes, list[_Member | Candidate]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    inserts: list[tuple[Any, ...]] = field(default_factory=list)
+    verified: list[dict[str, Any]] = field(default_factory=list)
+    linked: list[tuple[int | _Member, Candidate]] = field(default_factory=list)
+    touched: set[bytes] = field(default_factory=set)  # contents whose copies are told apart anew
+    failed: list[tuple[bytes, str, str, str]] = field(default_factory=list)
+
+
 class Settler:
     """Writes the items of one scan, in the order of the walk."""
 
@@ -229,155 +248,193 @@ class Settler:
     ) -> Tally:
         """Write `items`. `seconds`: how long they took; `peak_memory` in bytes. `is_last`: no more will come in
         this scan, and the batch that is open is complete."""
-        tally = Tally()
-        driver = Driver(connection)
         now = datetime.now(UTC)
         stamp = photos.c.processed_at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-        when = stamp(now) if stamp is not None else now
         share = seconds / max(1, len(items))
-        hashed = [item for item in items if isinstance(item, Candidate)]
-        rows = self._rows(connection, hashed)
-        for one in hashed:  # hard links take over what was read through the first of them
+        work = _Work(connection, Driver(connection), now, stamp(now) if stamp is not None else now, share)
+        found = [item for item in items if isinstance(item, Candidate)]
+        work.rows = self._rows(connection, found)
+        for one in found:  # hard links take over what was read through the first of them
             first = one.same_as
             if isinstance(first, Candidate):
                 one.digest, one.hashed_ns, one.error = first.digest, first.hashed_ns, first.error
-            elif first is not None and (row := rows.get(first)) is not None:
+            elif first is not None and (row := work.rows.get(first)) is not None:
                 one.digest, one.hashed_ns = row.hash, time.time_ns()
-        members = self._members(driver, {item.digest for item in hashed if item.digest is not None})
-        inserts: list[tuple[Any, ...]] = []
-        verified: list[dict[str, Any]] = []
-        linked: list[tuple[int | _Member, Candidate]] = []
-        touched: set[bytes] = set()
-        failed: list[tuple[bytes, str, str, str]] = []
-        self._find_directories(driver, {item.directory for item in hashed if item.digest is not None})
-        item: Candidate | WalkError
-        for item in items:
-            row = rows.get(item.photo_id) if isinstance(item, Candidate) and item.photo_id else None
-            if isinstance(item, Candidate) and item.trusted:
-                tally.already += 1
-                if row is not None:
-                    connection.execute(photos.update().where(photos.c.id == row.id).values(state=PRESENT))
-                    touched.add(row.hash)
-                continue
-            if isinstance(item, WalkError) or item.digest is None:
-                error = item.error or Unreadable("changed", "changed while the folder was being scanned")
-                stage = item.stage if isinstance(item, WalkError) else "hash"
-                failed.append((item.path, stage, error.kind, str(error)))
-                if self.current is not None:  # errors alone make no batch: they come again in every scan
-                    self.current.errors += 1
-                tally.errors += stage != "facts"
-                tally.facts_errors += stage == "facts"
-                continue
-            tally.bytes_read += item.read
-            same = members.get(item.digest)
-            others: list[_Member] = []
-            link: int | _Member | None = None
-            all_stand = True
-            if same or row is not None:
-                own = row.id if row is not None else None
-                others = [one if isinstance(one, _Member) else _Member.of(one) for one in same or ()]
-                others = [member for member in others if own is None or member.id != own]
-                link, all_stand = _company(item, others, own)
-                if link is not None:
-                    linked.append((link, item))
-                    touched.add(item.digest)
-            if row is not None and row.hash == item.digest:
-                tally.already += 1
-                state = PRESENT if row.state == MISSING else row.state
-                verified.append({"key": row.id, **_on_disk(item), "state": state, "hardlink_of_id": None})
-                if row.state == MISSING or row.hardlink_of_id is not None:
-                    touched.add(item.digest)
-                continue
-            batch = self.current or self._batch(driver)
-            path = item.path
-            if batch.first_path is None:
-                batch.first_path = path
-            batch.last_path = path
-            batch.read += item.read
-            batch.seconds += share
-            if row is not None:
-                touched |= {row.hash, item.digest}
-                connection.execute(
-                    photos.update()
-                    .where(photos.c.id == row.id)
-                    .values(
-                        **_on_disk(item),
-                        hash=item.digest,
-                        processed_at=now,
-                        batch_id=batch.id,
-                        state=PRESENT,
-                        found_as=CHANGED,
-                        hardlink_of_id=None,
-                    )
-                )
-                connection.execute(facts.delete().where(facts.c.photo_id == row.id))
-                if row.hash in members:
-                    members[row.hash] = [
-                        one for one in members[row.hash] if isinstance(one, Candidate) or one.id != row.id
-                    ]
-                tally.changed += 1
-                batch.changed += 1
-            else:
-                found_as, state = NEW, PRESENT
-                if link is not None:
-                    found_as = HARD_LINK
-                    tally.hard_links += 1
-                elif others:
-                    found_as = COPY
-                    state = PRESENT if all_stand else PENDING
-                    touched.add(item.digest)
-                    tally.copies += all_stand
-                    batch.copies += 1
-                else:
-                    tally.registered += 1
-                    batch.photos += 1
-                text, extension = shown(item.name)
-                inserts.append(
-                    (
-                        self._directory_ids[item.directory],
-                        item.name,
-                        item.size,
-                        item.mtime_ns,
-                        item.ctime_ns,
-                        item.inode,
-                        item.hashed_ns,
-                        state,
-                        item.digest,
-                        text,
-                        extension,
-                        when,
-                        found_as,
-                        batch.id,
-                    )
-                )
-            if same is None:
-                members[item.digest] = [item]
-            else:
-                members[item.digest].append(item)
-            if row is not None or not others:
-                batch.handed.append((path, item.name, item.digest, item.size))
-                if len(batch.handed) >= self._batch_size:
-                    tally.full.append(batch)
-                    self.current = None
-        _insert(driver, inserts)
-        if self._contents is not None:
-            self._contents.add([one[DIGEST] for one in inserts])
-        if verified:
-            connection.execute(
-                photos.update().where(photos.c.id == sa.bindparam("key")).values(_same_content), verified
-            )
-        for link, item in linked:
-            self._link(connection, link, item)
-        write_errors(connection, failed, now, self.scan_id)
-        reconcile(connection, touched, self._contents)
+        hashed = [one for one in found if one.digest is not None]
+        digests = {one.digest for one in hashed if one.digest is not None}
+        work.members = self._members(work.driver, digests)
+        self._find_directories(work.driver, {one.directory for one in hashed})
+        if len(digests) == len(items) and not work.rows and not work.members:
+            self._add_new(work, hashed)  # nearly all of a first scan, at half the price
+        else:
+            for item in items:
+                self._settle(work, item)
+        self._write(work)
         if is_last and self.current is not None:
-            tally.full.append(self.current)
+            work.tally.full.append(self.current)
             self.current = None
-        saved = [(full, SETTLED) for full in tally.full]
+        saved = [(full, SETTLED) for full in work.tally.full]
         if self.current is not None:
             saved.append((self.current, OPEN))
-        _save(driver, saved, peak_memory)
-        return tally
+        _save(work.driver, saved, peak_memory)
+        return work.tally
+
+    def _settle(self, work: _Work, item: Candidate | WalkError) -> None:
+        """Decide what the item is to those that are known."""
+        tally = work.tally
+        row = work.rows.get(item.photo_id) if isinstance(item, Candidate) and item.photo_id else None
+        if isinstance(item, Candidate) and item.trusted:
+            tally.already += 1
+            if row is not None:
+                work.connection.execute(photos.update().where(photos.c.id == row.id).values(state=PRESENT))
+                work.touched.add(row.hash)
+            return
+        if isinstance(item, WalkError) or item.digest is None:
+            self._fail(work, item)
+            return
+        same = work.members.get(item.digest)
+        others: list[_Member] = []
+        link: int | _Member | None = None
+        all_stand = True
+        if same or row is not None:
+            own = row.id if row is not None else None
+            others = [one if isinstance(one, _Member) else _Member.of(one) for one in same or ()]
+            others = [member for member in others if own is None or member.id != own]
+            link, all_stand = _company(item, others, own)
+            if link is not None:
+                work.linked.append((link, item))
+                work.touched.add(item.digest)
+        if row is not None and row.hash == item.digest:
+            tally.already += 1
+            tally.bytes_read += item.read
+            state = PRESENT if row.state == MISSING else row.state
+            work.verified.append({"key": row.id, **_on_disk(item), "state": state, "hardlink_of_id": None})
+            if row.state == MISSING or row.hardlink_of_id is not None:
+                work.touched.add(item.digest)
+        elif row is not None:
+            self._change(work, item, row)
+        elif link is not None:
+            tally.hard_links += 1
+            self._add_known(work, item, HARD_LINK, PRESENT)
+        elif others:
+            work.touched.add(item.digest)
+            tally.copies += all_stand
+            self._add_known(work, item, COPY, PRESENT if all_stand else PENDING)
+        else:
+            self._add_new(work, [item])
+            work.members.setdefault(item.digest, []).append(item)
+
+    def _fail(self, work: _Work, item: Candidate | WalkError) -> None:
+        error = item.error or Unreadable("changed", "changed while the folder was being scanned")
+        stage = item.stage if isinstance(item, WalkError) else "hash"
+        work.failed.append((item.path, stage, error.kind, str(error)))
+        if self.current is not None:  # errors alone make no batch: they come again in every scan
+            self.current.errors += 1
+        work.tally.errors += stage != "facts"
+        work.tally.facts_errors += stage == "facts"
+
+    def _change(self, work: _Work, item: Candidate, row: Any) -> None:
+        """The path of `row` holds a new content."""
+        assert item.digest is not None  # noqa: S101 - `_settle` saw to that
+        batch = self._enter(work, [item])
+        work.touched |= {row.hash, item.digest}
+        work.connection.execute(
+            photos.update()
+            .where(photos.c.id == row.id)
+            .values(
+                **_on_disk(item),
+                hash=item.digest,
+                processed_at=work.now,
+                batch_id=batch.id,
+                state=PRESENT,
+                found_as=CHANGED,
+                hardlink_of_id=None,
+            )
+        )
+        work.connection.execute(facts.delete().where(facts.c.photo_id == row.id))
+        if row.hash in work.members:
+            work.members[row.hash] = [
+                one for one in work.members[row.hash] if isinstance(one, Candidate) or one.id != row.id
+            ]
+        work.members.setdefault(item.digest, []).append(item)
+        work.tally.changed += 1
+        batch.changed += 1
+        self._hand_out(work, batch, [item])
+
+    def _add_known(self, work: _Work, item: Candidate, found_as: str, state: str) -> None:
+        """A new path of a content that is known."""
+        assert item.digest is not None  # noqa: S101 - `_settle` saw to that
+        batch = self._enter(work, [item])
+        batch.copies += found_as == COPY
+        work.members.setdefault(item.digest, []).append(item)
+        work.inserts += self._values(work, batch, [item], found_as, state)
+
+    def _add_new(self, work: _Work, items: Sequence[Candidate]) -> None:
+        """New paths, each of a content that is new."""
+        while items:
+            room = self._batch_size - (len(self.current.handed) if self.current is not None else 0)
+            these, items = items[:room], items[room:]
+            batch = self._enter(work, these)
+            batch.photos += len(these)
+            work.tally.registered += len(these)
+            work.inserts += self._values(work, batch, these, NEW, PRESENT)
+            self._hand_out(work, batch, these)
+
+    def _enter(self, work: _Work, items: Sequence[Candidate]) -> OpenBatch:
+        """Have the batch that is open count the items."""
+        batch = self.current or self._batch(work.driver)
+        if batch.first_path is None:
+            batch.first_path = items[0].path
+        batch.last_path = items[-1].path
+        read = sum([item.read for item in items])
+        batch.read += read
+        work.tally.bytes_read += read
+        batch.seconds += work.share * len(items)
+        return batch
+
+    def _hand_out(self, work: _Work, batch: OpenBatch, items: Sequence[Candidate]) -> None:
+        batch.handed += [(item.path, item.name, item.digest or b"", item.size) for item in items]
+        if len(batch.handed) >= self._batch_size:
+            work.tally.full.append(batch)
+            self.current = None
+
+    def _values(
+        self, work: _Work, batch: OpenBatch, items: Sequence[Candidate], found_as: str, state: str
+    ) -> list[tuple[Any, ...]]:
+        """New rows of `_COLUMNS`."""
+        directory_ids, stamp, key = self._directory_ids, work.stamp, batch.id
+        return [
+            (
+                directory_ids[item.directory],
+                item.name,
+                item.size,
+                item.mtime_ns,
+                item.ctime_ns,
+                item.inode,
+                item.hashed_ns,
+                state,
+                item.digest,
+                *shown(item.name),
+                stamp,
+                found_as,
+                key,
+            )
+            for item in items
+        ]
+
+    def _write(self, work: _Work) -> None:
+        """Everything but the batches."""
+        _insert(work.driver, work.inserts)
+        if self._contents is not None:
+            self._contents.add([row[DIGEST] for row in work.inserts])
+        if work.verified:
+            work.connection.execute(
+                photos.update().where(photos.c.id == sa.bindparam("key")).values(_same_content), work.verified
+            )
+        for link, item in work.linked:
+            self._link(work.connection, link, item)
+        write_errors(work.connection, work.failed, work.now, self.scan_id)
+        reconcile(work.connection, work.touched, self._contents)
 
     def _batch(self, driver: Driver) -> OpenBatch:
         """Open a new batch."""
