@@ -147,21 +147,26 @@ class Hashers(Generic[T]):
     def take(self, wait: float = 0.0, wake: int | None = None) -> list[T]:
         """The items that are done, up to the first that is not. If there are none, wait that many seconds
         for some, or until the descriptor `wake` can be read from; give none if nothing is in."""
-        self._hear(0.0)
-        if wait and not (self._order and self._order[0].done):
+        are_up = any(one.is_up for one in self._children.values())
+        if not wait or not are_up or self._is_ready:
+            self._hear(0.0)
+        if wait and not self._is_ready:
             self._close_list()
-            if self._unsent and (
-                self._unsent[0].orphan or not any(one.is_up for one in self._children.values())
-            ):
+            if self._unsent and (self._unsent[0].orphan or not are_up):
                 self._hash_here(self._unsent.popleft())
-            elif self._children and self._order and not self._order[0].done:
+            elif self._order and not self._is_ready:
                 self._hear(wait, wake)
         finished: list[T] = []
-        while self._order and self._order[0].done:
+        while self._is_ready:
             taken = self._order.popleft()
             finished += taken.items
             self.weight -= taken.weight
         return finished
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether the first list is done."""
+        return bool(self._order) and self._order[0].done
 
     def _close_list(self) -> None:
         if self._open:

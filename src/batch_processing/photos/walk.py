@@ -254,28 +254,35 @@ class Walk:
             if keeps is None:
                 keeps = self._keeps_inodes(status.st_dev, directory)
             row = rows.pop(name, None)
+            inode, links = status.st_ino, status.st_nlink
+            trusted = False
             if (
                 row is not None
                 and row[1] == size
                 and row[2] == mtime
-                and (
-                    not keeps
-                    or (row[3] == ctime and (row[4] == status.st_ino or row[4] == signed(status.st_ino)))
-                )
+                and (not keeps or (row[3] == ctime and (row[4] == inode or row[4] == signed(inode))))
                 and row[5] - RACY_NS >= (ctime if keeps and ctime > mtime else mtime)
             ):
-                if status.st_nlink > 1:
+                if links > 1:
                     self._link(status, row[6])
                 if row[7] != MISSING:
                     unchanged += 1
-                else:
-                    candidate = _candidate(directory, name, prefix + name, status, row[6])
-                    candidate.trusted = True
-                    found.append(candidate)
-                continue
-            known = row[6] if row is not None else None
-            candidate = _candidate(directory, name, prefix + name, status, known)
-            if status.st_nlink > 1:
+                    continue
+                trusted = True
+            candidate = Candidate(
+                directory,
+                name,
+                prefix + name,
+                size,
+                mtime,
+                ctime,
+                signed(inode),
+                status.st_dev,
+                links,
+                row[6] if row is not None else None,
+                trusted,
+            )
+            if links > 1 and not trusted:
                 candidate.same_as = self._link(status, candidate)
             found.append(candidate)
         self.seen += seen
@@ -335,23 +342,6 @@ class Walk:
             return None
         place = self.place(directory, folder=True)
         return self._start[len(place)] if self._start[: len(place)] == place != self._start else None
-
-
-def _candidate(
-    directory: bytes, name: bytes, path: bytes, status: os.stat_result, photo_id: int | None
-) -> Candidate:
-    return Candidate(
-        directory,
-        name,
-        path,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        signed(status.st_ino),
-        status.st_dev,
-        status.st_nlink,
-        photo_id,
-    )
 
 
 def _rules(directory: bytes, lines: Sequence[str]) -> tuple[int, GitIgnoreSpec]:
