@@ -33,7 +33,7 @@ SPEED = 2e9
 # Photos are handed over in lists of about this size: a list costs as much as hashing ten tiny files; but one
 # reader waits while all that is left lies in a list of the other's.
 LIST_BYTES = 8 * 1024 * 1024
-LIST_FILES = 16
+LIST_FILES = 25
 # Lists that a reader has: the one it works at, and those that it does while the scan is busy with a commit.
 LISTS = 6
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); import reading; reading.serve()"

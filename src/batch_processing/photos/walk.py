@@ -85,7 +85,7 @@ KEEPS_INODES = frozenset(
     ]
 )
 # Items in a list. Each costs a turn through the scan's loop, and what is in a list waits for its end.
-STRIDE = 20
+STRIDE = 25
 UNHANDLED_KINDS = 200  # different extensions that are counted one by one; the rest together
 
 _by_name = attrgetter("name")
