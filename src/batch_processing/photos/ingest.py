@@ -6,7 +6,7 @@
 Promises: a photo is read once and only when it has to be; whole batches are committed before they are
 handed out; a batch is taken when the next one is asked for, and one that was not is handed out again by
 the next scan of the same folders; killed at any moment, that scan goes on and redoes three batches at most.
-Memory does not grow with the number of files. One bad file never ends a scan.
+Memory does not grow with the number of files, but for ten bytes each. One bad file never ends a scan.
 Refuses to call a library missing whose drive is (`ScanGuardError`). Does not decode.
 """
 
@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
 from ..exceptions import ValidationError
-from .contents import Contents, with_index, without_index
+from .contents import with_index, without_index
 from .ending import ScanGuardError, find_lost_folders, finish, known_below
 from .hashing import Candidate, Hashers, join
 from .settle import OpenBatch, Photo, Record, Settler, Tally, record
@@ -173,7 +173,6 @@ class Scan:
         self._progress = progress
         self._waiting = waiting
         self._walk: Walk | None = None
-        self._contents: Contents | None = None  # in a library's first scan
         self._reached = b""  # the last path that was written
         self._verified = 0  # hashed again and found as they were
         self._taken: list[int] = []  # ids of batches that the caller is done with
@@ -192,8 +191,6 @@ class Scan:
                     self.was_stopped = True
         finally:
             self.count()
-            if self._contents is not None:
-                self._contents.close()
             self._store.close()
 
     def plan(self) -> dict[str, int]:
@@ -336,8 +333,9 @@ class Scan:
     def _begin(self) -> tuple[int, Settler, list[int], int]:
         """The scan's number, who writes its photos, the batches not taken, and the copies known already."""
         with self._store.write() as connection:
+            contents = None
             if self._store.is_private:
-                self._contents = without_index(connection)
+                contents = without_index(connection)
             else:
                 with_index(connection)
             mine = sa.select(scans).where(scans.c.roots == self._key()).order_by(scans.c.id.desc())
@@ -351,7 +349,7 @@ class Scan:
                     scans.insert().values(roots=self._key(), state=RUNNING, started_at=now)
                 )
                 (scan_id,) = result.inserted_primary_key or (0,)
-                return scan_id, Settler(scan_id, self._batch_size, 0, None, self._contents), [], 0
+                return scan_id, Settler(scan_id, self._batch_size, 0, None, contents), [], 0
             scan_id = latest.id
             connection.execute(scans.update().where(scans.c.id == scan_id).values(state=RUNNING))
             # What fails again in this run gets a row of this scan again; the others were mended.
@@ -371,7 +369,7 @@ class Scan:
                     handed=_photos(connection, current.id),
                 )
             settled = [row.id for row in rows if row.state == SETTLED and row.photos + row.changed]
-            settler = Settler(scan_id, self._batch_size, number, opened, self._contents)
+            settler = Settler(scan_id, self._batch_size, number, opened, contents)
             return scan_id, settler, settled, _links(connection, scan_id)
 
     def _load(self, batch_id: int, walk: Walk) -> Batch:
