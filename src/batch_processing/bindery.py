@@ -18,7 +18,7 @@ from typing import Any
 
 from . import __version__, book, pages
 from .core.coordinator import Desk
-from .core.ledger import Item, Job, Source
+from .core.ledger import Item, Job, Ledger, Source
 from .core.workers import Task
 from .exceptions import (
     ResourceError,
@@ -49,7 +49,7 @@ class Bindery:
         """Copy the page that was coloured to where a person looks for the preview."""
         for item in desk.ledger.items(desk.job.id, state="completed"):
             if not item.held:
-                target = beside(Path(desk.job.output)) / f"preview{Path(item.output).suffix}"
+                target = beside(desk.ledger, desk.job) / f"preview{Path(item.output).suffix}"
                 with SaveFile(target) as file, Path(item.output).open("rb") as page:
                     shutil.copyfileobj(page, file)
                 return str(target)
@@ -77,7 +77,7 @@ class Bindery:
         if info := self._comic_info(desk):
             with SaveFile(folder / "ComicInfo.xml") as file:
                 file.write(info)
-        with SaveFile(beside(folder) / METADATA_NAME) as file:
+        with SaveFile(beside(desk.ledger, desk.job) / METADATA_NAME) as file:
             for line in self._metadata(desk):
                 file.write(line)
         return len(copies)
@@ -211,9 +211,23 @@ def passed_through(desk: Desk) -> Iterator[tuple[Path, Source]]:
             yield Path(desk.job.output) / source.key, source
 
 
-def beside(output: Path) -> Path:
-    """The folder for everything but pages: `OUT/_lote` for a folder, `book.lote` for `book.cbz`."""
-    return output.with_suffix(".lote") if output.suffix.lower() in ARCHIVES else output / "_lote"
+def beside(ledger: Ledger, job: Job) -> Path:
+    """The folder for everything but a job's pages: `OUT/_lote` for a folder, `book.lote` for `book.cbz`.
+
+    Where an earlier job coloured pages for `book.zip` in the same folder, `book.lote` is that job's, and
+    this one's is `book.cbz.lote`."""
+    output = Path(job.output)
+    if output.suffix.lower() not in ARCHIVES:
+        return output / "_lote"
+    usual = output.with_suffix(".lote")
+    for other in ledger.jobs(job.kind):
+        theirs = Path(other.output)
+        if other.id >= job.id:
+            break
+        same = theirs.suffix.lower() in ARCHIVES and theirs.with_suffix(".lote") == usual
+        if same and theirs != output and any(ledger.counts(other.id).values()):
+            return output.with_name(f"{output.name}.lote")
+    return usual
 
 
 def archive_of(job: Job) -> Path | None:

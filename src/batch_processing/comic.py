@@ -130,7 +130,7 @@ class Comics:
 
         Those of pages the ledger knows by name, and the engine has removed them already."""
         output = Path(desk.job.output)
-        own = [beside(output), desk.workspace.root / "jobs" / str(desk.job.id)]
+        own = [beside(desk.ledger, desk.job), desk.workspace.root / "jobs" / str(desk.job.id)]
         for stray in [
             *(path for folder in own for path in folder.rglob(".*.part")),
             *output.glob(".ComicInfo.xml.*.part"),
@@ -236,6 +236,7 @@ class Comics:
         known.sets = {}
         ordinal = 0
         root = self._pages_folder(desk)
+        layers = beside(desk.ledger, desk.job) / "layers"
         for source in ledger.sources(number):
             if source.role not in ("page", "copy", "kept"):
                 continue
@@ -263,7 +264,7 @@ class Comics:
             stem, _, _ = source.key.rpartition(".")
             name = names.reserve(f"{stem}{desk.job.config['suffix']}.{written}", f".{written}")
             documents = self._documents(
-                desk, config, document_names.reserve(name, ".psd").removesuffix(".psd"), size
+                desk, config, layers, document_names.reserve(name, ".psd").removesuffix(".psd"), size
             )
             found_out = {
                 "input": source.sha256,
@@ -302,12 +303,11 @@ class Comics:
             previewed = config.preview_mode
 
     def _documents(
-        self, desk: Desk, config: BatchConfig, stem: str, size: tuple[int, int]
+        self, desk: Desk, config: BatchConfig, folder: Path, stem: str, size: tuple[int, int]
     ) -> list[tuple[str, str, str]]:
         """The layered documents of a page: kind, file, and the file that remembers what we wrote there."""
         from .io.layers import PSD_SIDE
 
-        folder = beside(Path(desk.job.output)) / "layers"
         memory = desk.workspace.root / "jobs" / str(desk.job.id) / "documents"
         documents: list[tuple[str, str, str]] = []
         for kind in config.layers:
@@ -494,7 +494,7 @@ class Comics:
             if (archive := archive_of(job)) is not None:
                 result |= bindery.bind(desk, archive)
         if not job.config["settings"]["preview_mode"]:
-            result["warnings"] += report.write(desk, beside(Path(job.output)), self._learning.sets, result)
+            result["warnings"] += report.write(desk, beside(ledger, job), self._learning.sets, result)
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
         return result
 

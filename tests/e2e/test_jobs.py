@@ -227,6 +227,19 @@ class TestAgain:
             assert done.code == 1
             assert "no finished page 9.png" in done.err
 
+    def test_archives_that_differ_in_their_ending_have_a_folder_each(
+        self, run: Lote, source: Path, tmp_path: Path
+    ) -> None:
+        """Reports, palettes and previews of `book.zip` and `book.cbz` replaced each other."""
+        assert run("colorize", source / "1.png", "-o", tmp_path / "book.ZIP").code == 1  # takes no name
+        for name in ("book.cbz", "book.zip", "book.cbz"):
+            done = run("colorize", source, "-o", tmp_path / name, "--backend", "noop")
+            assert done.code == 0, done.err
+        names = {path.name for path in tmp_path.glob("book*")}
+        assert names == {"book.cbz", "book.lote", "book.zip", "book.zip.lote"}
+        for name, beside in (("book.cbz", "book.lote"), ("book.zip", "book.zip.lote")):
+            assert f"<h1><bdi>{name}</bdi></h1>" in (tmp_path / beside / "report.html").read_text()
+
 
 class TestUpkeep:
     def test_doctor(self, run: Lote, source: Path) -> None:

@@ -323,11 +323,12 @@ def test_the_palette_of_the_series_and_the_pages_own_ink_can_be_asked_for(
     series.write_text('{"colors": [{"id": 70, "rgb": "#123456", "name": "Ana hair"}]}')
     number = visitor.start()
     visitor.state("done", seconds=90)
-    job = Workspace(server.workspace).ledger.job(number)
+    ledger = Workspace(server.workspace).ledger
+    job = ledger.job(number)
     settings = job.config["settings"]
     assert (settings["palette"], settings["keep_ink"]) == (str(series), True)
     assert settings["layers_by"] == ["panel"]
-    palette = json.loads((beside(Path(job.output)) / "palette.json").read_text())["colors"]
+    palette = json.loads((beside(ledger, job) / "palette.json").read_text())["colors"]
     assert palette[-1]["id"] > 70
     assert {colour.get("name") for colour in palette} == {None, "Ana hair"}
 

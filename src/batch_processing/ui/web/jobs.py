@@ -280,7 +280,7 @@ def references(place: Workspace, number: int) -> list[Source]:
 
 def report(place: Workspace, job: Job) -> tuple[str, str]:
     """The report of a job, else its metadata: path and name. FileNotFoundError when there is neither."""
-    side = beside(Path(job.output))
+    side = beside(place.ledger, job)
     for path in (
         side / "report.html",
         side / METADATA_NAME,
@@ -293,7 +293,7 @@ def report(place: Workspace, job: Job) -> tuple[str, str]:
 
 def layered(place: Workspace, job: Job) -> Path:
     """A ZIP of the pages' editable documents. FileNotFoundError where there are none."""
-    folder = beside(Path(job.output)) / "layers"
+    folder = beside(place.ledger, job) / "layers"
     files = sorted(
         path
         for path in folder.rglob("*.*")

@@ -451,7 +451,7 @@ def _page_file(site: Site, request: Request, say: Say) -> Response:
 def _output_file(site: Site, request: Request, say: Say) -> Response:
     """A file in the job's output folder, or in the folder beside its archive: the report's neighbours."""
     job = site.place.ledger.job(request.path_params["job"])
-    root = str(beside(Path(job.output)))
+    root = str(beside(site.place.ledger, job))
     path = _inside(root, os.path.join(root, request.path_params["path"]))  # noqa: PTH118
     kind = "text/html; charset=utf-8" if path.endswith(".html") else None
     headers = {"Content-Security-Policy": SANDBOX} | _NO_STORE
