@@ -37,7 +37,7 @@ class Contents:
     """Rows of `photos` by the beginning of their hash."""
 
     def __init__(self) -> None:
-        self._lists = [bytearray() for _ in range(1 << LIST_BITS)]
+        self._lists = [b""] * (1 << LIST_BITS)  # to which `bytearray` would add a sixth
         self._last = 0  # row that it knows of
 
     def catch_up(self, driver: Driver) -> None:
