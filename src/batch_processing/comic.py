@@ -498,6 +498,16 @@ class Comics:
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
         return result
 
+    def cancelled(self, desk: Desk) -> None:
+        job, ledger = desk.job, desk.ledger
+        # A run that was stopped while it planned has left pages without items, or the items of another plan.
+        planned = [source.key for source in ledger.sources(job.id, role="page")]
+        if ledger.counts(job.id)["completed"] and planned == [item.key for item in ledger.items(job.id)]:
+            if not self._learning.sets:
+                self._learning.key(learning.of_job(desk))
+            report.write(desk, beside(ledger, job), self._learning.sets, {"state": "cancelled"})
+        shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
+
 
 def _choose(name: str) -> tuple[Backend, str | None]:
     """The backend of that name; for "auto" cobra where it can run, else flats, and why not cobra."""

@@ -375,9 +375,15 @@ class _Report:
             if row.item is not None and row.state == "failed"
         ]
         left_out = self.result.get("left_out") or ()
-        if not general and not failed and not left_out:
+        stopped = (
+            self.desk.ledger.counts(self.job.id)["cancelled"] if self.result["state"] == "cancelled" else 0
+        )
+        if not general and not failed and not left_out and not stopped:
             return
         yield '<h2>To know</h2>\n<ul class="list">'
+        if stopped:
+            pages = "1 page was not coloured" if stopped == 1 else f"{stopped} pages were not coloured"
+            yield f"<li>cancelled: {pages}; <code>lote retry {self.job.id}</code> goes on</li>"
         yield from failed
         yield from (f"<li>{_text(text)}</li>" for text in general)
         if left_out:

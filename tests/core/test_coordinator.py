@@ -266,11 +266,14 @@ class TestControl:
         if paused:
             workspace.ledger.want(1, "pause")
             until(lambda: workspace.ledger.job(1).state == "paused")
-        assert not cancel_job(workspace, 1).ended or paused
+        assert not cancel_job(workspace, 1, Tiny()).ended or paused
         until(lambda: workspace.ledger.job(1).state == "cancelled", 10.0)
         assert process.wait(PATIENCE_S) == 4
         assert set(states(workspace.ledger)) == {"completed", "cancelled"}
         check_output(workspace.ledger, tmp_path / "out")
+        done = states(workspace.ledger).count("completed")
+        said = [event.data["text"] for event in workspace.ledger.events(1) if event.kind == "note"]
+        assert said == [f"{done} done before"]
 
     def test_planning_can_be_paused_and_cancelled(
         self, workspace: Workspace, tmp_path: Path, start: Start
@@ -339,7 +342,7 @@ class TestControl:
         token = next(workspace.ledger.items(1, state="processing")).token
         (tmp_path / "out" / f".b.{token}.part").write_text("half")
         assert workspace.ledger.job(1).state == "interrupted"
-        assert cancel_job(workspace, 1).state == "cancelled"
+        assert cancel_job(workspace, 1, Tiny()).state == "cancelled"
         assert states(workspace.ledger) == ["completed", "cancelled"]
         check_output(workspace.ledger, tmp_path / "out")
 
@@ -387,12 +390,12 @@ class TestFollowers:
         until(lambda: len(workspace.ledger.jobs()) == 2)
         time.sleep(1.0)
         assert workspace.ledger.job(2).state == "queued"
-        cancel_job(workspace, 2)
+        cancel_job(workspace, 2, Tiny())
         assert second.wait(PATIENCE_S) == 4
         assert workspace.ledger.job(1).state == "running"
         third = start(tmp_path / "three", {"items": items("d")})
         until(lambda: len(workspace.ledger.jobs()) == 3)
-        cancel_job(workspace, 1)
+        cancel_job(workspace, 1, Tiny())
         assert first.wait(PATIENCE_S) == 4
         assert third.wait(PATIENCE_S) == 0
         check_output(workspace.ledger, tmp_path / "three", 3)
@@ -409,7 +412,7 @@ class TestFollowers:
         with pytest.raises(KeyboardInterrupt):
             run(workspace, tmp_path / "two", {"items": items("c")}, on_news=on_news)
         assert (workspace.ledger.job(2).state, workspace.ledger.job(2).alive) == ("paused", False)
-        cancel_job(workspace, 1)
+        cancel_job(workspace, 1, Tiny())
         assert process.wait(PATIENCE_S) == 4
         assert run(workspace, tmp_path / "three", {"items": items("d")}).state == "done"
 

@@ -72,6 +72,9 @@ class Tiny:
     def finish(self, desk: Desk) -> dict[str, Any]:
         return {"state": "done", "generation": desk.generation}
 
+    def cancelled(self, desk: Desk) -> None:
+        desk.note(f"{desk.ledger.counts(desk.job.id)['completed']} done before")
+
 
 def submit(workspace: Workspace, output: Path, config: dict[str, Any], **options: Any) -> Job:
     return workspace.ledger.submit(

@@ -64,6 +64,15 @@ def done_pages(run: Run) -> list[str]:
     return sorted(event["page"] for event in run.events if event["event"] == "page")
 
 
+def check_report_of_cancelled(tmp_path: Path) -> None:
+    """The report of the cancelled job shows what was done, and says what was not and how to go on."""
+    report = (tmp_path / "long_colorized" / "_lote" / "report.html").read_text()
+    told = status(tmp_path)
+    assert report.count('class="page coloured"') == told["completed"] >= 3
+    assert f"cancelled: {told['cancelled']} pages were not coloured; <code>lote retry 1</code>" in report
+    assert (tmp_path / "long_colorized" / "_lote" / "contact_sheet.png").is_file()
+
+
 def wait_for(what: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
     until = time.monotonic() + PATIENCE_S
     while not what():
@@ -94,6 +103,15 @@ class TestControl:
         outputs = list((tmp_path / "long_colorized").glob("*.png"))
         assert len(outputs) == told["completed"]
         assert not list(tmp_path.rglob("*.part"))
+        check_report_of_cancelled(tmp_path)
+
+    def test_a_paused_job_that_is_cancelled_has_a_report_too(self, run: Lote, tmp_path: Path) -> None:
+        with long_job(tmp_path) as process:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE_S)
+        assert run("cancel").code == 0
+        assert status(tmp_path)["state"] == "cancelled"
+        check_report_of_cancelled(tmp_path)
 
     def test_ctrl_c_pauses_and_the_same_command_goes_on(self, run: Lote, tmp_path: Path) -> None:
         with long_job(tmp_path) as process:

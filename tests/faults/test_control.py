@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_processing.colorize import Comics
 from batch_processing.core.coordinator import cancel_job
 from batch_processing.core.workspace import Workspace
 from faults.runs import PATIENCE_S, Length, Report, wait_for
@@ -70,7 +71,7 @@ def paused(root: Path) -> float:
 
 def cancelled(root: Path) -> float:
     with long_page(root, 60.0) as (workspace, process):
-        cancel_job(workspace, 1)
+        cancel_job(workspace, 1, Comics(workspace))
         seconds = seconds_until(
             lambda: workspace.ledger.job(1).phase == "cancelling" or workspace.ledger.job(1).ended
         )

@@ -88,6 +88,11 @@ class Application(Protocol):
         dict becomes `Job.result`; its "state" is "done" or "failed"."""
         ...
 
+    def cancelled(self, desk: Desk) -> None:
+        """After a cancel: say what was done before it. MUST be quick, and cope with a job that no run has
+        planned to its end."""
+        ...
+
 
 class Interrupt:
     """What the person at this process asks of its run: 1 = pause and leave, 2 = let go and leave."""
@@ -202,7 +207,7 @@ def run_job(
                     lock.release()
                     continue
             elif job.state == "queued" and job.wanted == "cancel":
-                _end_cancelled(ledger, number)
+                _Run(workspace, job, application, news, on_news, interrupt, budget).cancelled()
                 continue
             elif job.wanted != "pause" and ledger.is_next(number) and lock.acquire():
                 job = ledger.job(number)
@@ -223,22 +228,17 @@ def run_job(
                 )
 
 
-def cancel_job(workspace: Workspace, number: int) -> Job:
-    """Cancel a job, and return it as it is then: still running where a living process has to do it.
+def cancel_job(workspace: Workspace, number: int, application: Application) -> Job:
+    """Cancel a job of `application`'s kind, and return it as it is then: still running where a living process
+    has to do it.
 
     QueueError if there is no such job."""
     ledger = workspace.ledger
     ledger.want(number, "cancel")
     if not ledger.job(number).ended and ledger.adopt(number, process_identity(), keep_wish=True):
-        _end_cancelled(ledger, number)
+        job, news = ledger.job(number), JobNews(ledger, number)
+        _Run(workspace, job, application, news, lambda events, snapshot: None, Interrupt(), 0).cancelled()
     return ledger.job(number)
-
-
-def _end_cancelled(ledger: Ledger, number: int) -> None:
-    """Cancel a job that is ours and does not run."""
-    recover(ledger, number)
-    ledger.cancel_pending(number)
-    ledger.set_job(number, state="cancelled", phase="", finished_at=time.time())
 
 
 def recover(ledger: Ledger, number: int) -> None:
@@ -288,6 +288,7 @@ class _Run:
         self._watch_at = 0.0
         self._wish_at = 0.0
         self._last_wish = "run"
+        self._over = False  # cancelled: what is still run can only be left
         self._phase = ""
         self.pool: Pool = application.pool(job)
 
@@ -299,9 +300,7 @@ class _Run:
                 number, state="planning", phase="", started_at=time.time(), finished_at=None, error=None,
                 exit_code=None, generation=generation,
             )  # fmt: skip
-            desk = Desk(
-                self.workspace, self.ledger, self.ledger.job(number), generation, self._map, self._check
-            )
+            desk = self._desk()
             recover(self.ledger, number)
             self.application.plan(desk)
             self.ledger.set_job(number, started_at=time.time())
@@ -315,9 +314,7 @@ class _Run:
             state = result.get("state", "done")
             self.ledger.set_job(number, state=state, phase="", result=result, finished_at=time.time())
         except Cancelled:
-            self._let_go()
-            self.ledger.cancel_pending(number)
-            self.ledger.set_job(number, state="cancelled", phase="", finished_at=time.time())
+            self.cancelled()
         except OSError as error:
             if isinstance(error, BrokenPipeError):  # nobody reads our news any more: not the job's fault
                 self._leave()
@@ -340,6 +337,27 @@ class _Run:
         self._tell(force=True)
         return self.ledger.job(number)
 
+    def cancelled(self) -> None:
+        """End the job as cancelled, and have the application say what was done."""
+        number = self.job.id
+        self._let_go()
+        recover(self.ledger, number)
+        self.ledger.cancel_pending(number)
+        self._over = True
+        try:
+            self.application.cancelled(self._desk())
+        except Interrupted:
+            pass
+        except (BatchProcessingError, OSError) as error:
+            log.warning("job %d was cancelled, and nothing says what was done: %s", number, error)
+        finally:
+            self.pool.close()
+        self.ledger.set_job(number, state="cancelled", phase="", finished_at=time.time())
+
+    def _desk(self) -> Desk:
+        job = self.ledger.job(self.job.id)
+        return Desk(self.workspace, self.ledger, job, job.generation, self._map, self._check)
+
     def _leave(self) -> None:
         """End this run so that any other may go on."""
         self._let_go()
@@ -359,8 +377,10 @@ class _Run:
 
     def _wish(self) -> str:
         """What is wanted now: "run", "pause", "cancel", or "leave" (pause, and end this process)."""
-        if self.interrupt.level >= 2:
+        if self.interrupt.level >= (1 if self._over else 2):
             raise Interrupted(self._how_to_go_on())
+        if self._over:
+            return "run"
         now = time.monotonic()
         if now - self._wish_at >= TICK_S / 2:
             self._wish_at, self._last_wish = now, self.ledger.wanted(self.job.id)

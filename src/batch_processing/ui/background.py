@@ -65,8 +65,10 @@ def pause(place: Workspace, number: int) -> Job:
 
 def cancel(place: Workspace, number: int) -> Job:
     """Wish for the end, or end the job here and now when nobody runs it."""
+    from ..colorize import Comics
+
     _going(place, number, "cancel")
-    return cancel_job(place, number)
+    return cancel_job(place, number, Comics(place))
 
 
 def resume(place: Workspace, number: int) -> subprocess.Popen[bytes] | None:

@@ -530,13 +530,19 @@ def pause(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
 @app.command()
 def cancel(job: JobArgument = None, workspace: WorkspaceOption = None) -> None:
     """Cancel a job: pages in flight are stopped, finished pages stay."""
+    from ..colorize import ARCHIVES
     from ..core.workspace import Workspace
     from . import background
     from .console import safe
 
     place = Workspace(workspace)
     row = background.cancel(place, _job(place, job).id)
-    text = _("job {job} is cancelled: finished pages stay in {folder}")
+    if Path(row.output).suffix.lower() in ARCHIVES:
+        text = _(
+            "job {job} is cancelled: no archive is written; `lote retry {job}` goes on with its finished pages"
+        )
+    else:
+        text = _("job {job} is cancelled: finished pages stay in {folder}")
     typer.echo(text.format(job=row.id, folder=safe(row.output)))
 
 
