@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from batch_processing.exceptions import QueueError, ValidationError
 from batch_processing.photos import (
@@ -272,6 +272,75 @@ def test_copies_that_become_hard_links_stop_being_copies(library: Library, tree:
     assert (stats.changed, stats.already_processed) == (0, 2)
     assert library.copies() == set()
     assert library.hashes().keys() == {str(first), str(second)}
+
+
+def links(library: Library) -> set[tuple[str, str]]:
+    """(name, name of the row it is a hard link of)."""
+    base = aliased(Photo)
+    pairs = sa.select(Photo, base).join(base, Photo.hardlink_of_id == base.id)
+    return {(Path(link.path).name, Path(first.path).name) for link, first in library.session.execute(pairs)}
+
+
+def test_hard_links_stay_links_when_their_file_is_written_anew(library: Library, tree: Path) -> None:
+    path = write(tree / "b" / "1.jpg", b"one")
+    library.scan(tree)
+    for name in ("2.jpg", "c/3.jpg"):  # in the walk before and after the first of them
+        (tree / "c").mkdir(exist_ok=True)
+        (tree / name).hardlink_to(path)
+    library.scan(tree)
+    path.write_bytes(b"other")
+    stats = library.scan(tree, 1)
+    assert (stats.changed, stats.duplicates) == (3, 0)
+    assert links(library) == {("2.jpg", "1.jpg"), ("3.jpg", "1.jpg")}
+    assert library.copies() == set()
+
+
+def test_a_photo_that_moves_and_is_linked_at_once_is_no_copy(library: Library, tree: Path) -> None:
+    old = write(tree / "1.jpg", b"one")
+    library.scan(tree)
+    (tree / "3.jpg").hardlink_to(old)
+    old.rename(tree / "2.jpg")
+    stats = library.scan(tree)
+    assert (stats.moved, stats.hard_links, stats.duplicates) == (1, 1, 0)
+    assert links(library) == {("3.jpg", "2.jpg")}
+    assert library.copies() == set()
+
+
+def test_a_copy_in_the_place_of_a_linked_photo_is_not_the_linked_file(library: Library, tree: Path) -> None:
+    old = write(tree / "1.jpg", b"one")
+    (tree / "2.jpg").hardlink_to(old)
+    library.scan(tree)
+    old.unlink()
+    shutil.copy(tree / "2.jpg", tree / "3.jpg")
+    library.scan(tree)
+    assert links(library) == set()
+    assert {frozenset(map(os.path.basename, pair)) for pair in library.copies()} == {
+        frozenset(["2.jpg", "3.jpg"])
+    }
+
+
+def test_a_hard_link_that_comes_back_is_one_again(library: Library, tree: Path, tmp_path: Path) -> None:
+    old = write(tree / "a" / "1.jpg", b"one")
+    (tree / "2.jpg").hardlink_to(old)
+    write(tree / "3.jpg", b"other")
+    time.sleep(RACY_S)
+    library.scan(tree)
+    (tree / "a").rename(tmp_path / "away")
+    assert library.scan(tree).missing == 1
+    (tmp_path / "away").rename(tree / "a")
+    stats = library.scan(tree)
+    assert (stats.already_processed, stats.bytes_read, stats.duplicates) == (3, 0, 0)
+    assert library.copies() == set()
+    assert len(links(library)) == 1
+
+
+def test_a_photo_that_becomes_a_copy_of_another_is_the_copy(library: Library, tree: Path) -> None:
+    first, second = write(tree / "1.jpg", b"one"), write(tree / "2.jpg", b"second")
+    library.scan(tree)
+    shutil.copy(second, first)
+    stats = library.scan(tree)
+    assert (stats.changed, stats.duplicates) == (1, 1)
+    assert library.copies() == {(str(first), str(second))}
 
 
 @pytest.mark.parametrize("gone", ["removed", "emptied"])

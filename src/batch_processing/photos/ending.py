@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from ..exceptions import ValidationError
 from .hashing import join
-from .settle import reconcile
+from .settle import reconcile, release
 from .tables import (
     COPY,
     HARD_LINK,
@@ -205,7 +205,14 @@ def _pair(sources: Sequence[Any], targets: Sequence[Any]) -> list[tuple[Any, Any
 
 
 def _move(connection: sa.Connection, source: Any, target: Any) -> None:
-    """The old row takes the place of the new one: what was learned about a photo stays with it."""
+    """The old row takes the place of the new one: what was learned about a photo stays with it. Its hard links
+    stay what they are, those of the new one become its own."""
+    links = photos.c.hardlink_of_id == source.id, photos.c.hash == source.digest
+    if (first := connection.scalar(sa.select(sa.func.min(photos.c.id)).where(*links))) is not None:
+        release(connection, source.id, source.digest, first)
+    connection.execute(
+        photos.update().where(photos.c.hardlink_of_id == target.id).values(hardlink_of_id=source.id)
+    )
     connection.execute(photos.delete().where(photos.c.id == target.id))
     columns = (
         "directory_id name filename extension size mtime_ns ctime_ns inode hashed_ns batch_id hardlink_of_id"

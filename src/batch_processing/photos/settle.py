@@ -2,8 +2,8 @@
 
 Promises: after `settle` the rows of the items given are right, links between copies included. For each content
 the photos that are present point to one original: the one they pointed to before while it stays, else
-the oldest row. Runs inside a transaction of the caller's and never commits. What is gone, and what has moved,
-shows only when the walk has ended (`ending`).
+the one that has held it longest. Runs inside a transaction of the caller's and never commits. What is gone,
+and what has moved, shows only when the walk has ended (`ending`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from operator import itemgetter
+from math import inf
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -83,7 +84,7 @@ class OpenBatch:
 
 @dataclass(slots=True)
 class _Member:
-    """A photo that holds some content: a row, or (`id` None) an item settled in the same call."""
+    """A photo that holds some content: a row, or (`id` None) a new one settled in the same call."""
 
     id: int | None
     hash: bytes
@@ -95,7 +96,7 @@ class _Member:
     @classmethod
     def of(cls, item: Candidate) -> _Member:
         place = item.inode, item.device
-        return cls(None, item.digest or b"", item.directory, item.name, place, looked=True)
+        return cls(item.photo_id, item.digest or b"", item.directory, item.name, place, looked=True)
 
     def where(self, size: int) -> tuple[int, int] | None:
         """Inode and device of the file of this size that stands there; None if there is none."""
@@ -212,7 +213,7 @@ class _Work:
     tally: Tally = field(default_factory=Tally)
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
     verified: list[dict[str, Any]] = field(default_factory=list)
-    linked: list[tuple[int | _Member, Candidate]] = field(default_factory=list)
+    linked: list[tuple[_Member, Candidate]] = field(default_factory=list)
     touched: set[bytes] = field(default_factory=set)  # contents whose copies are told apart anew
     failed: list[tuple[bytes, str, str, str]] = field(default_factory=list)
 
@@ -260,6 +261,8 @@ class Settler:
                 one.digest, one.hashed_ns, one.error = first.digest, first.hashed_ns, first.error
             elif first is not None and (row := work.rows.get(first)) is not None:
                 one.digest, one.hashed_ns = row.hash, time.time_ns()
+            elif one.trusted and one.links > 1 and (row := work.rows.get(one.photo_id or 0)) is not None:
+                one.digest = row.hash  # back again: meanwhile others may have become the base of its links
         hashed = [one for one in found if one.digest is not None]
         digests = {one.digest for one in hashed if one.digest is not None}
         work.members = self._members(work.driver, digests)
@@ -288,22 +291,12 @@ class Settler:
             if row is not None:
                 work.connection.execute(photos.update().where(photos.c.id == row.id).values(state=PRESENT))
                 work.touched.add(row.hash)
+                self._look_around(work, item)
             return
         if isinstance(item, WalkError) or item.digest is None:
             self._fail(work, item)
             return
-        same = work.members.get(item.digest)
-        others: list[_Member] = []
-        link: int | _Member | None = None
-        all_stand = True
-        if same or row is not None:
-            own = row.id if row is not None else None
-            others = [one if isinstance(one, _Member) else _Member.of(one) for one in same or ()]
-            others = [member for member in others if own is None or member.id != own]
-            link, all_stand = _company(item, others, own)
-            if link is not None:
-                work.linked.append((link, item))
-                work.touched.add(item.digest)
+        others, link, all_stand = self._look_around(work, item)
         if row is not None and row.hash == item.digest:
             tally.already += 1
             tally.bytes_read += item.read
@@ -323,6 +316,21 @@ class Settler:
         else:
             self._add_new(work, [item])
             work.members.setdefault(item.digest, []).append(item)
+
+    @staticmethod
+    def _look_around(work: _Work, item: Candidate) -> tuple[list[_Member], _Member | None, bool]:
+        """The others that hold the item's content, which of them it is a hard link of, and whether all stand."""
+        same = work.members.get(item.digest) if item.digest is not None else None
+        if not same:
+            return [], None, True
+        others = [one if isinstance(one, _Member) else _Member.of(one) for one in same]
+        if item.photo_id is not None:
+            others = [member for member in others if member.id != item.photo_id]
+        link, all_stand = _company(item, others)
+        if link is not None and item.digest is not None:
+            work.linked.append((link, item))
+            work.touched.add(item.digest)
+        return others, link, all_stand
 
     def _fail(self, work: _Work, item: Candidate | WalkError) -> None:
         error = item.error or Unreadable("changed", "changed while the folder was being scanned")
@@ -488,14 +496,26 @@ class Settler:
             there |= {bytes(path): key for path, key in _those(driver, text, new)}
         self._directory_ids |= there
 
-    def _link(self, connection: sa.Connection, to: int | _Member, item: Candidate) -> None:
-        """Record that `item` is a hard link of a row, or of an item that has become a row just now."""
-        if isinstance(to, _Member):
-            to = _row_id(connection, self._directory_ids[to.directory], to.name)
+    def _link(self, connection: sa.Connection, oldest: _Member, item: Candidate) -> None:
+        """Record that `item` and the oldest other row that is the same file are that."""
+        to = oldest.id or _row_id(connection, self._directory_ids[oldest.directory], oldest.name)
         own = item.photo_id or _row_id(connection, self._directory_ids[item.directory], item.name)
-        base = connection.scalar(sa.select(photos.c.hardlink_of_id).where(photos.c.id == to)) or to
-        if base != own:
-            connection.execute(photos.update().where(photos.c.id == own).values(hardlink_of_id=base))
+        base = connection.scalar(sa.select(photos.c.hardlink_of_id).where(photos.c.id == to))
+        if base == own:
+            return
+        if base is None and to < own:
+            connection.execute(photos.update().where(photos.c.id == own).values(hardlink_of_id=to))
+            return
+        first = min(own, to)
+        # What `to` was a link of is another file by now, or gone. Of its links, those with this inode are this file's.
+        links = sa.and_(
+            photos.c.hardlink_of_id.in_((to, base if base is not None else to)),
+            photos.c.hash == item.digest,
+            photos.c.inode == item.inode,
+        )
+        for these in (photos.c.id.in_((own, to)), links):
+            connection.execute(photos.update().where(these).values(hardlink_of_id=first))
+        connection.execute(photos.update().where(photos.c.id == first).values(hardlink_of_id=None))
 
 
 def _save(driver: Driver, saved: Sequence[tuple[OpenBatch, str]], peak_memory: int) -> None:
@@ -546,20 +566,24 @@ def _those(driver: Driver, text: str, values: Iterable[Any]) -> Iterator[Any]:
         yield from driver.rows(text.format(", ".join("?" * len(filled))), filled)
 
 
-def _company(
-    item: Candidate, others: Sequence[_Member], own: int | None
-) -> tuple[int | _Member | None, bool]:
-    """What `item` is a hard link of (an older row, or an item before it), and whether all of the
-    `others`, which hold the same content, still stand on disk: else it may be one of them, moved."""
+def _company(item: Candidate, others: Sequence[_Member]) -> tuple[_Member | None, bool]:
+    """Which of the `others`, which hold the same content, `item` is a hard link of (the oldest row), and whether
+    all of them still stand on disk: else it may be one of them, moved."""
     here = item.inode, item.device
     stand = True
+    link: _Member | None = None
     for one in others:
+        if link is not None and not one.looked:
+            continue  # rows come by age, then what was settled in this call
         found = one.where(item.size)
-        older = own is None or (one.id is not None and one.id < own)
-        if found == here and older and item.links > 1:
-            return (one if one.id is None else one.id), True
+        if found == here and item.links > 1 and (link is None or _age(one) < _age(link)):
+            link = one
         stand = stand and found is not None
-    return None, stand
+    return link, stand or link is not None
+
+
+def _age(member: _Member) -> float:
+    return member.id if member.id is not None else inf
 
 
 def _row_id(connection: sa.Connection, directory_id: int, name: bytes) -> int:
@@ -582,8 +606,15 @@ def reconcile(connection: sa.Connection, digests: Iterable[bytes], contents: Con
         links: dict[bytes, list[Any]] = defaultdict(list)
         for these in holding:
             for row in connection.execute(
-                sa.select(photos.c.id, _raw_hash, photos.c.hardlink_of_id)
-                .where(these, photos.c.state == PRESENT)
+                sa.select(
+                    photos.c.id,
+                    _raw_hash,
+                    photos.c.state,
+                    photos.c.hardlink_of_id,
+                    photos.c.found_as,
+                    photos.c.batch_id,
+                )
+                .where(these, photos.c.state != MISSING)
                 .order_by(photos.c.id)
             ):
                 groups[bytes(row.hash)].append(row)
@@ -599,8 +630,8 @@ def reconcile(connection: sa.Connection, digests: Iterable[bytes], contents: Con
         for digest in page:
             members = _promote(connection, groups[digest])
             pointed = [link.duplicate_of_id for link in links[digest] if link.duplicate_of_id in members]
-            original = max(pointed, key=pointed.count) if pointed else min(members, default=None)
-            wanted = {member for member in members if member != original}
+            ((original, _),) = Counter(pointed).most_common(1) or [(_oldest(groups[digest], members), 0)]
+            wanted = members - {original}
             for link in links[digest]:
                 if link.duplicate_of_id == original and link.photo_id in wanted:
                     wanted.discard(link.photo_id)
@@ -616,17 +647,38 @@ def reconcile(connection: sa.Connection, digests: Iterable[bytes], contents: Con
             connection.execute(duplicates.insert(), sorted(add, key=itemgetter("photo_id")))
 
 
-def _promote(connection: sa.Connection, rows: Sequence[Any]) -> list[int]:
+def _oldest(rows: Sequence[Any], members: set[int]) -> int | None:
+    """Which of the members, of these rows in the order of their numbers, has held the content longest: a row that
+    changed came to it after those that were there by then."""
+    oldest = changed = None
+    for row in rows:
+        if row.id not in members:
+            continue
+        if row.found_as == CHANGED and row.batch_id is not None:
+            changed = min(changed or row, row, key=attrgetter("batch_id"))
+        elif oldest is None:
+            oldest = row
+    if oldest is None or (changed is not None and (oldest.batch_id or 0) > changed.batch_id):
+        oldest = changed
+    return oldest.id if oldest is not None else None
+
+
+def _promote(connection: sa.Connection, rows: Sequence[Any]) -> set[int]:
     """The rows that count as photos of their own. Hard links whose base is gone get a new base: the
     oldest of them."""
-    own = [row.id for row in rows if row.hardlink_of_id is None]
-    orphans: dict[int, list[int]] = defaultdict(list)
+    own = {row.id: row.state for row in rows if row.hardlink_of_id is None}
+    orphans: dict[int, Any] = {}
     for row in rows:
         if row.hardlink_of_id is not None and row.hardlink_of_id not in own:
-            orphans[row.hardlink_of_id].append(row.id)
-    for base, *others in orphans.values():
-        connection.execute(photos.update().where(photos.c.id == base).values(hardlink_of_id=None))
-        if others:
-            connection.execute(photos.update().where(photos.c.id.in_(others)).values(hardlink_of_id=base))
-        own.append(base)
-    return own
+            orphans.setdefault(row.hardlink_of_id, row)
+    for base, first in orphans.items():
+        release(connection, base, bytes(first.hash), first=first.id)
+        own[first.id] = first.state
+    return {key for key, state in own.items() if state == PRESENT}
+
+
+def release(connection: sa.Connection, base: int, digest: bytes | None, first: int) -> None:
+    """Have `first` be the base of all hard links of `base` that hold this content, of which it is one."""
+    links = sa.and_(photos.c.hardlink_of_id == base, photos.c.hash == digest, photos.c.id != first)
+    connection.execute(photos.update().where(links).values(hardlink_of_id=first))
+    connection.execute(photos.update().where(photos.c.id == first).values(hardlink_of_id=None))
