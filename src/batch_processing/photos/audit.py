@@ -26,6 +26,7 @@ from .tables import (
     duplicates,
     errors,
     facts,
+    in_state,
     pages,
     photos,
     scans,
@@ -85,7 +86,7 @@ def statistics(store: Store) -> dict[str, Any]:
             "hard_links": one(
                 sa.select(count).select_from(photos).where(present, photos.c.hardlink_of_id.is_not(None))
             ),
-            "missing": one(sa.select(count).select_from(photos).where(photos.c.state == MISSING)),
+            "missing": one(sa.select(count).select_from(photos).where(in_state(MISSING))),
             "errors": one(sa.select(count).select_from(errors)),
             "with_facts": one(sa.select(count).select_from(facts)),
             "mismatched": one(sa.select(count).select_from(facts).where(facts.c.mismatch)),
@@ -261,7 +262,7 @@ def known(
 def forget(store: Store, folders: Sequence[bytes], *, missing: bool, really: bool) -> int:
     """Forget the photos below `folders` (all, if there are none), with `missing` only the missing ones.
     Returns how many; nothing is written unless `really`. Files are never touched."""
-    where = [photos.c.state == MISSING] if missing else []
+    where = [in_state(MISSING)] if missing else []
     if folders:
         where.append(sa.or_(*(below(folder) for folder in folders)))
     with store.read() as connection:

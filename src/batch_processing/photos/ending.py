@@ -30,6 +30,7 @@ from .tables import (
     below,
     directories,
     errors,
+    in_state,
     pages,
     photos,
 )
@@ -138,7 +139,7 @@ def _find_moves(connection: sa.Connection, walk: Walk) -> int:
     from array import array
 
     pending = array(
-        "q", connection.scalars(sa.select(photos.c.id).where(photos.c.state == PENDING).order_by(photos.c.id))
+        "q", connection.scalars(sa.select(photos.c.id).where(in_state(PENDING)).order_by(photos.c.id))
     )
     moved = 0
     settled: set[bytes] = set()

@@ -135,9 +135,18 @@ photos = sa.Table(
     sa.UniqueConstraint("directory_id", "name"),
 )
 # Rows that are few in a large table: each has an index that holds nothing else.
-_linked, _unsettled = photos.c.hardlink_of_id.is_not(None), photos.c.state != PRESENT
+_linked, _unsettled = (
+    photos.c.hardlink_of_id.is_not(None),
+    photos.c.state != sa.literal_column(f"'{PRESENT}'"),
+)
 sa.Index("ix_photos_linked", photos.c.hardlink_of_id, sqlite_where=_linked, postgresql_where=_linked)
 sa.Index("ix_photos_unsettled", photos.c.state, sqlite_where=_unsettled, postgresql_where=_unsettled)
+
+
+def in_state(state: str) -> sa.ColumnElement[bool]:
+    """Which photos are in a state that few are in, found by their index: no database knows what a parameter is not."""
+    return sa.and_(_unsettled, photos.c.state == state)
+
 
 duplicates = sa.Table(
     "duplicates",
