@@ -174,6 +174,25 @@ def test_an_interrupted_first_scan_gets_its_index(library: Library, tree: Path, 
     assert library.has_index_over_hashes()
 
 
+def test_photos_that_have_to_come_from_the_disk(library: Library, tree: Path) -> None:
+    """Readers ask for a list of them at once, whatever has become of each."""
+    paths = [write(tree / f"{n:03d}.jpg", b"%03d" % n * 20_000) for n in range(400)]
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # out of the page cache
+        os.close(descriptor)
+    scan = library.command(tree).run()
+    next(scan)
+    paths[390].unlink()
+    for _ in scan:
+        pass
+    wanted = {str(path): hashlib.sha256(b"%03d" % n * 20_000).hexdigest() for n, path in enumerate(paths)}
+    found = library.hashes()
+    assert found == {path: digest for path, digest in wanted.items() if path in found}
+    assert len(found) + len(library.errors()) == 400
+
+
 def test_reading_leaves_the_time_of_last_access(library: Library, tree: Path) -> None:
     """A system that keeps it (`relatime`) writes it when it is older than the last change."""
     paths = fill(tree, 3)

@@ -14,6 +14,7 @@ import errno
 import hashlib
 import marshal
 import os
+import resource
 import stat
 import sys
 import time
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 PIECE = 256 * 1024
 # Up to this size a file is read in one call into fresh memory, which costs less than anything else.
 SMALL = 64 * 1024
+
+# What is asked for ahead of a large file: then its own reading goes ahead.
+AHEAD = 8 * 1024 * 1024
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux alone
@@ -160,6 +164,22 @@ def answers(paths: Sequence[bytes], buffer: memoryview, stopped: Callable[[], bo
     return given
 
 
+def ask_for(paths: Sequence[bytes]) -> None:
+    """Have the system fetch the files from the disk, all at once: a disk of several channels gives many small files half as
+    fast again as one after the other, and one that turns needs fewer of its turns. Does not wait for them."""
+    for path in paths:
+        try:
+            descriptor = open_file(path)
+        except OSError:
+            continue  # whoever reads it says why
+        try:
+            os.posix_fadvise(descriptor, 0, AHEAD, os.POSIX_FADV_WILLNEED)
+        except OSError:
+            pass  # no file on a disk
+        finally:
+            os.close(descriptor)
+
+
 # The scan that hands out the work has to have its turn at once when it needs one: else all readers wait.
 NICENESS = 10
 # A message is its length in four bytes, and its bytes.
@@ -180,7 +200,12 @@ def serve() -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     target.write(framed(UP))
     target.flush()
+    can_ask = hasattr(os, "posix_fadvise")
+    blocks = 0  # that this process had the system read from a disk
     while len(head := source.read(LENGTH)) == LENGTH:
         paths = source.read(int.from_bytes(head, "big")).split(b"\0")
+        before, blocks = blocks, resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+        if can_ask and blocks > before:  # the list before this was not in the page cache: to ask costs 2 % where it is
+            ask_for(paths)
         target.write(framed(marshal.dumps(answers(paths, buffer, lambda: False))))
         target.flush()
