@@ -193,9 +193,13 @@ def from_disk(tree: Path, size: int, label: str, folder: Path) -> None:
     ours = scan(tree, fresh(folder))["seconds"]
     evict(tree)
     began = time.perf_counter()
-    subprocess.run(["sh", "-c", f"find {tree} -type f -print0 | xargs -0 -P8 -n 50 cat >/dev/null"], check=True)
+    subprocess.run(
+        ["sh", "-c", f"find {tree} -type f -print0 | xargs -0 -P8 -n 50 cat >/dev/null"], check=True
+    )
     cat = time.perf_counter() - began
-    print(f"from the disk, {label}: {size / ours / 1e9:.2f} GB/s; 8 processes of cat {size / cat / 1e9:.2f} GB/s")
+    print(
+        f"from the disk, {label}: {size / ours / 1e9:.2f} GB/s; 8 processes of cat {size / cat / 1e9:.2f} GB/s"
+    )
 
 
 def peers(tree: Path, size: int) -> None:

@@ -205,7 +205,8 @@ def serve() -> None:
     while len(head := source.read(LENGTH)) == LENGTH:
         paths = source.read(int.from_bytes(head, "big")).split(b"\0")
         before, blocks = blocks, resource.getrusage(resource.RUSAGE_SELF).ru_inblock
-        if can_ask and blocks > before:  # the list before this was not in the page cache: to ask costs 2 % where it is
+        # The list before this was not in the page cache. Where all is, to ask would cost 2 %.
+        if can_ask and blocks > before:
             ask_for(paths)
         target.write(framed(marshal.dumps(answers(paths, buffer, lambda: False))))
         target.flush()
