@@ -49,12 +49,12 @@ RETURN_SENTENCES = {
     "_how_to_go_on",
 }
 HELPS = {"help", "short_help", "epilog"}
-# Single words that are shown: states, and the topics of `lote doctor`. Others are names of things.
+# Single words that are shown: states, the topics of `lote doctor`, why a region has its colour. Others are names of things.
 WORDS = {
     "pending", "processing", "completed", "failed", "cancelled", "queued", "planning", "running", "paused",
     "finishing", "done", "interrupted", "examining", "pause", "cancel", "coloured", "ready", "free", "none", "text",
     "libraries", "memory", "cores", "workspace", "ledger", "integrity", "jobs", "page", "reference", "copy",
-    "non-negative",
+    "non-negative", "hint", "guess", "paper",
 }  # fmt: skip
 # What typer says: through gettext, and in sentences of its own (in every place of `{}` it puts a value).
 TYPER = (

@@ -114,12 +114,13 @@ def submit(
     suffix: str = "",
     images: Mapping[str, Mapping[str, Any]] | None = None,
     origins: Mapping[str, str] | None = None,
+    language: str = "en",
 ) -> Job:
     """Enter a job into the ledger, checked as far as that is possible without reading an image.
 
     `suffix` is added to the stem of each coloured page's name; `images` has, by absolute path, the
     "output", "priority" and "config" (settings by name) of single images; `origins` says where each
-    setting was made, for the report."""
+    setting was made, for the report, which is written in `language` ("en" or "es")."""
     if not inputs:
         raise ValidationError("no input: name a folder, a .zip or .cbz, or images")
     absolute = list(dict.fromkeys(_absolute(path) for path in inputs))
@@ -143,6 +144,7 @@ def submit(
         "suffix": suffix,
         "images": dict(images or {}),
         "origins": dict(origins or {}),
+        "language": language,
     }
     job = workspace.ledger.submit(
         "comics", absolute, target, asked, priority=priority, owner=process_identity()

@@ -11,7 +11,7 @@ function cut(card, percent) {
   card.style.setProperty("--cut", value + "%");
   const range = card.querySelector("input[type=range]");
   range.value = value;
-  range.setAttribute("aria-valuetext", value + "% before");
+  range.setAttribute("aria-valuetext", grid.dataset.before.replace("{percent}", value));
 }
 
 function select() {
@@ -19,7 +19,8 @@ function select() {
   cards.forEach((card, at) => { card.hidden = !names[at].includes(wanted); });
   const filter = document.querySelector("input[name=filter]:checked").value;
   const count = cards.filter((card) => !card.hidden && (!filter || card.classList.contains(filter))).length;
-  shown.textContent = count === cards.length ? count + " pages" : count + " of " + cards.length + " pages";
+  const some = shown.dataset.some.replace("{count}", count).replace("{all}", cards.length);
+  shown.textContent = count === cards.length ? shown.dataset.all : some;
 }
 
 document.addEventListener("input", (event) => {
@@ -33,7 +34,7 @@ document.addEventListener("input", (event) => {
       const range = card.querySelector("input[type=range]");
       if (!range) continue;
       range.value = field.value;
-      range.setAttribute("aria-valuetext", field.value + "% before");
+      range.setAttribute("aria-valuetext", grid.dataset.before.replace("{percent}", field.value));
     }
   } else {
     select();

@@ -2,7 +2,8 @@
 
 Promises: `report.html` is one file that needs nothing beside it and asks nothing of a network (its
 content security policy forbids it); every name and sentence in it is text, whatever it contains; it is
-written page by page, so that a book of any length needs the memory of one page. Beside it stand
+written page by page, so that a book of any length needs the memory of one page; it speaks the language of
+whoever asked for the job, but names settings and measures as the documentation does. Beside it stand
 `contact_sheet.png` and, where the backend tells of them, `palette.json` and `review.json` (the regions
 of which most of a page may be wrong first). Pictures are kept by content: a rerun draws only what has changed.
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import __version__, pages
+from . import __version__, i18n, pages
 from . import palette as palettes
 from .classification.classifier import ASK_BELOW
 from .config.settings import PAGE_FIELDS, built_in
@@ -134,6 +135,8 @@ class _Report:
     ) -> None:
         self.desk, self.folder, self.sets, self.result, self.pictures = desk, folder, sets, result, pictures
         self.job = desk.ledger.job(desk.job.id)
+        self.language = i18n.of(self.job.config.get("language", "en"))
+        self._, self.ngettext, self.pgettext = self.language.text, self.language.plural, self.language.text_in
         self.is_folder = Path(self.job.output) in folder.parents
         self.warnings: dict[str | None, dict[str, None]] = {}
         for event in desk.ledger.warnings(self.job.id, self.job.submitted_at):
@@ -304,20 +307,24 @@ class _Report:
             "base-uri 'none'; form-action 'none'"
         )
         name = Path(self.job.output).name
+        _ = self._
         yield (
             "<!doctype html>\n"
-            '<html lang="en"><head><meta charset="utf-8">'
+            f'<html lang="{self.language.code}"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
             f"<title>{_text(name)} · Lote</title><style>{style}</style></head>\n"
-            '<body><a class="skip" href="#pages">To the pages</a>\n'
+            f'<body><a class="skip" href="#pages">{_("To the pages")}</a>\n'
         )
         yield from self._html_head(name)
         yield '<main class="only">\n'
         yield from self._html_problems()
         yield from self._html_bar()
-        yield '<section id="pages" class="pages" aria-label="Pages">\n'
+        yield (
+            f'<section id="pages" class="pages" aria-label="{_("Pages")}" '
+            f'data-before="{_("{percent}% before")}">\n'
+        )
         for row in self._rows():
             yield from self._html_page(row)
         yield "</section>\n"
@@ -326,41 +333,44 @@ class _Report:
         yield from self._html_references()
         yield from self._html_settings()
         yield "</main>\n"
-        yield f"<footer>Written by Lote {_text(__version__)}, job {self.job.id}, {_moment(time.time())}.</footer>\n"
+        written = _("Written by Lote {version}, job {job}, {moment}.")
+        moment = _moment(time.time())
+        yield f"<footer>{written.format(version=_text(__version__), job=self.job.id, moment=moment)}</footer>\n"
         yield f"<script>{script}</script></body></html>\n"
 
     def _html_head(self, name: str) -> Iterator[str]:
-        counts = self.counts
+        _, counts = self._, self.counts
         took = time.time() - self.job.started_at if self.job.started_at else None
-        figures: list[tuple[str, str, str]] = [("pages", str(counts["pages"]), "")]
+        figures: list[tuple[str, str, str]] = [(self.pgettext("pages", "pages"), str(counts["pages"]), "")]
         for state, words in (
-            ("coloured", "coloured"),
-            ("failed", "failed"),
-            ("kept", "kept as they are"),
-            ("waiting", "not in this run"),
+            ("coloured", self.pgettext("pages", "coloured")),
+            ("failed", self.pgettext("pages", "failed")),
+            ("kept", _("kept as they are")),
+            ("waiting", _("not in this run")),
         ):
             if counts[state] or state == "coloured":
                 figures.append((words, str(counts[state]), "bad" if state == "failed" else ""))
         warned = sum(map(len, self.warnings.values()))
         if warned:
-            figures.append(("warnings" if warned > 1 else "warning", str(warned), "warn"))
-        figures.append(("this run", _seconds(took), ""))
+            figures.append((self.ngettext("warning", "warnings", warned), str(warned), "warn"))
+        figures.append((_("this run"), _seconds(took), ""))
         inputs = ", ".join(_name(path) for path in self.job.inputs)
-        yield '<header><p class="over">Lote report</p>\n'
+        yield f'<header><p class="over">{_("Lote report")}</p>\n'
         yield f"<h1>{_name(name)}</h1>\n"
-        yield f'<p class="lead">from {inputs}</p>\n<dl class="figures">'
+        yield f'<p class="lead">{_("from")} {inputs}</p>\n<dl class="figures">'
         for words, figure, kind in figures:
             yield f'<div class="{kind}"><dt>{words}</dt><dd>{figure}</dd></div>'
-        yield '</dl>\n<nav class="files" aria-label="Files">'
+        yield f'</dl>\n<nav class="files" aria-label="{_("Files")}">'
         target = Path(self.job.output)
         if self.result["state"] == "done":
-            words = "Folder of the pages" if self.is_folder else f"Archive {_name(target.name)}"
+            archive = _("Archive {name}").format(name=_name(target.name))
+            words = _("Folder of the pages") if self.is_folder else archive
             yield f'<a href="{self._link(str(target))}">{words}</a>'
         for file, words in (
-            ("contact_sheet.png", "Contact sheet"),
-            ("palette.json", "Palette"),
-            ("review.json", "Regions to review"),
-            ("processing_metadata.json", "Metadata"),
+            ("contact_sheet.png", _("Contact sheet")),
+            ("palette.json", _("Palette")),
+            ("review.json", _("Regions to review")),
+            ("processing_metadata.json", _("Metadata")),
         ):
             if (self.folder / file).exists():
                 yield f'<a href="{file}">{words}</a>'
@@ -368,9 +378,11 @@ class _Report:
 
     def _html_problems(self) -> Iterator[str]:
         """What belongs to the job as a whole; each page tells its own."""
+        _ = self._
         general = self.warnings.get(None, ())
+        word = self.pgettext("page", "failed")
         failed = [
-            f'<li class="bad"><b>failed</b> <a href="#p{row.number}">{_name(row.source.key)}</a> {_text(_problem(row))}</li>'
+            f'<li class="bad"><b>{word}</b> <a href="#p{row.number}">{_name(row.source.key)}</a> {self._problem(row)}</li>'
             for row in self._rows()
             if row.item is not None and row.state == "failed"
         ]
@@ -380,42 +392,52 @@ class _Report:
         )
         if not general and not failed and not left_out and not stopped:
             return
-        yield '<h2>To know</h2>\n<ul class="list">'
+        yield f'<h2>{_("To know")}</h2>\n<ul class="list">'
         if stopped:
-            pages = "1 page was not coloured" if stopped == 1 else f"{stopped} pages were not coloured"
-            yield f"<li>cancelled: {pages}; <code>lote retry {self.job.id}</code> goes on</li>"
+            text = self.ngettext(
+                "cancelled: {count} page was not coloured; {command} goes on",
+                "cancelled: {count} pages were not coloured; {command} goes on",
+                stopped,
+            )
+            command = f"<code>lote retry {self.job.id}</code>"
+            yield f"<li>{text.format(count=stopped, command=command)}</li>"
         yield from failed
-        yield from (f"<li>{_text(text)}</li>" for text in general)
+        yield from (f"<li>{self._sentence(text)}</li>" for text in general)
         if left_out:
-            yield f"<li>left out, because they are no images: {', '.join(_name(name) for name in left_out)}</li>"
+            names = ", ".join(_name(name) for name in left_out)
+            yield f"<li>{_('left out, because they are no images:')} {names}</li>"
         yield "</ul>\n"
 
     def _html_bar(self) -> Iterator[str]:
+        _ = self._
         filters = (
-            ("", "All", self.counts["pages"]),
-            ("coloured", "Coloured", self.counts["coloured"]),
-            ("failed", "Failed", self.counts["failed"]),
-            ("warned", "Warnings", self.counts["warned"]),
-            ("unsure", "Not sure", self.counts["unsure"]),
-            ("kept", "Kept", self.counts["kept"]),
+            ("", _("All"), self.counts["pages"]),
+            ("coloured", _("Coloured"), self.counts["coloured"]),
+            ("failed", _("Failed"), self.counts["failed"]),
+            ("warned", _("Warnings"), self.counts["warned"]),
+            ("unsure", _("Not sure"), self.counts["unsure"]),
+            ("kept", _("Kept"), self.counts["kept"]),
         )
-        yield '<div class="bar"><fieldset aria-label="Which pages">'
+        yield f'<div class="bar"><fieldset aria-label="{_("Which pages")}">'
         for value, words, count in filters:
             if count or not value:
                 yield (
                     f'<label><input type="radio" name="filter" id="f-{value or "all"}" value="{value}" autocomplete="off"'
                     f"{'' if value else ' checked'}><span>{words} {count}</span></label>"
                 )
-        yield '</fieldset><fieldset class="view" aria-label="What is shown">'
-        for value, words in (("100", "Before"), ("50", "Split"), ("0", "After")):
+        yield f'</fieldset><fieldset class="view" aria-label="{_("What is shown")}">'
+        for value, words in (("100", _("Before")), ("50", _("Split")), ("0", _("After"))):
             checked = " checked" if value == "50" else ""
             yield (
                 f'<label><input type="radio" name="view" value="{value}" autocomplete="off"{checked}>'
                 f"<span>{words}</span></label>"
             )
+        find = _("Find a page by name")
+        count = self.counts["pages"]
+        every = self.ngettext("{count} page", "{count} pages", count).format(count=count)
         yield (
-            '</fieldset><input type="search" placeholder="Find a page by name" aria-label="Find a page by name" '
-            'autocomplete="off"><output aria-live="polite"></output></div>\n'
+            f'</fieldset><input type="search" placeholder="{find}" aria-label="{find}" autocomplete="off">'
+            f'<output aria-live="polite" data-all="{every}" data-some="{_("{count} of {all} pages")}"></output></div>\n'
         )
 
     def _html_page(self, row: _Row) -> Iterator[str]:
@@ -426,18 +448,19 @@ class _Report:
         yield from self._html_pictures(row)
         yield (
             f'<h3 id="n{row.number}"><span class="number">{row.number}</span>{_name(source.key)}</h3>'
-            f'<ul class="facts">{"".join(_facts(row))}</ul>'
+            f'<ul class="facts">{"".join(self._facts(row))}</ul>'
         )
-        if problem := _problem(row):
-            yield f'<p class="says bad">{_text(problem)}</p>'
+        if problem := self._problem(row):
+            yield f'<p class="says bad">{problem}</p>'
         for text in says:
-            yield f'<p class="says">{_text(text)}</p>'
-        yield f"<details><summary>Details</summary><dl>{''.join(self._details(row))}</dl></details></article>\n"
+            yield f'<p class="says">{self._sentence(text)}</p>'
+        yield f"<details><summary>{self._('Details')}</summary><dl>{''.join(self._details(row))}</dl></details></article>\n"
 
     def _html_pictures(self, row: _Row) -> Iterator[str]:
+        _ = self._
         before, after = _data(row.before), _data(row.after)
         if not before and not after:
-            yield '<div class="compare"><span class="none">no picture of this page</span></div>'
+            yield f'<div class="compare"><span class="none">{_("no picture of this page")}</span></div>'
             return
         facts = row.source.facts or {}
         shape = f'width="{facts.get("width", 3)}" height="{facts.get("height", 4)}" loading="lazy" decoding="async"'
@@ -447,15 +470,17 @@ class _Report:
         yield f'<{element} class="{kind}">'
         name = _text(row.source.key)
         if after:
-            yield f'<img src="{after}" alt="{name}, coloured" {shape}>'
+            yield f'<img src="{after}" alt="{_("{name}, coloured").format(name=name)}" {shape}>'
         if before:
-            words = f'class="before" alt="{name}, before"' if after else f'alt="{name}"'
+            alone = _("{name}, before").format(name=name)
+            words = f'class="before" alt="{alone}"' if after else f'alt="{name}"'
             yield f'<img {words} src="{before}" {shape}>'
         yield f"</{element.partition(' ')[0]}>"
         if before and after:
             yield (
-                f'<input type="range" min="0" max="100" value="50" aria-label="Before and after, {name}" '
-                'aria-valuetext="50% before" autocomplete="off">'
+                '<input type="range" min="0" max="100" value="50" '
+                f'aria-label="{_("Before and after, {name}").format(name=name)}" '
+                f'aria-valuetext="{_("{percent}% before").format(percent=50)}" autocomplete="off">'
             )
 
     def _file_of(self, row: _Row) -> str | None:
@@ -467,71 +492,84 @@ class _Report:
         return str(Path(self.job.output) / row.source.key) if self.result["state"] == "done" else None
 
     def _details(self, row: _Row) -> Iterator[str]:
+        _ = self._
         facts, item = row.source.facts or {}, row.item
         if "width" in facts:
-            yield _pair("size", f"{facts['width']} × {facts['height']} px, {_text(facts.get('format', ''))}")
+            yield _pair(
+                _("size"), f"{facts['width']} × {facts['height']} px, {_text(facts.get('format', ''))}"
+            )
         metrics = facts.get("metrics") or {}
         if metrics:
             told = ", ".join(
                 f"{_text(name.replace('_', ' '))} {value:.4g}" for name, value in metrics.items()
             )
-            yield _pair("measured", told)
+            yield _pair(_("measured"), told)
         if item is None:
             return
         settings = self.job.config["settings"]
         for name, value in item.work["settings"].items():
             if name in ("layers", "layers_by"):  # its files stand below
                 continue
-            own = " (this page's own)" if name in PAGE_FIELDS and settings.get(name) != value else ""
-            yield _pair(_text(name.replace("_", " ")), _value(value) + own)
-        yield _pair("backend", f"{_text(item.work['backend'])} {_text(item.work['version'])}")
+            own = " " + _("(this page's own)") if name in PAGE_FIELDS and settings.get(name) != value else ""
+            yield _pair(_text(name.replace("_", " ")), self._value(value) + own)
+        yield _pair(_("backend"), f"{_text(item.work['backend'])} {_text(item.work['version'])}")
         if item.work["artefact"] in self.sets:
             at = list(self.sets).index(item.work["artefact"])
             count = len(self.sets[item.work["artefact"]])
-            yield _pair("references", f'<a href="#references-{at}">{count} learned</a>')
+            learned = _("{count} learned").format(count=count)
+            yield _pair(_("references"), f'<a href="#references-{at}">{learned}</a>')
         if item.work["hints"]:
-            yield _pair("hints", _name(Path(item.work["hints"]).name))
+            yield _pair(_("hints"), _name(Path(item.work["hints"]).name))
         for name, value in (item.details or {}).items():
             tables = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
             if name in ("confidence", "kept_documents") or tables:  # shown elsewhere, or for programs
                 continue
-            words = "references taken" if name == "references" else _text(name.replace("_", " "))
-            yield _pair(words, _value(value))
+            words = _("references taken") if name == "references" else _text(name.replace("_", " "))
+            yield _pair(words, self._value(value))
         documents = [
             f'<a href="{self._link(file)}">{_text(kind)}</a>'
             for kind, file, _ in item.work["documents"]
             if row.state == "coloured" and Path(file).exists()
         ]
         if documents:
-            yield _pair("layers", ", ".join(documents))
+            yield _pair(_("layers"), ", ".join(documents))
         if item.attempts > 1:
-            yield _pair("attempts", str(item.attempts))
+            yield _pair(_("attempts"), str(item.attempts))
         if item.state == "completed" and item.finished_at:
-            yield _pair("finished", _moment(item.finished_at) + (", kept from then" if item.reused else ""))
+            yield _pair(
+                _("finished"), _moment(item.finished_at) + (_(", kept from then") if item.reused else "")
+            )
 
     def _html_review(self) -> Iterator[str]:
         if not self.review:
             return
+        _ = self._
         rest = len(self.review) - CROPS
-        more = f" The other {rest} stand in review.json." if rest > 0 else ""
-        yield f'<h2 id="review">Regions to review</h2>\n<p class="lead">Large and doubtful ones first.{more}</p><ul class="strip crops">'
+        more = " " + _("The other {count} stand in review.json.").format(count=rest) if rest > 0 else ""
+        yield (
+            f'<h2 id="review">{_("Regions to review")}</h2>\n<p class="lead">{_("Large and doubtful ones first.")}{more}</p>'
+            '<ul class="strip crops">'
+        )
         for region in self.review[:CROPS]:
             colour = self.palette.get(str(region["id"]), {"id": region["id"]})
             picture = _data(region["_picture"])
             image = f'<img src="{picture}" alt="" loading="lazy" decoding="async">' if picture else ""
             # That a colour comes from the references is the rule, and says nothing.
-            why = f" ({_text(region['why'])})" if region.get("why", "reference") != "reference" else ""
-            yield (
-                f'<li>{image}<a href="#p{region["_number"]}">{_name(region["page"])}</a><br>'
-                f"{region['confidence']:.0%} sure of {_swatch(colour)}{why}</li>"
+            reason = region.get("why", "reference")
+            why = f" ({self._sentence(reason)})" if reason != "reference" else ""
+            sure = _("{share:.0%} sure of {colour}").format(
+                share=region["confidence"], colour=_swatch(colour)
             )
+            yield f'<li>{image}<a href="#p{region["_number"]}">{_name(region["page"])}</a><br>{sure}{why}</li>'
         yield "</ul>\n"
 
     def _html_palette(self) -> Iterator[str]:
         if not self.palette:
             return
+        _ = self._
         yield (
-            '<h2 id="palette">Palette</h2>\n<p class="lead">Name, lock or change colours in palette.json, then: '
+            f'<h2 id="palette">{_("Palette")}</h2>\n'
+            f'<p class="lead">{_("Name, lock or change colours in palette.json, then:")} '
             f"<code>lote recolor {self.job.id} --palette palette.json</code></p>"
             '<ul class="palette">'
         )
@@ -539,13 +577,16 @@ class _Report:
             colour = self.palette[key]
             count = len(colour["pages"])
             number = f" ({colour['id']})" if colour.get("name") else ""
-            locked = " · locked" if colour.get("locked") else ""
-            yield f"<li>{_swatch(colour)}{number} · {count} {'page' if count == 1 else 'pages'}{locked}</li>"
+            locked = " · " + _("locked") if colour.get("locked") else ""
+            pages = self.ngettext("{count} page", "{count} pages", count).format(count=count)
+            yield f"<li>{_swatch(colour)}{number} · {pages}{locked}</li>"
         yield "</ul>\n"
 
     def _html_references(self) -> Iterator[str]:
         for at, references in enumerate(self.sets.values()):
-            words = "References" if len(self.sets) == 1 else f"References, set {at + 1}"
+            words = self._("References")
+            if len(self.sets) > 1:
+                words = self._("References, set {number}").format(number=at + 1)
             yield f'<h2 id="references-{at}">{words}</h2>\n<ul class="strip">'
             for path, sha256 in references:
                 picture = _data(self.pictures.of_reference(sha256))
@@ -556,53 +597,74 @@ class _Report:
             yield "</ul>\n"
 
     def _html_settings(self) -> Iterator[str]:
+        _ = self._
         origins = self.job.config.get("origins", {})
+        columns = "".join(f'<th scope="col">{word}</th>' for word in (_("Setting"), _("Value"), _("From")))
         yield (
-            '<h2 id="settings">Settings</h2>\n<div class="scroll"><table><thead><tr><th scope="col">Setting</th>'
-            '<th scope="col">Value</th><th scope="col">From</th></tr></thead><tbody>'
+            f'<h2 id="settings">{_("Settings")}</h2>\n'
+            f'<div class="scroll"><table><thead><tr>{columns}</tr></thead><tbody>'
         )
+        words = {"built-in": _("built-in"), "given": _("given")}
         for name, value in self.job.config["settings"].items():
             given = value != built_in(name)
             origin = origins.get(name) or ("given" if given else "built-in")
             row = "set" if origin != "built-in" else ""
             yield (
-                f'<tr class="{row}"><th scope="row">{_text(name)}</th><td>{_value(value)}</td>'
-                f"<td>{_text(origin)}</td></tr>"
+                f'<tr class="{row}"><th scope="row">{_text(name)}</th><td>{self._value(value)}</td>'
+                f"<td>{_text(words.get(origin, origin))}</td></tr>"
             )
         yield "</tbody></table></div>\n"
+
+    def _facts(self, row: _Row) -> Iterator[str]:
+        """The short line below a page's name: what it is, how sure, how long."""
+        _ = self._
+        facts, item = row.source.facts or {}, row.item
+        if "kind" in facts:
+            kind = _("line art") if facts["kind"] == "line_art" else self.pgettext("kind", "coloured")
+            doubt = ' class="warn"' if facts["confidence"] < ASK_BELOW else ""
+            yield f"<li{doubt}>{kind}, {facts['confidence']:.0%}</li>"
+        elif "error" not in facts:
+            yield f"<li>{_('taken as told')}</li>"
+        if item is None:
+            yield f"<li>{_('kept, a reference') if row.source.role == 'copy' else _('kept as it is')}</li>"
+            return
+        if row.state == "coloured":
+            sure = (item.details or {}).get("confidence", 1.0)
+            words = _("coloured, {share:.0%} sure").format(share=sure)
+            yield f'<li class="{"warn" if sure < UNSURE_BELOW else "good"}">{words}</li>'
+            yield f"<li>{_seconds(item.seconds)}</li>"
+            if item.approved:
+                yield f'<li class="good">{_("approved")}</li>'
+        elif item.state == "failed":
+            yield f'<li class="bad">{self.pgettext("page", "failed")}</li>'
+        elif item.state == "cancelled":
+            yield f"<li>{self.pgettext('page', 'cancelled')}</li>"
+        else:
+            yield f"<li>{_('not in this run')}</li>"
+
+    def _problem(self, row: _Row) -> str:
+        """Why a page failed, "" if it did not; its name stands beside it already."""
+        error = (row.source.facts or {}).get("error") if row.item is None else row.item.error
+        return self._sentence(str(error or "").removeprefix(f"Error processing {row.source.key}: "))
+
+    def _sentence(self, text: str) -> str:
+        """A sentence of an error or a warning, as the reader reads it."""
+        return _text(self.language.sentence(text))
+
+    def _value(self, value: object) -> str:
+        if value is None or value in ((), [], {}, ""):
+            return "–"
+        if isinstance(value, bool):
+            return self._("yes") if value else self._("no")
+        if isinstance(value, Mapping):
+            return ", ".join(f"{_text(name)} {self._value(part)}" for name, part in value.items())
+        if isinstance(value, list | tuple):
+            return ", ".join(map(self._value, value))
+        return _text(f"{value:.4g}" if isinstance(value, float) else value)
 
     def _link(self, path: str) -> str:
         """A relative link from the report, right for any name: bytes that are not UTF-8 too."""
         return quote(os.fsencode(os.path.relpath(path, self.folder)), safe="/")
-
-
-def _facts(row: _Row) -> Iterator[str]:
-    """The short line below a page's name: what it is, how sure, how long."""
-    facts, item = row.source.facts or {}, row.item
-    if "kind" in facts:
-        kind = "line art" if facts["kind"] == "line_art" else "coloured"
-        doubt = ' class="warn"' if facts["confidence"] < ASK_BELOW else ""
-        yield f"<li{doubt}>{kind}, {facts['confidence']:.0%}</li>"
-    elif "error" not in facts:
-        yield "<li>taken as told</li>"
-    if item is None:
-        yield f"<li>{'kept, a reference' if row.source.role == 'copy' else 'kept as it is'}</li>"
-        return
-    if row.state == "coloured":
-        sure = (item.details or {}).get("confidence", 1.0)
-        yield f'<li class="{"warn" if sure < UNSURE_BELOW else "good"}">coloured, {sure:.0%} sure</li>'
-        yield f"<li>{_seconds(item.seconds)}</li>"
-        if item.approved:
-            yield '<li class="good">approved</li>'
-    else:
-        words = {"failed": "failed", "cancelled": "cancelled"}.get(item.state, "not in this run")
-        yield f'<li class="{"bad" if words == "failed" else ""}">{words}</li>'
-
-
-def _problem(row: _Row) -> str:
-    """Why a page failed, "" if it did not; its name stands beside it already."""
-    error = (row.source.facts or {}).get("error") if row.item is None else row.item.error
-    return str(error or "").removeprefix(f"Error processing {row.source.key}: ")
 
 
 def _unsure(row: _Row) -> bool:
@@ -624,18 +686,6 @@ def _text(value: object) -> str:
 def _name(path: str) -> str:
     """A file's name or path; isolated, so that one written from right to left turns nothing else."""
     return f"<bdi>{_text(path)}</bdi>"
-
-
-def _value(value: object) -> str:
-    if value is None or value in ((), [], {}, ""):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_text(name)} {_value(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_value(part) for part in value)
-    return _text(f"{value:.4g}" if isinstance(value, float) else value)
 
 
 def _swatch(colour: Mapping[str, Any]) -> str:

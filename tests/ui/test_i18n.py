@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import messages
-from batch_processing.ui import i18n
+from batch_processing import i18n
 from command import lote
 from pages import book
 
@@ -147,3 +147,17 @@ class TestCommand:
         wrong = lote("doctr", workspace=tmp_path, LANG="es_ES.UTF-8")
         assert wrong.code == 2
         assert "lote: No existe la orden 'doctr'. ¿Querías decir 'doctor'?" in wrong.err
+
+
+def test_the_report_speaks_the_language_of_who_asked_for_the_job(tmp_path: Path) -> None:
+    source = book(tmp_path / "in", 1)
+    (source / "2.png").write_bytes(b"")
+    for language, words in (
+        ("es_ES.UTF-8", ('lang="es"', "Conviene saber", "el archivo está vacío", "coloreada, ", "1 página")),
+        ("en_US.UTF-8", ('lang="en"', "To know", "the file is empty", "coloured, ", "1 page")),
+    ):
+        done = lote("colorize", source, "-o", tmp_path / "out", workspace=tmp_path / "ws", LANG=language)
+        assert done.code == 3, done.err
+        lote("retry", "--page", "1.png", workspace=tmp_path / "ws", LANG="C.UTF-8")  # somebody else
+        report = (tmp_path / "out" / "_lote" / "report.html").read_text()
+        assert [word for word in words if word not in report] == []

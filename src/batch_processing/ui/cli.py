@@ -17,7 +17,7 @@ import typer
 
 from .. import __version__
 from ..exceptions import BatchProcessingError, QueueError
-from .i18n import _, ngettext, sentence, translate_command
+from ..i18n import _, language, ngettext, sentence, translate_command
 from .models_cli import models_app
 from .photos_cli import photos_app
 
@@ -220,7 +220,9 @@ def colorize(
     target = values.get("output_dir") or default_output(inputs)
     place = Workspace(workspace)
     origins = {name: effective.origin for name, effective in force.items()}
-    job = submit(place, inputs, target, config=values, priority=priority, origins=origins)
+    job = submit(
+        place, inputs, target, config=values, priority=priority, origins=origins, language=language()
+    )
     if detach:
         _detach(place, job.id, as_json=as_json)
         return
@@ -229,7 +231,9 @@ def colorize(
         if not (yes or _go_on(place, job, as_json=as_json)):
             return
         values["preview_mode"] = False
-        job = submit(place, inputs, target, config=values, priority=priority, origins=origins)
+        job = submit(
+            place, inputs, target, config=values, priority=priority, origins=origins, language=language()
+        )
         code = _follow(place, job, as_json=as_json, quiet=quiet)
     raise typer.Exit(code)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
-from .i18n import _, ngettext, pgettext, sentence
+from ..i18n import _, ngettext, pgettext, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console

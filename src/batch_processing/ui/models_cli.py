@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..exceptions import ConfigurationError
-from .i18n import sentence
+from ..i18n import sentence
 
 models_app = typer.Typer(
     name="models",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..exceptions import ConfigurationError, ValidationError
-from .i18n import sentence
+from ..i18n import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

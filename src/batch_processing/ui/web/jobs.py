@@ -45,18 +45,24 @@ def page_settings(values: dict[str, Any], draft: Draft) -> dict[str, Any]:
 
 
 def start(
-    place: Workspace, draft: Draft, form: dict[str, Any], output: str | None, config_file: str | None
+    place: Workspace,
+    draft: Draft,
+    form: dict[str, Any],
+    output: str | None,
+    config_file: str | None,
+    language: str,
 ) -> tuple[int, subprocess.Popen[bytes] | None]:
     """Make the draft a job and have it run: its number, and the process if one was needed.
 
-    `form`: settings by name; "form" in it is folder, zip or cbz. `output` None: beside the inputs."""
+    `form`: settings by name; "form" in it is folder, zip or cbz. `output` None: beside the inputs. `language`:
+    of the report."""
     if not draft.inputs:
         raise ValidationError("There are no pages yet: drop some, or type the path of a folder.")
     form = dict(form)
     kind = form.pop("form", "folder")
     target = output or _default_output(place, draft, kind)
     job = _submit(
-        place, draft, draft.inputs, target, form, config_file, draft.folder, recursive=draft.recursive
+        place, draft, draft.inputs, target, form, config_file, draft.folder, draft.recursive, language
     )
     if job.alive and job.owner is not None and job.owner.get("pid") != os.getpid():
         return job.id, None
@@ -110,8 +116,8 @@ def _submit(
     form: dict[str, Any],
     config_file: str | None,
     folder: Path,
-    *,
     recursive: bool,
+    language: str,
 ) -> Job:
     settings = folder / "settings.json"
     with SaveFile(settings) as file:
@@ -126,7 +132,7 @@ def _submit(
             "recursive": recursive,
         }
     )
-    return submit(place, inputs, target, config=values)
+    return submit(place, inputs, target, config=values, language=language)
 
 
 def _read(config_file: str | None) -> dict[str, Any]:
@@ -264,6 +270,7 @@ def _again(place: Workspace, job: Job, changes: dict[str, Any]) -> subprocess.Po
         priority=job.priority,
         suffix=job.config["suffix"],
         images=job.config["images"],
+        language=job.config.get("language", "en"),
     )
     return background.begin(place, job.id)
 

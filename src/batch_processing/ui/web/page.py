@@ -14,7 +14,7 @@ from ...config.settings import built_in
 from ...exceptions import BatchProcessingError
 from . import jobs
 from .server import Site
-from .texts import SPANISH, speak
+from .texts import SPANISH, language_of, speak
 
 HEAD = (
     '<link rel="stylesheet" href="/lote/assets/page.css">'
@@ -23,7 +23,7 @@ HEAD = (
 )
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
-Work = Callable[[Site, str, str, dict[str, Any]], dict[str, Any]]
+Work = Callable[[Site, str, str, dict[str, Any], str], dict[str, Any]]
 
 
 def THEME() -> Any:  # noqa: N802 - a theme, made when Gradio is there
@@ -183,9 +183,11 @@ def _answering(site: Site, work: Work, names: list[str]) -> Any:
     """What Gradio calls for a pressed button. The script gets the job's number, or what was wrong."""
 
     def answer(request: gr.Request, draft: str, key: str, *values: Any) -> str:
-        say = speak(request.headers.get("accept-language", ""))
+        accepted = request.headers.get("accept-language", "")
+        say = speak(accepted)
         try:
-            return json.dumps(work(site, draft, key, dict(zip(names, values, strict=True))))
+            form = dict(zip(names, values, strict=True))
+            return json.dumps(work(site, draft, key, form, language_of(accepted)))
         except BatchProcessingError as error:
             return json.dumps({"error": say(str(error))})
 
@@ -209,14 +211,14 @@ def _given(site: Site, form: dict[str, Any]) -> tuple[dict[str, Any], str | None
     )
 
 
-def _start(site: Site, draft: str, _key: str, form: dict[str, Any]) -> dict[str, Any]:
+def _start(site: Site, draft: str, _key: str, form: dict[str, Any], language: str) -> dict[str, Any]:
     values, output, config_file = _given(site, form)
-    number, child = jobs.start(site.place, site.drafts.get(draft), values, output, config_file)
+    number, child = jobs.start(site.place, site.drafts.get(draft), values, output, config_file, language)
     site.watch(child)
     return {"job": number}
 
 
-def _preview(site: Site, draft: str, key: str, form: dict[str, Any]) -> dict[str, Any]:
+def _preview(site: Site, draft: str, key: str, form: dict[str, Any], _language: str) -> dict[str, Any]:
     values, _, config_file = _given(site, form)
     number, child = jobs.preview(site.place, site.drafts.get(draft), key, values, config_file)
     site.watch(child)

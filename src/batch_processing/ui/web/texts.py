@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..i18n import of
+from ...i18n import of
 
 Say = Callable[..., str]
 LANGUAGES = ("en", "es")

@@ -1,8 +1,8 @@
 """The language of what a person reads: English, or Spanish where the environment asks for it.
 
 Promises: the first of LANGUAGE, LC_ALL, LC_MESSAGES and LANG that is set decides, as in GNU gettext; text
-without a translation is shown in English; nothing is loaded for English. Logs, JSON, files and the text of
-exceptions never come here. Does not translate what other libraries and the system say inside a sentence.
+without a translation is shown in English; nothing is loaded for English. Logs, JSON and the text of
+exceptions never come here; of files only the report, in the language of whoever asked for the job. Does not translate what other libraries and the system say inside a sentence.
 
 Two kinds of text are shown. What the command line says itself is wrapped in `_()` or `ngettext()` where it
 is printed. Sentences of errors and warnings come from below as finished English text: `sentence()` finds
@@ -22,7 +22,7 @@ from string import Formatter
 from typing import Any
 
 DOMAIN = "lote"
-LOCALE = Path(__file__).parents[1] / "locale"
+LOCALE = Path(__file__).parent / "locale"
 TRANSLATED = ("es",)
 
 # Values that are one word of Lote's own. Other single words are names of somebody's files.
