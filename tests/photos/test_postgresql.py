@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from batch_processing.exceptions import QueueError
+from batch_processing.exceptions import QueueError, ResourceError
 from batch_processing.photos import DuplicateRepository, Photo, ScanGuardError, scan_images_recursively
 from batch_processing.photos.audit import forget, statistics, verify
 from batch_processing.photos.duplicates import groups
@@ -135,3 +135,23 @@ def test_a_stopped_scan_goes_on_and_the_guard_holds(library: Library, tmp_path: 
     shutil.rmtree(tree)
     with pytest.raises(ScanGuardError):
         library.scan(tree)
+
+
+def test_a_server_that_goes_away_ends_a_scan_in_one_sentence(
+    library: Library, tmp_path: Path, server: str
+) -> None:
+    tree = tmp_path / "tree"
+    for number in range(60):
+        write(tree / f"{number:02d}.jpg", b"photo %d" % number)
+    others = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    scan = library.command(tree, 5).run()
+    next(scan)
+    with engine.connect() as connection:
+        connection.execute(others)
+    with pytest.raises(ResourceError, match="start its server, and run the same scan again"):
+        list(scan)
+    engine.dispose()
+    library.session.rollback()
+    stats = library.scan(tree, 5)
+    assert (stats.files_seen, statistics(Store(library.database))["photos"]) == (60, 60)

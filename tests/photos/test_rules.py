@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
-from batch_processing.exceptions import QueueError, ValidationError
+from batch_processing.exceptions import ImageProcessingError, QueueError, ValidationError, WorkspaceError
 from batch_processing.photos import (
     Duplicate,
     DuplicateRepository,
@@ -539,6 +539,32 @@ def test_wrong_numbers_are_refused(library: Library, tree: Path, wrong: dict[str
         list(scan_images_recursively(tree, library.photos, **wrong))
 
 
+def test_two_sessions_that_are_both_read_from_do_not_lock_the_scan_out(library: Library, tree: Path) -> None:
+    fill(tree, 20)
+    with Session(library.database.engine) as other:
+        copies = DuplicateRepository(other)
+        for _ in scan_images_recursively(tree, library.photos, copies, 2):
+            assert copies.get_duplicates_count() == 0
+    assert len(library.hashes()) == 20
+
+
+def test_a_damaged_database_is_said_in_one_sentence(tmp_path: Path, tree: Path) -> None:
+    fill(tree, 300)
+    path = tmp_path / "damaged.db"
+    with Library(path) as library:
+        library.scan(tree)
+    with sqlite3.connect(path) as connection:
+        ((page, size),) = connection.execute(
+            "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size() WHERE name = 'photos'"
+        )
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    with Library(path) as library, pytest.raises(WorkspaceError, match="is damaged"):
+        library.scan(tree)
+
+
 def test_a_folder_that_never_was_is_refused(library: Library, tree: Path) -> None:
     with pytest.raises(ValidationError, match="does not exist"):
         library.scan(tree / "nothing")
@@ -595,6 +621,8 @@ def test_load_images_from_folder(
     assert [one["path"] for one in first] == [str(path) for path in paths]
     assert load_images_from_folder(tree) == []
     assert load_images_from_folder(tree / "nothing") == []
+    with pytest.raises(ImageProcessingError, match="does not exist"):
+        calculate_file_hash(tree / "nothing.jpg")
     assert "does not exist" in caplog.text
     monkeypatch.setenv("LOTE_DATABASE", f"sqlite:///{tmp_path / 'other.db'}")
     assert len(load_images_from_folder(tree)) == 5

@@ -81,7 +81,7 @@ def scan_images_recursively(
     `duplicate_repo` is accepted, by position too, for callers who have one. `start_batch`: begin at
     the first path of that batch of the latest scan of this folder. `facts`: read width, height, EXIF
     date ... of each photo when the last batch was taken. `exclude`: patterns in gitignore
-    syntax. The session is committed before each batch. The generator returns `ScanStats`.
+    syntax. The sessions are committed before each batch. The generator returns `ScanStats`.
 
     ValidationError for a folder that does not exist and for wrong numbers; ScanGuardError when the folder
     is empty or too many known photos are missing (`allow_missing` marks them all the same);
@@ -96,8 +96,9 @@ def scan_images_recursively(
         raise TypeError("scan_images_recursively takes at most four positional arguments")
     if duplicate_repo is not None and duplicate_repo.session.get_bind() is not photo_repo.session.get_bind():
         raise ValidationError("photo_repo and duplicate_repo must belong to the same database.")
+    sessions = photo_repo.session, *([duplicate_repo.session] if duplicate_repo is not None else [])
     scan = Scan(
-        Store(photo_repo.session),
+        Store(*sessions),
         [os.fsencode(root_path)],
         batch_size=batch_size,
         start_batch=start_batch,
@@ -127,8 +128,10 @@ def load_images_from_folder(folder_path: PathLike, batch_size: int = 100) -> lis
     database = open_database(os.environ.get("LOTE_DATABASE") or workspace.database)
     try:
         scan = Scan(Store(database), [os.fsencode(folder_path)], batch_size=batch_size, workspace=workspace)
-        if not Path(folder_path).is_dir():
-            logger.warning("The folder %s does not exist: nothing was scanned.", folder_path)
+        folder = Path(folder_path)
+        if not folder.is_dir():
+            problem = "is not a directory" if folder.exists() else "does not exist"
+            logger.warning("The folder %s %s: nothing was scanned.", folder, problem)
             return []
         return [record for batch in scan.run() for record in batch.records]
     finally:
@@ -142,7 +145,8 @@ def calculate_file_hash(path: PathLike) -> str:
     try:
         digest, _, _ = hash_file(os.path.realpath(os.fsencode(path)), new_buffer(), lambda: False)
     except Unreadable as error:
-        raise ImageProcessingError(os.fspath(path), str(error)) from error
+        text = "does not exist" if error.kind == "vanished" else str(error)
+        raise ImageProcessingError(os.fspath(path), text) from error
     return digest.hex()
 
 

@@ -1,8 +1,8 @@
 """How a scan gets at the database: short reads, whole writes, and one scan at a time.
 
 Promises: every write is one transaction that begins as a writer; a read holds no lock when it returns, nor
-does a write once it was waited for, so that a consumer may use the database between two batches. A session
-that was handed in is committed before each of our transactions: with SQLite it would otherwise lock us out.
+does a write once it was waited for, so that a consumer may use the database between two batches. Sessions
+that were handed in are committed before each of our transactions: with SQLite it would otherwise lock us out.
 Refuses a second scan inside the same process while one is suspended: it would wait for itself.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from ..core.database import Database, journal_mode
 from ..core.workspace import Workspace
-from ..exceptions import QueueError, ResourceError
+from ..exceptions import ConfigurationError, QueueError, ResourceError, WorkspaceError
 from . import tables
 
 if TYPE_CHECKING:
@@ -39,8 +39,16 @@ _ensured: WeakSet[sa.Engine] = WeakSet()  # with our tables
 
 
 def open_database(where: str | Path) -> Database:
-    """The database behind an SQLAlchemy URL or the path of an SQLite file, with the photo tables in it."""
-    database = Database(where, journal=journal_mode(steady=True))
+    """The database behind an SQLAlchemy URL or the path of an SQLite file, with the photo tables in it.
+
+    ConfigurationError for a URL that SQLAlchemy, or the drivers installed, cannot make anything of."""
+    try:
+        database = Database(where, journal=journal_mode(steady=True))
+    except (sa.exc.ArgumentError, ImportError, ValueError) as error:
+        raise ConfigurationError(
+            f"The database cannot be opened ({error}): name an SQLite file, or an SQLAlchemy URL whose driver is "
+            "installed (for PostgreSQL: pip install 'lote[postgres]')."
+        ) from error
     database.migrate("photos", tables.MIGRATIONS)
     _ours.add(database.engine)
     _ensured.add(database.engine)
@@ -71,14 +79,15 @@ def _enforce_foreign_keys(connection: Any, _record: object) -> None:
 class Store:
     """The photo tables as a scan uses them, from one thread."""
 
-    def __init__(self, where: Database | Session) -> None:
-        self._before: Callable[[], None] | None = None
+    def __init__(self, where: Database | Session, *others: Session) -> None:
+        """`others`: more sessions of the caller's on the same database, which are committed with the first."""
+        self._sessions: tuple[Session, ...] = ()
         self._given: sa.Connection | None = None  # of a session that is bound to one connection
         if isinstance(where, Database):
             self.engine = where.engine
         else:
             ensure_tables(where)
-            self._before = where.commit
+            self._sessions = where, *others
             bind = where.get_bind()
             if isinstance(bind, sa.Connection):
                 self._given = bind
@@ -96,7 +105,7 @@ class Store:
     @property
     def is_private(self) -> bool:
         """Whether nobody else uses the database through this store's session while a scan goes on."""
-        return self._before is None
+        return not self._sessions
 
     @property
     def file(self) -> Path | None:
@@ -109,8 +118,8 @@ class Store:
         """One transaction: committed when the block ends, undone when it raises. Without `wait` it may be
         committed, or fail, only when `wait()` returns: half of a commit's time the processor waits for the disk."""
         self.wait()
-        if self._before is not None:
-            self._before()
+        for session in self._sessions:
+            session.commit()
         with _one_sentence(self.engine), ExitStack() as stack:
             if self._given is not None:
                 stack.enter_context(
@@ -150,8 +159,8 @@ class Store:
     def read(self) -> Iterator[sa.Connection]:
         """A short transaction that only reads."""
         self.wait()
-        if self._before is not None:
-            self._before()
+        for session in self._sessions:
+            session.commit()
         with _one_sentence(self.engine):
             if self._given is not None:
                 yield self._given
@@ -269,9 +278,21 @@ def _one_sentence(engine: sa.Engine) -> Iterator[None]:
         ) from error
     except (sa.exc.OperationalError, engine.dialect.loaded_dbapi.OperationalError) as error:
         cause = getattr(error, "orig", None) or error
+        if "locked" in str(cause):
+            raise ResourceError(
+                f"The database {engine.url.render_as_string()} is kept locked by another program: what was committed is "
+                "safe; close that program, and run the same scan again."
+            ) from error
         raise ResourceError(
             f"The database {engine.url.render_as_string()} cannot be used ({cause}): what was committed is safe; "
-            "free disk space or mend its permissions, and run the same scan again."
+            "free disk space, mend its permissions or start its server, and run the same scan again."
+        ) from error
+    except (sa.exc.DatabaseError, engine.dialect.loaded_dbapi.DatabaseError) as error:
+        if type(getattr(error, "orig", None) or error) is not engine.dialect.loaded_dbapi.DatabaseError:
+            raise  # a wrong statement: a fault of ours
+        raise WorkspaceError(
+            f"The database {engine.url.render_as_string()} is damaged ({getattr(error, 'orig', None) or error}): "
+            "put it aside, and scan again into a new one or into a copy from a backup."
         ) from error
 
 
@@ -318,15 +339,19 @@ def _server_lock(store: Store, waiting: Callable[[str], None], stopped: Callable
     if store.engine.dialect.name != "postgresql":
         yield True
         return
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+
+    def take() -> bool:
+        with _one_sentence(store.engine):
+            return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_KEY))))
+
+    with _one_sentence(store.engine):
+        connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with connection:
         try:
-            yield _wait(
-                lambda: bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_KEY)))),
-                lambda: waiting("waiting behind a scan into the same database"),
-                stopped,
-            )
+            yield _wait(take, lambda: waiting("waiting behind a scan into the same database"), stopped)
         finally:  # the connection goes back to a pool, and the lock would stay with it
-            connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+            with suppress(sa.exc.OperationalError):  # the server is gone, and the lock with it
+                connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
 
 
 def _wait(take: Callable[[], bool], waiting: Callable[[], None], stopped: Callable[[], bool]) -> bool:
