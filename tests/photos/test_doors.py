@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from batch_processing.exceptions import ConfigurationError, ValidationError
 from batch_processing.ui.photos_cli import eta, photos_app
 from photos_help import write
 
@@ -132,6 +133,26 @@ def test_verify_tells_corrupt_from_changed(tmp_path: Path, lote) -> None:  # typ
     os.utime(paths[1], ns=(before.st_atime_ns, before.st_mtime_ns))
     assert last(lote("verify", "--json", "--sample", "100%"))["corrupt"] == 0
     assert lote("errors").stdout == ""
+
+
+def test_wrong_uses_are_said_in_one_sentence(tmp_path: Path, lote) -> None:  # type: ignore[no-untyped-def]
+    tree, typo = tmp_path / "tree", tmp_path / "typo"
+    paths = [write(tree / f"{number}.jpg", b"photo %d" % number) for number in range(4)]
+    lote("scan", tree, "--no-facts", "--batch-size", "2")
+
+    def refused(*arguments: str | Path, by: type[Exception]) -> str:
+        error = lote(*arguments, code=1).exception
+        assert isinstance(error, by)
+        return str(error)
+
+    assert "No photo is known below" in refused("verify", typo, by=ValidationError)
+    assert "is not a directory" in refused("known", paths[0], by=ValidationError)
+    assert "folder is empty" in refused("scan", "", by=ConfigurationError)
+    assert "from 1 to 32" in refused("scan", tree, "--readers", "0", by=ConfigurationError)
+    for url in ("nothing://x", "sqlite://:::/"):
+        assert "name an SQLite file" in refused("scan", tree, "--database", url, by=ConfigurationError)
+    lote("scan", tree, "--from-batch", "0", code=2)
+    assert "2 photos seen" in lote("scan", tree, "--dry-run", "--from-batch", "2").stdout
 
 
 def test_no_estimate_without_a_scan_before() -> None:

@@ -6,6 +6,7 @@ and time and other bytes. `known` goes by content, never by name. Forgetting del
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
+from ..exceptions import ValidationError
+from .ending import known_below
 from .hashing import Candidate, Hashers, join
 from .ingest import choose_readers
 from .settle import reconcile, write_errors
@@ -122,11 +125,18 @@ def verify(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Finding]:
     """Hash photos again and compare: all of them, those below `folders`, `sample` of them, or a `share`
-    (0 to 1) of them, chosen by chance. A corrupt photo is an error row of stage `verify` until it is whole."""
+    (0 to 1) of them, chosen by chance. A corrupt photo is an error row of stage `verify` until it is whole.
+
+    ValidationError for a folder below which no photo is known: nothing to compare is not "nothing corrupt"."""
     where = [photos.c.state != MISSING]
     if folders:
         where.append(sa.or_(*(below(folder) for folder in folders)))
     with store.read() as connection:
+        for folder in folders:
+            if not known_below(connection, folder):
+                raise ValidationError(
+                    f"No photo is known below {os.fsdecode(folder)}: scan the folder first, or name another."
+                )
         number = connection.scalar(sa.select(sa.func.count()).select_from(_located).where(*where)) or 0
         chosen: list[int] | None = None
         if share is not None:

@@ -18,7 +18,6 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,17 +194,22 @@ class Scan:
 
     def plan(self) -> dict[str, int]:
         """What a scan would do, without reading or writing anything: photos seen, known, to be read
-        (and their bytes), and known ones that are not where they were."""
-        walk = Walk(
-            self.roots, self._store.query(_known_query()), walked=self._check_roots(), exclude=self._exclude
-        )
+        (and their bytes), and known ones that are not where they were. Once `stopped` says True: so far."""
+        walked, start = self._check_roots(), self._first_path()
+        known = self._store.query(_known_query())
+        walk = Walk(self.roots, known, walked=walked, exclude=self._exclude, start=start)
         to_read = size = 0
-        for item in chain.from_iterable(walk):
-            if isinstance(item, Candidate) and not item.trusted and item.same_as is None:
-                to_read += 1
-                size += item.size
-        with self._store.read() as connection:
-            find_lost_folders(connection, walk)
+        for items in walk:
+            for item in items:
+                if isinstance(item, Candidate) and not item.trusted and item.same_as is None:
+                    to_read += 1
+                    size += item.size
+            if self._stopped():
+                self.was_stopped = True
+                break
+        else:
+            with self._store.read() as connection:
+                find_lost_folders(connection, walk)
         self._store.close()
         return {
             "files_seen": walk.seen,

@@ -125,6 +125,8 @@ def _line(text: str) -> None:
 
 
 def _paths(folders: Sequence[str]) -> list[bytes]:
+    if "" in folders:  # an unset variable of a script: not the current folder
+        raise ConfigurationError("The name of a folder is empty: name a folder of photos.")
     return [os.path.abspath(os.path.expanduser(os.fsencode(folder))) for folder in folders]  # noqa: PTH100, PTH111 - bytes
 
 
@@ -161,7 +163,7 @@ def scan(
         typer.Option("--batch-size", metavar="N", help="Photos in a batch (LOTE_BATCH_SIZE; 100)."),
     ] = None,
     from_batch: Annotated[
-        int, typer.Option("--from-batch", metavar="K", help="Start at the first path of this batch.")
+        int, typer.Option("--from-batch", metavar="K", min=1, help="Start at the first path of this batch.")
     ] = 1,
     database: DatabaseOption = None,
     exclude: Annotated[
@@ -192,15 +194,17 @@ def scan(
     Exit codes: 0 done, 3 some files could not be read, 13 too much is missing (nothing was marked),
     130 interrupted; run the same command again and it goes on."""
     from ..config.effective import photo_settings
-    from ..photos.ingest import Scan
+    from ..photos.ingest import MOST_READERS, Scan
 
     settings = photo_settings({"batch_size": batch_size}, config)
     root = settings["root"].value
     roots = _paths(folders or ([str(root)] if root is not None else []))
     if not roots:
         raise ConfigurationError("Name a folder to scan: lote photos scan FOLDER.")
-    if readers != "auto" and not readers.isdecimal():
-        raise ConfigurationError(f"--readers must be auto or a number, not {readers!r}.")
+    if readers != "auto" and not (readers.isdecimal() and 1 <= int(readers) <= MOST_READERS):
+        raise ConfigurationError(
+            f"--readers must be auto or a number from 1 to {MOST_READERS}, not {readers!r}."
+        )
     view = _ScanView(as_json=as_json, quiet=quiet)
     stop = _Stop()
     with _library(database, workspace) as (store, place), stop.listening():
@@ -220,7 +224,7 @@ def scan(
         )
         if dry_run:
             view.plan(work.plan())
-            return
+            raise typer.Exit(130 if work.was_stopped else 0)
         try:
             for batch in work.run():
                 view.batch(batch, work)
@@ -531,8 +535,9 @@ def known(
     from ..photos import audit
 
     (root,) = _paths([folder])
-    if not Path(os.fsdecode(root)).is_dir():
-        raise ValidationError(f"The folder {os.fsdecode(root)} does not exist: name a folder of photos.")
+    if not (place := Path(os.fsdecode(root))).is_dir():
+        problem = "is not a directory" if place.exists() else "does not exist"
+        raise ValidationError(f"The folder {place} {problem}: name a folder of photos.")
     counts = {"known": 0, "unknown": 0, "unreadable": 0}
     stop = _Stop()
     with _library(database, workspace) as (store, _), stop.listening():
