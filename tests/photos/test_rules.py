@@ -353,6 +353,41 @@ def test_a_hard_link_that_comes_back_is_one_again(library: Library, tree: Path, 
     assert len(links(library)) == 1
 
 
+def test_the_same_folder_on_another_way_holds_no_copies(library: Library, tree: Path, tmp_path: Path) -> None:
+    path = fill(tree, 3)[0]
+    library.scan(tree)
+    (tmp_path / "way").symlink_to(tree)
+    stats = library.scan(tmp_path / "way")
+    assert (stats.registered, stats.hard_links, stats.duplicates) == (0, 3, 0)
+    assert library.copies() == set()
+    shutil.copy(path, tree / "copy.jpg")
+    assert library.scan(tree).duplicates == 1
+
+
+def test_a_new_spelling_of_a_name_is_a_move(
+    library: Library, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the disks of a Mac, which answer to "IMG_1.JPG" and "img_1.jpg"."""
+    old = write(tree / "IMG_1.JPG", b"one")
+    library.scan(tree)
+    old.rename(tree / "img_1.jpg")
+    lstat = os.lstat
+    monkeypatch.setattr(
+        os, "lstat", lambda path: lstat(os.fsencode(path).replace(b"IMG_1.JPG", b"img_1.jpg"))
+    )
+    stats = library.scan(tree)
+    assert (stats.moved, stats.duplicates, stats.missing) == (1, 0, 0)
+
+
+def test_figures_are_true_within_a_large_folder(library: Library, tree: Path) -> None:
+    fill(tree, 90)
+    scan = library.command(tree, 10)
+    for batch in scan.run():
+        scan.count()
+        assert scan.stats.files_seen >= 10 * batch.number
+    assert scan.stats.files_seen == 90
+
+
 def test_a_photo_that_becomes_a_copy_of_another_is_the_copy(library: Library, tree: Path) -> None:
     first, second = write(tree / "1.jpg", b"one"), write(tree / "2.jpg", b"second")
     library.scan(tree)

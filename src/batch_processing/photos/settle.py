@@ -19,6 +19,7 @@ from itertools import chain
 from math import inf
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import sqlalchemy as sa
 
@@ -576,10 +577,17 @@ def _company(item: Candidate, others: Sequence[_Member]) -> tuple[_Member | None
         if link is not None and not one.looked:
             continue  # rows come by age, then what was settled in this call
         found = one.where(item.size)
-        if found == here and item.links > 1 and (link is None or _age(one) < _age(link)):
-            link = one
+        if found == here and item.links == 1 and _folded(join(one.directory, one.name)) == _folded(item.path):
+            found = None  # renamed: the file system answers to either spelling
+        if found == here and (link is None or _age(one) < _age(link)):
+            link = one  # or, with one link, the same folder on another way (a symbolic link, a mount)
         stand = stand and found is not None
     return link, stand or link is not None
+
+
+def _folded(path: bytes) -> str:
+    """The same for spellings that a file system may take for one name."""
+    return normalize("NFC", os.fsdecode(path)).casefold()
 
 
 def _age(member: _Member) -> float:

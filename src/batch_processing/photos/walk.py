@@ -209,6 +209,12 @@ class Walk:
         seen = unchanged = 0  # plain names: this loop is what a rescan takes its time for
         for entry in entries:
             if len(found) >= stride:
+                self.seen, self.unchanged, seen, unchanged = (
+                    self.seen + seen,
+                    self.unchanged + unchanged,
+                    0,
+                    0,
+                )
                 yield found
                 found = []
             name: bytes = entry.name
