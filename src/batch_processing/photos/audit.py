@@ -46,7 +46,7 @@ WINDOW = 256
 # How often it is asked, while files are hashed, whether to stop.
 STOP_POLL_S = 0.25
 # Photos of which one commit says how they are.
-FINDINGS = 500
+FINDINGS = 100
 _located = photos.join(directories, directories.c.id == photos.c.directory_id)
 _raw_path = sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory")
 _raw_name = sa.type_coerce(photos.c.name, sa.LargeBinary).label("name")

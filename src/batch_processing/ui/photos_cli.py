@@ -149,6 +149,31 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         typer.echo("  ".join(cells).rstrip())
 
 
+class _Bottom:
+    """The line at the bottom of a terminal that says how far it is; nothing where stderr is none."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self.is_live = wanted and sys.stderr.isatty()
+        self._drawn = False
+        self._last = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a new text."""
+        return self.is_live and time.monotonic() - self._last >= TERMINAL_INTERVAL_S
+
+    def say(self, text: str) -> None:
+        sys.stderr.write("\r\x1b[K" + sentence(text)[: shutil.get_terminal_size().columns - 1])
+        sys.stderr.flush()
+        self._drawn, self._last = True, time.monotonic()
+
+    def clear(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False
+
+
 # -- scan ---------------------------------------------------------------------------------------------
 
 
@@ -243,9 +268,8 @@ class _ScanView:
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._json, self._quiet = as_json, quiet
-        self._live = sys.stderr.isatty() and not quiet and not as_json
-        self._drawn = False
-        self._last = 0.0
+        self._bottom = _Bottom(wanted=not quiet and not as_json)
+        self._last = 0.0  # progress of --json
         self._total = 0
 
     def waiting(self, sentence: str) -> None:
@@ -263,7 +287,7 @@ class _ScanView:
             "bytes_read": stats.bytes_read,
             "bytes_per_second": round(stats.bytes_read / stats.seconds) if stats.seconds else 0,
             "eta_seconds": eta(work.last_seen, stats.files_seen, stats.seconds),
-            "memory": memory_now() if self._live or self._json else 0,
+            "memory": memory_now() if self._bottom.is_live or self._json else 0,
             "duplicates": stats.duplicates,
             "errors": stats.errors,
         }
@@ -300,33 +324,23 @@ class _ScanView:
         )
 
     def progress(self, work: Scan) -> None:
-        now = time.monotonic()
-        if self._quiet or now - self._last < (JSON_INTERVAL_S if self._json else TERMINAL_INTERVAL_S):
-            return
-        self._last = now
-        if self._json:
+        if self._json and not self._quiet and time.monotonic() - self._last >= JSON_INTERVAL_S:
+            self._last = time.monotonic()
             _put("progress", facts_read=work.facts_read, **self._figures(work))
-        elif self._live:
+        elif self._bottom.is_due:
             from .console import seconds, size
 
             figures = self._figures(work)
-            text = f"{figures['files_seen']} photos seen, {figures['already_processed']} known"
+            left = f"  {seconds(figures['eta_seconds'])} left" if figures["eta_seconds"] is not None else ""
+            speed, memory = size(figures["bytes_per_second"]), size(figures["memory"])
             if work.facts_read:
-                text = f"{work.facts_read} headers read"
-            text += f"  {size(figures['bytes_per_second'])}/s"
-            if figures["eta_seconds"] is not None:
-                text += f"  {seconds(figures['eta_seconds'])} left"
-            sys.stderr.write(
-                "\r\x1b[K" + f"{text}  {size(figures['memory'])}"[: shutil.get_terminal_size().columns - 1]
-            )
-            sys.stderr.flush()
-            self._drawn = True
+                self._bottom.say(f"{work.facts_read} headers read  {memory}")
+            else:
+                seen, known = figures["files_seen"], figures["already_processed"]
+                self._bottom.say(f"{seen} photos seen, {known} known  {speed}/s{left}  {memory}")
 
     def end(self) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._drawn = False
+        self._bottom.clear()
 
     def summary(self, work: Scan, failures: Sequence[tuple[str, str, str]]) -> None:
         stats = work.stats
@@ -487,21 +501,29 @@ def verify(
 ) -> None:
     """Hash photos again and find silent corruption. Exit code 3 if there is any."""
     from ..photos import audit
+    from .console import size
 
     number, share = _sample(sample)
     counts = dict.fromkeys(("ok", "changed", "corrupt", "missing", "unreadable"), 0)
     read = 0
     stop = _Stop()
+    bottom, began = _Bottom(wanted=not quiet and not as_json), time.monotonic()
     with _library(database, workspace) as (store, _), stop.listening():
         for finding in audit.verify(store, _paths(folders or []), sample=number, share=share, stopped=stop):
             counts[finding.result] += 1
             read += finding.read
+            if bottom.is_due:
+                speed = size(read / max(0.001, time.monotonic() - began))
+                checked, so_far = sum(counts.values()), size(read)
+                bottom.say(f"{checked} photos checked  {so_far}  {speed}/s")
             if finding.result == "ok":
                 continue
+            bottom.clear()
             if as_json:
                 _put("finding", path=os.fsdecode(finding.path), result=finding.result, text=finding.text)
             elif not quiet or finding.result in ("corrupt", "unreadable"):
                 _say(f"lote: {os.fsdecode(finding.path)}: {finding.text}")
+    bottom.clear()
     if as_json:
         _put("summary", **counts, bytes_read=read)
     elif not quiet:
