@@ -170,7 +170,7 @@ def test_letters_make_a_balloon_and_curls_do_not(backend: FlatsBackend, drawn: s
     assert (at(done.rgb, 108, 70) == (255, 255, 255)) == (drawn == "letters")
 
 
-@pytest.mark.parametrize("drawn", ["loaves", "letters"])
+@pytest.mark.parametrize("drawn", ["loaves", "ZINZLN", "NZIN", "turned"])
 def test_outlined_letters_stay_paper_and_what_stands_in_a_row_does_not(
     backend: FlatsBackend, drawn: str
 ) -> None:
@@ -182,19 +182,33 @@ def test_outlined_letters_stay_paper_and_what_stands_in_a_row_does_not(
         "L": [(0, 0), (0, 40), (24, 40)],
         "I": [(12, 0), (12, 40)],
     }
-    for number, letter in enumerate("ZINZLN"):
+    turned = drawn == "turned"
+    for number, letter in enumerate(drawn if drawn in {"ZINZLN", "NZIN"} else "NZIZLN"):
         corner = np.array([48 + 40 * number, 45])
         for picture, tone, width in ((gray, 0, 13), (gray, 255, 7), (inside, 1, 5)):
-            if drawn == "letters":
-                cv2.polylines(picture, [np.array(strokes[letter], np.int32) + corner], False, tone, width)
+            if drawn != "loaves":
+                points = np.array(strokes[letter], np.int32) + corner
+                if turned:  # lying on its side, as a word that runs downwards
+                    points = points[:, ::-1] * (-1, 1) + (490, 10)
+                cv2.polylines(picture, [points], False, tone, width)
             else:
                 cv2.ellipse(
                     picture, (corner + 16).tolist(), (14 + width // 2, 8 + width // 2), 0, 0, 360, tone, -1
                 )
     done = backend.colour(page(gray), LINE, None, quiet)
     white = (done.rgb[inside > 0] == 255).all(axis=1).mean()
-    assert white == 1 if drawn == "letters" else white < 0.5
+    assert white < 0.5 if drawn == "loaves" else white == 1
     assert at(done.rgb, 500, 100) == BLUE
+
+
+def test_walls_around_doors_are_no_letters(backend: FlatsBackend) -> None:
+    """They turn as letters do, but are thick above and thin beside the door."""
+    gray = house(False)[..., 0].copy()
+    for x in range(40, 216, 44):
+        cv2.rectangle(gray, (x, 60), (x + 36, 110), 0, 3)
+        cv2.rectangle(gray, (x + 10, 75), (x + 26, 110), 0, 3)
+    done = backend.colour(page(gray), LINE, None, quiet)
+    assert all(at(done.rgb, x + 18, 68) != (255, 255, 255) for x in range(40, 216, 44))
 
 
 @pytest.mark.parametrize("style", ["line", "line + shadow"])

@@ -37,7 +37,7 @@ class FlatsBackend:
     """See base.Backend for the contract and this package's text for what it promises."""
 
     name = "flats"
-    version = "12"
+    version = "13"
     needs_references = True
     exclusive = False
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .describe import Shapes
 from .ink import GUTTER, Ink, Mask, Plane
-from .regions import Labels, borders, distance
+from .regions import LEAST_AREA, Labels, borders, distance
 
 
 @dataclass
@@ -183,63 +183,117 @@ def _reads(blots: NDArray[np.int32], stats: NDArray[np.int32], letters: NDArray[
 
 
 LETTER = (18.0, 170.0)
-"""Least and most height of an outlined letter, in units of length."""
-LEAST_LETTERS = 4
-"""Letters that turn in a sound effect: three house fronts in a row may look so too, as 60 drawn pages showed."""
+"""Least and most length of an outlined letter, in units of length."""
+LEAST_LETTERS = 3
+"""Letters that turn in a sound effect: two always stand in a line."""
 TURNS = 1.12
-"""Area of a letter, as a multiple of its stroke times the diagonal of its box: a C has 1.2, an N 1.6; a bar or a loaf
-has .7 to 1.1."""
+"""Area of a letter, as a multiple of its stroke times the diagonal of the least rectangle around it: a C has 1.2, an
+N 1.6; a bar or a loaf has .7 to 1.1."""
+STEADY = 1.45
+"""How many times as wide as in its narrower parts a stroke is in its wider ones: 1.0 to 1.4 in letters of fonts without
+serifs, 2.2 to 4 with them; 1.3 to 2.7 in walls around doors and windows, which turn as letters do, on 350 pages."""
+
+
+@dataclass(frozen=True)
+class _Strokes:
+    """Spaces between the ink that are strokes of about one width, one row each."""
+
+    row: NDArray[np.int64]
+    """Index of the space."""
+    width: NDArray[np.float64]
+    long: NDArray[np.float64]
+    """The longer side of the least rectangle around it, in pixels as all lengths here."""
+    turns: NDArray[np.float64]
+    """See TURNS."""
+    steady: NDArray[np.float64]
+    """See STEADY."""
+    eyes: NDArray[np.float64]
+    """How many holes it has."""
+    corners: NDArray[np.float64]
+    """Of that rectangle, x and y, (n, 4, 2)."""
+
+
+def _strokes(labels: Labels, spaces: NDArray[np.int32], unit: float) -> _Strokes:
+    """The spaces of the size of an outlined letter that are strokes; row i - 1 of `spaces` is label i."""
+    side = np.maximum(spaces[:, cv2.CC_STAT_WIDTH], spaces[:, cv2.CC_STAT_HEIGHT])
+    fits = (side >= LETTER[0] * unit) & (side <= LETTER[1] * unit)
+    rows, measured, corners = [], [], []
+    for row in np.flatnonzero(fits & (spaces[:, cv2.CC_STAT_AREA] >= LEAST_AREA * unit**2)).tolist():
+        x, y, w, h, area = spaces[row, :5].tolist()
+        own = np.pad((labels[y : y + h, x : x + w] == row + 1).astype(np.uint8), 1)
+        depth = cv2.distanceTransform(own, cv2.DIST_L2, cv2.DIST_MASK_5)
+        width = 4 * float(depth.sum()) / area  # on average half as deep as in its middle
+        if 2 * depth.max() >= 1.6 * width:
+            continue
+        middle = depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)) - 1e-3
+        middle &= depth > max(1.5, 0.15 * width)
+        if middle.sum() < 5:
+            continue
+        narrow, wide = np.percentile(depth[middle], (25, 90))
+        outlines, _ = cv2.findContours(own, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outline = max(outlines, key=len)
+        around = cv2.minAreaRect(outline)
+        across, along = sorted(around[1])
+        long = along + 1.0  # from the middle of the first pixel to that of the last
+        if long < LETTER[0] * unit or width >= 0.45 * long:
+            continue
+        _, _, holes, _ = cv2.connectedComponentsWithStats(1 - own, connectivity=4)
+        eyes = int((holes[1:, cv2.CC_STAT_AREA] > 3).sum()) - 1
+        turns = area / (width * float(np.hypot(across + 1, long)))
+        rows.append(row)
+        measured.append((width, long, turns, wide / narrow, eyes))
+        corners.append(cv2.boxPoints(around) + np.array([x, y]))
+    columns = np.array(measured, np.float64).reshape(-1, 5)
+    return _Strokes(
+        np.array(rows, np.int64),
+        width=columns[:, 0],
+        long=columns[:, 1],
+        turns=columns[:, 2],
+        steady=columns[:, 3],
+        eyes=columns[:, 4],
+        corners=np.array(corners, np.float64).reshape(-1, 4, 2),
+    )
 
 
 def _outlined(labels: Labels, spaces: NDArray[np.int32], unit: float) -> NDArray[np.bool_]:
     """Which of the spaces between the ink are the letters of a sound effect; row i - 1 is label i.
 
-    Four or more that stand in a line, of one size and each a stroke of one width that turns; and among them bars of
-    that width, an I or an exclamation mark.
+    Three or more that stand in a line, however that is turned, of one size and each a stroke of one width that turns;
+    and among them bars of that width, an I or an exclamation mark.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
     found = np.zeros(len(spaces), bool)
-    high, wide = spaces[:, cv2.CC_STAT_HEIGHT], spaces[:, cv2.CC_STAT_WIDTH]
-    fits = (high >= LETTER[0] * unit) & (high <= LETTER[1] * unit) & (wide <= 1.4 * high)
-    rows = np.flatnonzero(fits)
-    stroke, turns, eyes = (np.zeros(rows.size) for _ in range(3))
-    for k, row in enumerate(rows):
-        x, y, w, h, area = spaces[row, :5].tolist()
-        own = np.pad((labels[y : y + h, x : x + w] == row + 1).astype(np.uint8), 1)
-        depth = cv2.distanceTransform(own, cv2.DIST_L2, cv2.DIST_MASK_3)
-        stroke[k] = 4 * depth.sum() / area  # on average half as deep as in its middle
-        even = 2 * depth.max() < 1.6 * stroke[k]
-        turns[k] = area / (stroke[k] * np.hypot(w, h)) if even else 0
-        _, _, holes, _ = cv2.connectedComponentsWithStats(1 - own, connectivity=4)
-        eyes[k] = int((holes[1:, cv2.CC_STAT_AREA] > 3).sum()) - 1
-    thin = (turns > 0) & (stroke < 0.45 * high[rows])
-    rows, stroke, turns, eyes = rows[thin], stroke[thin], turns[thin], eyes[thin]
-    turning = (turns > TURNS) & (eyes <= 1)
+    strokes = _strokes(labels, spaces, unit)
+    turning = (strokes.turns > TURNS) & (strokes.eyes <= 1)
     if turning.sum() < LEAST_LETTERS:
         return found
-    tall = high[rows].astype(np.float64)
-    start = spaces[rows][:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]]
-    end = start + spaces[rows][:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    long = strokes.long
+    start = spaces[strokes.row][:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]]
+    end = start + spaces[strokes.row][:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
     gap = (np.maximum(start[:, None], start) - np.minimum(end[:, None], end)).max(axis=2)
-    alike = _ratio(tall) < 1.5
-    alike &= (_ratio(stroke) < 1.4) & (gap < 0.5 * np.minimum(tall[:, None], tall))
+    alike = _ratio(long) < 1.5
+    alike &= (_ratio(strokes.width) < 1.4) & (gap < 0.6 * np.minimum(long[:, None], long))
     group = connected_components(csr_array(alike), directed=False)[1]
     centre = (start + end) / 2
     for number in np.unique(group[turning]):
         together = group == number
         word = together & turning
-        size = float(np.median(tall[word]))
-        written = word.sum() >= max(LEAST_LETTERS, 0.5 * together.sum())
-        if not written or eyes[word].mean() > 0.7:
+        if word.sum() < LEAST_LETTERS:
             continue
+        size = float(np.median(long[word]))
         middle = centre[word].mean(axis=0)
         _, spread, axes = np.linalg.svd(centre[word] - middle, full_matrices=False)
         if spread[1] / np.sqrt(word.sum()) > 0.3 * size:
             continue
         in_line = np.abs((centre - middle) @ axes[1]) < 0.5 * size
-        found[rows[together & in_line]] = True
+        # An I, a T and an L stand upright among letters; a shelf lies.
+        along, across = np.ptp(strokes.corners @ axes.T, axis=1).T
+        together &= in_line & (turning | (along < across))
+        written = word.sum() >= 0.5 * together.sum() and strokes.eyes[word].mean() <= 0.7
+        if written and np.median(strokes.steady[word]) < STEADY:
+            found[strokes.row[together]] = True
     return found
 
 
