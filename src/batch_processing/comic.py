@@ -140,26 +140,19 @@ class Comics:
     def _examine(self, desk: Desk, config: BatchConfig) -> None:
         desk.phase("examining")
         ledger = desk.ledger
+        told = (*config.as_lineart, *config.as_reference)  # what a person has said nobody needs to guess
 
         def tasks() -> Iterator[Task]:
             for source in ledger.sources(desk.job.id, unexamined=True):
                 yield Task(
                     str(source.id),
                     "batch_processing.pages:examine",
-                    {"path": source.path, "classify": not self._told(source, config)},
+                    {"path": source.path, "classify": not pages.matches(source.key, told)},
                     timeout_s=config.timeout,
                 )
 
         for chunk in chunks(desk.run(tasks()), 50):
             ledger.examined(examined_facts(result, int(result.id)) for result in chunk)
-
-    def _told(self, source: Source, config: BatchConfig) -> bool:
-        """Whether a person has said what this image is, so that nobody needs to guess."""
-        return (
-            source.origin == "references"
-            or book.is_reference_folder(source.key)
-            or pages.matches(source.key, (*config.as_lineart, *config.as_reference))
-        )
 
     def _assign(self, desk: Desk, config: BatchConfig) -> None:
         """Decide what each image is for."""
@@ -177,7 +170,14 @@ class Comics:
                 if role == "reference" and "error" in facts:
                     desk.warn(f"the reference {source.path} is left out: {facts['error']}", source.key)
                     role = "left out"
-                if facts.get("confidence", 1.0) < ASK_BELOW and "kind" in facts:
+                sure = facts.get("confidence", 1.0) >= ASK_BELOW
+                if source.origin == "references" or book.is_reference_folder(source.key):
+                    if facts.get("kind") == "line_art" and sure:
+                        desk.warn(
+                            f"the reference {source.path} looks like line art: no page takes colours from it",
+                            source.key,
+                        )
+                elif "kind" in facts and not sure:
                     kind = "line art" if facts["kind"] == "line_art" else "coloured"
                     desk.warn(
                         f"{source.key} was taken for {kind} with a confidence of {facts['confidence']:.0%}: "
@@ -228,7 +228,7 @@ class Comics:
         )
         document_names = NameReservation()
         chosen = parse_pages(config.pages) if config.pages else None
-        previewed = False
+        previewed = found_any = False
         known = self._learning
         colours, given = palette.drawn(known.palette), palette.anchors(known.palette)
         named = palette.names(known.palette) if config.layers and "color" in config.layers_by else {}
@@ -258,6 +258,7 @@ class Comics:
             learned = sets[own]
             # Ids are the job's: colours that only this page's references show are numbered after the others.
             first = sets.setdefault((), known.key(references)) if own else None
+            asked = chosen is None or any(ordinal in some for some in chosen)
             size = (facts.get("width", 1), facts.get("height", 1))
             written = output_format(config.format, *size)
             hints = book.hint_for(source.key, found.hints)
@@ -298,9 +299,14 @@ class Comics:
                 cost=memory.estimate_memory_required(
                     size, references=len(references), backend=backend.name, top_k=settings["top_k"]
                 ),
-                held=previewed or (chosen is not None and not any(ordinal in some for some in chosen)),
+                held=previewed or not asked,
             )  # fmt: skip
-            previewed = config.preview_mode
+            found_any = found_any or asked
+            previewed = config.preview_mode and found_any
+        if not found_any:
+            raise ValidationError(
+                f"--pages {config.pages} names no line art: the input has {ordinal} pages, counted from 1"
+            )
 
     def _documents(
         self, desk: Desk, config: BatchConfig, folder: Path, stem: str, size: tuple[int, int]

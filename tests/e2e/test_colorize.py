@@ -209,6 +209,14 @@ class TestRoles:
         assert "no line art among 1 images" in done.err
         assert not (tmp_path / "in_colorized").exists()
 
+    def test_references_without_colour_are_warned_of(self, run: Lote, tmp_path: Path) -> None:
+        source = book(tmp_path / "in", 1)
+        given = line_art(tmp_path / "cast.png", 7)
+        done = run(source, "--references", given)
+        assert done.code == 0
+        assert f"the reference {given} looks like line art" in done.err
+        assert "looks like line art" not in run(source, "--references", coloured(tmp_path / "ana.png", 2)).err
+
     def test_settings_of_single_images(self, run: Lote, tmp_path: Path) -> None:
         source = book(tmp_path / "in", 3)
         config = tmp_path / "book.toml"
@@ -344,7 +352,7 @@ class TestBadInput:
         (source / "2.png").write_text("hello")
         done = run(source)
         assert done.code == 3
-        assert "2.png" in done.err
+        assert "\n  2.png: the file is not an image although its name ends in .png" in done.err
         assert (tmp_path / "in_colorized" / "1.png").exists()
         assert not (tmp_path / "in_colorized" / "2.png").exists()
 

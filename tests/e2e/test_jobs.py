@@ -213,6 +213,18 @@ class TestPreview:
         assert made == {"0_cover.png", "1.png", "3.png"}
         assert run("colorize", source, "--backend", "noop", "--json").summary["reused"] == 2
 
+    def test_pages_that_are_not_there_are_no_success(self, run: Lote, source: Path, tmp_path: Path) -> None:
+        done = run("colorize", source, "--backend", "noop", "--pages", "1,9-12")
+        assert done.code == 1
+        assert "--pages 1,9-12 names no line art: the input has 4 pages" in done.err
+        assert not (tmp_path / "in_colorized").exists()
+
+    def test_the_preview_is_of_the_first_page_that_was_asked_for(
+        self, run: Lote, source: Path, tmp_path: Path
+    ) -> None:
+        assert run("colorize", source, "--backend", "noop", "--preview", "--pages", "3-4").code == 0
+        assert [path.name for path in (tmp_path / "in_colorized").glob("*.png")] == ["2.png"]
+
 
 class TestAgain:
     def test_failed_pages_are_retried(self, run: Lote, source: Path, tmp_path: Path) -> None:
