@@ -51,6 +51,11 @@ def incident(error: OSError) -> str:
     return f"{os.fsdecode(name)}: {reason(error)}" if isinstance(name, str | bytes) else reason(error)
 
 
+def why(error: str | None, image_path: str) -> str:
+    """The text of an image's error without the image's name, for where that stands beside it; "" for none."""
+    return (error or "").removeprefix(f"Error processing {image_path}: ")
+
+
 class BatchProcessingError(Exception):
     """The run cannot go on; the text says why."""
 

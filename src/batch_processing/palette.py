@@ -35,6 +35,8 @@ def read(path: Path) -> Colours:
     """The colours of a `palette.json`. ValidationError says what is wrong with it."""
     try:
         written = json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValidationError(f"The palette {path} is no text: give the palette.json of a report.") from error
     except (OSError, ValueError) as error:
         raise ValidationError(f"The palette {path} cannot be read: {reason(error)}") from error
     listed = written.get("colors") if isinstance(written, dict) else None

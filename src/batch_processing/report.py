@@ -35,7 +35,7 @@ from .config.settings import PAGE_FIELDS, built_in
 from .core.coordinator import Desk
 from .core.ledger import Event, Item, Source
 from .core.workers import Task
-from .exceptions import ResourceError, incident
+from .exceptions import ResourceError, incident, why
 from .io.outputs import SaveFile, metadata_json
 from .io.scan import natural_key
 
@@ -645,7 +645,7 @@ class _Report:
     def _problem(self, row: _Row) -> str:
         """Why a page failed, "" if it did not; its name stands beside it already."""
         error = (row.source.facts or {}).get("error") if row.item is None else row.item.error
-        return self._sentence(str(error or "").removeprefix(f"Error processing {row.source.key}: "))
+        return self._sentence(why(error, row.source.key))
 
     def _sentence(self, text: str) -> str:
         """A sentence of an error or a warning, as the reader reads it."""

@@ -768,7 +768,7 @@ class Ledger:
                 .values(approved=approved)
             ).rowcount:
                 raise QueueError(
-                    f"Job {number} has no finished page {key}: `lote status {number}` shows its pages."
+                    f"Job {number} has no finished page {key}: `lote status {number} --pages` lists them."
                 )
 
     def reset(self, item_id: int) -> None:

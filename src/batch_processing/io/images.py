@@ -422,24 +422,25 @@ def _check_png(path: Path) -> None:
             head = file.read(8)
             if len(head) < 8:
                 raise OSError("image file is truncated: its last chunk is missing")
-            length, name = struct.unpack(">I4s", head)
-            crc = zlib.crc32(name)
+            length, kind = struct.unpack(">I4s", head)
+            name = kind.decode("latin-1")
+            crc = zlib.crc32(kind)
             left = length + 4
-            if name[0] & 0x20:  # ancillary
+            if kind[0] & 0x20:  # ancillary
                 file.seek(left, io.SEEK_CUR)
                 continue
             while left > 4:
                 part = file.read(min(left - 4, 1 << 20))
                 if not part:
-                    raise OSError(f"image file is truncated inside chunk {name!r}")
+                    raise OSError(f"image file is truncated inside chunk {name}")
                 crc = zlib.crc32(part, crc)
                 left -= len(part)
             stored = file.read(4)
             if len(stored) < 4:
-                raise OSError(f"image file is truncated inside chunk {name!r}")
+                raise OSError(f"image file is truncated inside chunk {name}")
             if stored != crc.to_bytes(4, "big"):
-                raise OSError(f"wrong checksum in chunk {name!r}")
-            if name == b"IEND":
+                raise OSError(f"wrong checksum in chunk {name}")
+            if kind == b"IEND":
                 return
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import __version__
-from ..exceptions import BatchProcessingError, QueueError
+from ..exceptions import BatchProcessingError, QueueError, why
 from ..i18n import _, language, ngettext, sentence, translate_command
 from .models_cli import models_app
 from .photos_cli import photos_app
@@ -512,7 +512,7 @@ def status(
     for item in place.ledger.items(row.id):
         if pages or item.state in ("failed", "processing"):
             took = "  " + seconds(item.seconds) if item.seconds else ""
-            error = f"  {safe(sentence(item.error))}" if item.error else ""
+            error = f"  {safe(sentence(why(item.error, item.key)))}" if item.error else ""
             typer.echo(f"  {page_state(item.state):<10}  {safe(item.key)}{took}{error}")
 
 

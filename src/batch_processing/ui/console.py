@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
+from ..exceptions import why
 from ..i18n import _, ngettext, pgettext, sentence
 
 if TYPE_CHECKING:
@@ -301,7 +302,7 @@ def summary(console: Console, result: JobResult) -> None:
     console.print(fit(f"{headline}: {', '.join(parts)}, {took}"))
     shown = 20
     for page, error in result.failures[:shown]:
-        console.print(fit(f"  {safe(page)}: {safe(sentence(error))}"))
+        console.print(fit(f"  {safe(page)}: {safe(sentence(why(error, page)))}"))
     if len(result.failures) > shown:
         more = _("and {count} more: lote status {job}")
         console.print("  " + more.format(count=len(result.failures) - shown, job=result.job))
