@@ -213,7 +213,12 @@ def test_pause_reload_second_tab_resume_cancel_retry(visit: Visit, server: Serve
     page.click("[data-do=cancel]")
     second.state("cancelled")
     visitor.state("cancelled")
-    assert server.job(number)["state"] == "cancelled"
+    told = server.job(number)
+    assert told["state"] == "cancelled"
+    expect(page.locator(".facts")).to_contain_text(f"{told['completed']} / 30 pages")
+    spanish = visit("es-ES", f"?job={number}").page
+    expect(spanish.locator(".job-title .state")).to_have_text("cancelado")
+    expect(spanish.locator("[data-part=rows] td >> text=cancelada").first).to_be_visible()
     page.click(".controls [data-do=retry]")
     visitor.state("done", seconds=90)
     assert server.job(number)["completed"] == 30

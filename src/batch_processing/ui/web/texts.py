@@ -31,11 +31,13 @@ def language_of(accepted: str) -> str:
 
 
 def speak(accepted: str) -> Say:
-    """The function that says a text in the language of that header, with its {places} filled."""
+    """The function that says a text in the language of that header, with its {places} filled.
+
+    `of` is what a word is said of where its translation depends on that: "job", "page"."""
     spanish = language_of(accepted) == "es"
 
-    def say(text: str, **places: Any) -> str:
-        shown = _spanish(text) if spanish else text
+    def say(text: str, *, of: str = "", **places: Any) -> str:
+        shown = SPANISH.get(f"{text}|{of}") or _spanish(text) if spanish else text
         return shown.format(**places) if places else shown
 
     return say
@@ -169,15 +171,21 @@ SPANISH: dict[str, str] = {
     "pausing": "pausando",
     "finishing": "terminando",
     "done": "terminado",
-    "failed": "fallida",
-    "cancelled": "cancelada",
+    "failed": "fallidas",
+    "failed|job": "fallido",
+    "failed|page": "fallida",
+    "cancelled": "canceladas",
+    "cancelled|job": "cancelado",
+    "cancelled|page": "cancelada",
     "cancelling": "cancelando",
     "interrupted": "interrumpido",
     "starting": "empezando",
     "all": "todas",
     "processing": "en proceso",
     "completed": "hechas",
+    "completed|page": "hecha",
     "pending": "pendientes",
+    "pending|page": "pendiente",
     "line": "línea",
     "line + shadow": "línea + sombra",
     "Page": "Página",

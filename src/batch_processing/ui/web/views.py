@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ...config.settings import built_in
+from ...exceptions import why
 from ..console import safe, seconds
 from . import jobs
 from .drafts import NAME, ROLES, Draft, Picture
@@ -267,12 +268,13 @@ def job_head(say: Say, snapshot: Snapshot) -> dict[str, str]:
     state = state_of(job)
     name = Path(job.inputs[0]).name
     title = (
-        f'<div class="job-title"><span class="state {esc(state)}">{esc(say(state))}</span>'
+        f'<div class="job-title"><span class="state {esc(state)}">{esc(say(state, of="job"))}</span>'
         f'<h2>{esc(name)}</h2><span class="muted">{esc(say("job {number}", number=job.id))}</span></div>'
         f'<p class="muted path" title="{esc(job.output)}">→ {esc(_shown(job.output))}</p>'
     )
-    share = (snapshot.done / total) if total else 0.0
-    facts = [f"<b>{snapshot.done}</b> / {total} {esc(say('pages'))}"]
+    done = counts["completed"] + counts["failed"]
+    share = (done / total) if total else 0.0
+    facts = [f"<b>{done}</b> / {total} {esc(say('pages'))}"]
     if snapshot.rate and state == "running":
         facts.append(esc(say("{rate} a minute", rate=f"{60 * snapshot.rate:.1f}")))
     if snapshot.eta is not None:
@@ -373,12 +375,12 @@ def _row(say: Say, job: Job, item: Item) -> str:
     again = ""
     if item.state in ("failed", "cancelled") and job.ended:
         again = button(say("Retry"), "retry", kind="quiet small", key=item.key)
-    state = say("reused") if item.reused and item.state == "completed" else say(item.state)
+    state = say("reused") if item.reused and item.state == "completed" else say(item.state, of="page")
     if item.approved:
         state += " ✓"
     return (
         f'<tr class="{esc(kind)}"><td class="name">{name}</td><td>{esc(state)}</td><td>{bar}</td>'
-        f'<td class="num">{took}</td><td class="error">{esc(say(item.error or ""))}{again}</td></tr>'
+        f'<td class="num">{took}</td><td class="error">{esc(say(why(item.error, item.key)))}{again}</td></tr>'
     )
 
 
@@ -481,7 +483,7 @@ def _past(say: Say, place: Workspace, job: Job) -> str:
     )
     name = Path(job.inputs[0]).name
     return (
-        f'<tr><td class="num">{job.id}</td><td><span class="state {esc(state)}">{esc(say(state))}</span></td>'
+        f'<tr><td class="num">{job.id}</td><td><span class="state {esc(state)}">{esc(say(state, of="job"))}</span></td>'
         f'<td class="name"><button type="button" class="link"{_attributes(do="job", job=job.id)}>{esc(name)}</button>'
         f'<span class="muted path" title="{esc(job.output)}">{esc(_shown(job.output))}</span></td>'
         f'<td class="num">{counts["completed"]} / {sum(counts.values())}{failed}</td><td class="when">{esc(when)}</td></tr>'
