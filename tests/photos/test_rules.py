@@ -282,6 +282,17 @@ def test_hard_links_are_read_once_and_are_no_copies(library: Library, tree: Path
     )
 
 
+def test_many_names_of_many_photos_are_one_file_each(library: Library, tree: Path) -> None:
+    """As folders of backups that share what did not change: more rows in a commit than a statement takes values."""
+    for path in fill(tree, 1000):
+        for folder in "bcdef":
+            (tree / folder).mkdir(exist_ok=True)
+            (tree / folder / path.name).hardlink_to(path)
+    stats = library.command_scan(tree)
+    assert (stats.registered, stats.hard_links, stats.duplicates) == (1000, 5000, 0)
+    assert library.copies() == set()
+
+
 def test_copies_that_become_hard_links_stop_being_copies(library: Library, tree: Path) -> None:
     first, second = write(tree / "1.jpg", b"same"), write(tree / "2.jpg", b"same")
     library.scan(tree)

@@ -110,6 +110,48 @@ class _Member:
         return self.place
 
 
+class _Crowd:
+    """The photos that hold one content, by their places on disk: each is looked at once in a commit, and only as
+    far as it takes, so that ten thousand copies of one photo do not take ten thousand times as long as one."""
+
+    def __init__(self, members: list[_Member | Candidate]) -> None:
+        """`members`: rows by age, then the items settled in this call, which may become more."""
+        self._members = members
+        self._rows = [one for one in members if isinstance(one, _Member)]
+        self._looked = 0  # of the rows
+        self._taken = len(self._rows)  # of the members
+        self._standing: dict[tuple[int, int] | None, list[_Member]] = {}  # rows that were looked at
+        self._settled: dict[tuple[int, int] | None, list[_Member]] = {}  # items
+        self._all_stand = True  # of those looked at
+
+    def company(self, item: Candidate) -> tuple[_Member | None, bool]:
+        """Which of the others `item` is a hard link of (the oldest row), and whether all of them still stand on
+        disk: else it may be one of them, moved."""
+        for one in self._members[self._taken :]:
+            if isinstance(one, Candidate):
+                self._settled.setdefault((one.inode, one.device), []).append(_Member.of(one))
+        self._taken = len(self._members)
+        while not (found := self._others(self._standing, item)) and self._looked < len(self._rows):
+            one = self._rows[self._looked]
+            place = one.where(item.size)
+            self._standing.setdefault(place, []).append(one)
+            self._all_stand = self._all_stand and place is not None
+            self._looked += 1
+        found += self._others(self._settled, item)
+        if found and item.links == 1:
+            name = _folded(item.path)
+            found = [one for one in found if _folded(join(one.directory, one.name)) != name]
+            if not found:  # renamed, where the file system answers to either spelling
+                return None, False
+            # Else it is the same folder on another way: a symbolic link, a mount.
+        return min(found, key=_age, default=None), self._all_stand or bool(found)
+
+    @staticmethod
+    def _others(at: dict[tuple[int, int] | None, list[_Member]], item: Candidate) -> list[_Member]:
+        same = at.get((item.inode, item.device), ())
+        return [one for one in same if one.id is None or one.id != item.photo_id]
+
+
 @dataclass
 class Tally:
     """What one `settle` found."""
@@ -210,7 +252,8 @@ class _Work:
     stamp: Any  # `now` as the driver wants it
     share: float  # seconds that each item took
     rows: dict[int, Any] = field(default_factory=dict)
-    members: dict[bytes, list[_Member | Candidate]] = field(default_factory=dict)
+    members: dict[bytes, list[_Member | Candidate]] = field(default_factory=dict)  # rows, then items
+    crowds: dict[bytes, _Crowd] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
     verified: list[dict[str, Any]] = field(default_factory=list)
@@ -297,7 +340,7 @@ class Settler:
         if isinstance(item, WalkError) or item.digest is None:
             self._fail(work, item)
             return
-        others, link, all_stand = self._look_around(work, item)
+        has_others, link, all_stand = self._look_around(work, item)
         if row is not None and row.hash == item.digest:
             tally.already += 1
             tally.bytes_read += item.read
@@ -310,7 +353,7 @@ class Settler:
         elif link is not None:
             tally.hard_links += 1
             self._add_known(work, item, HARD_LINK, PRESENT)
-        elif others:
+        elif has_others:
             work.touched.add(item.digest)
             tally.copies += all_stand
             self._add_known(work, item, COPY, PRESENT if all_stand else PENDING)
@@ -319,19 +362,19 @@ class Settler:
             work.members.setdefault(item.digest, []).append(item)
 
     @staticmethod
-    def _look_around(work: _Work, item: Candidate) -> tuple[list[_Member], _Member | None, bool]:
-        """The others that hold the item's content, which of them it is a hard link of, and whether all stand."""
+    def _look_around(work: _Work, item: Candidate) -> tuple[bool, _Member | None, bool]:
+        """Whether others hold the item's content, which of them it is a hard link of, and whether all stand."""
         same = work.members.get(item.digest) if item.digest is not None else None
-        if not same:
-            return [], None, True
-        others = [one if isinstance(one, _Member) else _Member.of(one) for one in same]
-        if item.photo_id is not None:
-            others = [member for member in others if member.id != item.photo_id]
-        link, all_stand = _company(item, others)
-        if link is not None and item.digest is not None:
+        if not same or item.digest is None:
+            return False, None, True
+        crowd = work.crowds.get(item.digest)
+        if crowd is None:
+            crowd = work.crowds[item.digest] = _Crowd(same)
+        link, all_stand = crowd.company(item)
+        if link is not None:
             work.linked.append((link, item))
             work.touched.add(item.digest)
-        return others, link, all_stand
+        return True, link, all_stand
 
     def _fail(self, work: _Work, item: Candidate | WalkError) -> None:
         error = item.error or Unreadable("changed", "changed while the folder was being scanned")
@@ -365,6 +408,7 @@ class Settler:
             work.members[row.hash] = [
                 one for one in work.members[row.hash] if isinstance(one, Candidate) or one.id != row.id
             ]
+            work.crowds.pop(row.hash, None)
         work.members.setdefault(item.digest, []).append(item)
         work.tally.changed += 1
         batch.changed += 1
@@ -460,7 +504,7 @@ class Settler:
         condition = "hash IN ({})"
         if self._contents is not None:
             self._contents.catch_up(driver)
-            values, condition = self._contents.find(digests), "photos.id IN ({})"
+            values, condition = sorted(self._contents.find(digests)), "photos.id IN ({})"
         text = (
             "SELECT photos.id, hash, path, name FROM photos JOIN photo_directories d ON d.id = directory_id "  # noqa: S608
             f"WHERE {condition} ORDER BY photos.id"
@@ -565,24 +609,6 @@ def _those(driver: Driver, text: str, values: Iterable[Any]) -> Iterator[Any]:
     for page in pages(values):
         filled = (*page, *page[-1:] * (-len(page) % VALUES_STEP))
         yield from driver.rows(text.format(", ".join("?" * len(filled))), filled)
-
-
-def _company(item: Candidate, others: Sequence[_Member]) -> tuple[_Member | None, bool]:
-    """Which of the `others`, which hold the same content, `item` is a hard link of (the oldest row), and whether
-    all of them still stand on disk: else it may be one of them, moved."""
-    here = item.inode, item.device
-    stand = True
-    link: _Member | None = None
-    for one in others:
-        if link is not None and not one.looked:
-            continue  # rows come by age, then what was settled in this call
-        found = one.where(item.size)
-        if found == here and item.links == 1 and _folded(join(one.directory, one.name)) == _folded(item.path):
-            found = None  # renamed: the file system answers to either spelling
-        if found == here and (link is None or _age(one) < _age(link)):
-            link = one  # or, with one link, the same folder on another way (a symbolic link, a mount)
-        stand = stand and found is not None
-    return link, stand or link is not None
 
 
 def _folded(path: bytes) -> str:
