@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import time
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -583,6 +584,15 @@ def test_a_scan_can_start_at_a_batch(library: Library, tree: Path) -> None:
 def test_wrong_numbers_are_refused(library: Library, tree: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         list(scan_images_recursively(tree, library.photos, **wrong))
+
+
+@pytest.mark.parametrize("asked", [3, 6, 9])
+def test_a_wish_to_stop_that_is_taken_back_loses_nothing(library: Library, tree: Path, asked: int) -> None:
+    fill(tree, 20)
+    wishes = count(1)
+    library.scan(tree, 5, stopped=lambda: next(wishes) == asked)
+    library.scan(tree, 5)
+    assert len(library.hashes()) == 20
 
 
 def test_two_sessions_that_are_both_read_from_do_not_lock_the_scan_out(library: Library, tree: Path) -> None:

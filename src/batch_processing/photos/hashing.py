@@ -224,9 +224,11 @@ class Hashers(Generic[T]):
         if self._buffer is None:
             self._buffer = reading.new_buffer()
         began = time.monotonic()
-        with suppress(Stopped):
-            paths = [candidate.path for candidate in chosen.wanted]
+        paths = [candidate.path for candidate in chosen.wanted]
+        try:
             chosen.settle(reading.answers(paths, self._buffer, self._stopped))
+        except Stopped:
+            self._unsent.appendleft(chosen)  # for a caller that goes on all the same
         self._alone += time.monotonic() - began
 
     def _start(self) -> None:

@@ -226,14 +226,20 @@ class Walk:
                     extension.lower().decode("ascii", "replace") in PHOTO_EXTENSIONS
                 )
             if not wanted:
-                if entry.is_dir(follow_symlinks=False):
+                try:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    is_file = not is_folder and entry.is_file(follow_symlinks=False)
+                except OSError as error:  # where listings do not say what is a folder
+                    found.append(WalkError(join(directory, name), explain(error)))
+                    continue
+                if is_folder:
                     if (
                         name not in SKIPPED_FOLDERS
                         and not name.startswith(b".Trash-")
                         and not name.endswith(b".lote")
                     ):
                         subfolders.append((join(directory, name), rules))
-                elif entry.is_file(follow_symlinks=False) and name not in special:
+                elif is_file and name not in special:
                     self._count_unhandled(extension)
                 continue
             try:
