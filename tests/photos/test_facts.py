@@ -14,6 +14,8 @@ from PIL import Image
 from batch_processing.photos import Photo
 from batch_processing.photos import facts as stage
 from batch_processing.photos.headers import EXTENSIONS, degrees, taken_at
+from batch_processing.photos.ingest import Scan
+from batch_processing.photos.store import Store
 from photos_help import Library, write
 from shared_data import require_shared
 
@@ -32,6 +34,15 @@ def photo(path: Path, **exif: object) -> Path:
     position[3], position[4] = "E", (151.0, 12.0, 0.0)
     image.save(path, format=str(exif.get("format", "JPEG")), exif=tags)
     return path
+
+
+def test_how_far_the_stage_is_counts_what_cannot_be_read_too(tmp_path: Path) -> None:
+    photo(tmp_path / "tree" / "a.jpg")
+    write(tmp_path / "tree" / "b.jpg", b"no image at all")
+    with Library(tmp_path / "photos.db") as library:
+        scan = Scan(Store(library.database), [bytes(tmp_path / "tree")], facts=True)
+        assert len(list(scan.run())) == 1
+    assert (scan.facts_read, scan.facts_total, scan.stats.facts_errors) == (2, 2, 1)
 
 
 def test_facts_are_stored_with_each_photo(tmp_path: Path) -> None:

@@ -97,16 +97,20 @@ class _Reader:
         self.process.wait()
 
 
+_LOCATED = photos.join(directories, directories.c.id == photos.c.directory_id)
+
+
 def read_facts(
     store: Store,
     roots: Sequence[bytes],
     *,
     processes: int,
     stopped: Callable[[], bool] = lambda: False,
-    progress: Callable[[int, int], None] = lambda done, failed: None,
+    progress: Callable[[int, int, int], None] = lambda done, failed, total: None,
 ) -> tuple[int, int]:
     """Read the headers of all photos below `roots` that have no facts yet. Returns how many were read,
-    and how many could not be; `progress` is called with the same numbers a few times a second."""
+    and how many could not be; `progress` is called with the same numbers, and how many there are in all, a few
+    times a second."""
     return _Stage(store, roots, stopped, progress).run(processes)
 
 
@@ -116,7 +120,7 @@ class _Stage:
         store: Store,
         roots: Sequence[bytes],
         stopped: Callable[[], bool],
-        progress: Callable[[int, int], None],
+        progress: Callable[[int, int, int], None],
     ) -> None:
         self._store = store
         self._roots = roots
@@ -125,7 +129,7 @@ class _Stage:
         self._done: list[dict[str, Any]] = []
         self._failed: list[tuple[bytes, str, str, str]] = []
         self._again: deque[_Task] = deque()
-        self._read = self._errors = 0
+        self._read = self._errors = self._total = 0
         self._committed = time.monotonic()
 
     def run(self, processes: int) -> tuple[int, int]:
@@ -142,6 +146,9 @@ class _Stage:
         if first is None:
             return 0, 0
         self._again.append(first)
+        with self._store.read() as connection:
+            query = sa.select(sa.func.count()).select_from(_LOCATED).where(*self._without_facts())
+            self._total = connection.scalar(query) or 0
         with selectors.DefaultSelector() as selector:
             try:
                 for _ in range(processes):
@@ -220,7 +227,7 @@ class _Stage:
         self._committed = time.monotonic()
         self._read += len(self._done)
         self._errors += len(self._failed)
-        self._progress(self._read, self._errors)
+        self._progress(self._read, self._errors, self._total)
         if not self._done and not self._failed:
             return
         with self._store.write() as connection:
@@ -228,6 +235,13 @@ class _Stage:
                 connection.execute(facts.insert(), self._done)
             write_errors(connection, self._failed, datetime.now(UTC), None)
         self._done, self._failed = [], []
+
+    def _without_facts(self) -> list[sa.ColumnElement[bool]]:
+        return [
+            photos.c.state != MISSING,
+            sa.or_(*(below(root) for root in self._roots)),
+            ~sa.exists().where(facts.c.photo_id == photos.c.id),
+        ]
 
     def _tasks(self) -> Iterator[_Task]:
         """Photos without facts, in pages, oldest first."""
@@ -238,13 +252,8 @@ class _Stage:
             with self._store.read() as connection:
                 rows = connection.execute(
                     sa.select(photos.c.id, path, name)
-                    .select_from(photos.join(directories, directories.c.id == photos.c.directory_id))
-                    .where(
-                        photos.c.id > last,
-                        photos.c.state != MISSING,
-                        sa.or_(*(below(root) for root in self._roots)),
-                        ~sa.exists().where(facts.c.photo_id == photos.c.id),
-                    )
+                    .select_from(_LOCATED)
+                    .where(photos.c.id > last, *self._without_facts())
                     .order_by(photos.c.id)
                     .limit(PAGE)
                 ).all()

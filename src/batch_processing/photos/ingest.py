@@ -159,7 +159,7 @@ class Scan:
         self.was_stopped = False
         self.last_seen: int | None = None  # candidates in the last finished scan of the same folders
         self.last_path = ""
-        self.facts_read = 0  # headers; more than 0 in stage two only
+        self.facts_read = self.facts_total = 0  # headers tried, and to be read; more than 0 in stage two only
         self._store = store
         self._batch_size = batch_size
         self._start_batch = start_batch
@@ -267,8 +267,8 @@ class Scan:
 
         empty = self.stats.facts_errors
 
-        def progress(done: int, failed: int) -> None:
-            self.facts_read = done
+        def progress(done: int, failed: int, total: int) -> None:
+            self.facts_read, self.facts_total = done + failed, total
             self.stats.facts_errors = empty + failed
             self._tell()
 

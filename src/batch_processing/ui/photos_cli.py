@@ -270,6 +270,7 @@ class _ScanView:
         self._json, self._quiet = as_json, quiet
         self._bottom = _Bottom(wanted=not quiet and not as_json)
         self._last = 0.0  # progress of --json
+        self._headers_since = 0.0
         self._total = 0
 
     def waiting(self, sentence: str) -> None:
@@ -326,15 +327,21 @@ class _ScanView:
     def progress(self, work: Scan) -> None:
         if self._json and not self._quiet and time.monotonic() - self._last >= JSON_INTERVAL_S:
             self._last = time.monotonic()
-            _put("progress", facts_read=work.facts_read, **self._figures(work))
+            _put("progress", facts_read=work.facts_read, facts_total=work.facts_total, **self._figures(work))
         elif self._bottom.is_due:
             from .console import seconds, size
 
             figures = self._figures(work)
-            left = f"  {seconds(figures['eta_seconds'])} left" if figures["eta_seconds"] is not None else ""
+            to_go = figures["eta_seconds"]
+            if work.facts_read:
+                self._headers_since = self._headers_since or time.monotonic()
+                elapsed = time.monotonic() - self._headers_since
+                to_go = elapsed * (work.facts_total - work.facts_read) / work.facts_read if elapsed else None
+            left = f"  {seconds(to_go)} left" if to_go is not None else ""
             speed, memory = size(figures["bytes_per_second"]), size(figures["memory"])
             if work.facts_read:
-                self._bottom.say(f"{work.facts_read} headers read  {memory}")
+                read, total = work.facts_read, work.facts_total
+                self._bottom.say(f"{read} of {total} headers read{left}  {memory}")
             else:
                 seen, known = figures["files_seen"], figures["already_processed"]
                 self._bottom.say(f"{seen} photos seen, {known} known  {speed}/s{left}  {memory}")
