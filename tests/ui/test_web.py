@@ -189,6 +189,24 @@ def test_preview_then_other_settings_then_the_chapter(visit: Visit, server: Serv
     expect(page.locator("table.jobs")).not_to_contain_text("previews")
 
 
+def test_a_bad_archive_does_not_keep_a_good_one_from_being_coloured(
+    visit: Visit, cbz: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.cbz").write_bytes(cbz.read_bytes()[:-100])
+    (tmp_path / "book.cbz").write_bytes(b"Rar!\x1a\x07\x01\x00")
+    visitor = visit()
+    problem = visitor.page.locator(".problem")
+    visitor.page.set_input_files("#lote-files", [str(tmp_path / "torn.cbz"), str(tmp_path / "book.cbz")])
+    expect(problem).to_contain_text("book.cbz is a RAR archive")
+    told = problem.inner_text()
+    assert "torn.cbz" in told
+    assert str(visitor.server.workspace) not in told
+    visitor.drop(cbz)
+    expect(visitor.page.locator(".inputs li")).to_have_text(["chapter.cbz"])
+    assert visitor.names("page") == ["1.png", "2.png", "3.png", "4.png"]
+    expect(problem).to_contain_text("book.cbz is a RAR archive")
+
+
 def test_pause_reload_second_tab_resume_cancel_retry(visit: Visit, server: Server) -> None:
     folder = long_book(server.folder / "long")
     visitor = visit()

@@ -230,24 +230,30 @@ class Draft:
     def _looking(self, number: int) -> None:
         unpacked = self.folder / f"in-{number}"
         shutil.rmtree(unpacked, ignore_errors=True)
-        try:
-            sources = sorted(
-                find(
-                    self.inputs,
-                    (),
-                    recursive=self.recursive,
-                    output=str(self.folder / "results"),
-                    unpack_to=unpacked,
-                    found=Found(),
-                ),
-                key=lambda source: source.sort,
-            )
-        except BatchProcessingError as error:
-            self._end(number, str(error))
-            return
-        except OSError as error:
-            self._end(number, f"{error.filename} cannot be read: {error.strerror}")
-            return
+        refused: list[str] = []
+        while True:
+            try:
+                sources = sorted(
+                    find(
+                        self.inputs,
+                        (),
+                        recursive=self.recursive,
+                        output=str(self.folder / "results"),
+                        unpack_to=unpacked,
+                        found=Found(),
+                    ),
+                    key=lambda source: source.sort,
+                )
+                break
+            except BatchProcessingError as error:
+                problem = str(error)
+            except OSError as error:
+                problem = f"{error.filename} cannot be read: {error.strerror}"
+            # A person knows uploads by their names, not by where they are kept.
+            refused.append(problem.replace(f"{self.folder / 'archives'}{os.sep}", ""))
+            if not self._left_without(number, problem):
+                self._end(number, "\n".join(refused))
+                return
         with self._lock:
             if number != self._look:
                 shutil.rmtree(unpacked, ignore_errors=True)
@@ -258,7 +264,18 @@ class Draft:
             if old != unpacked:
                 shutil.rmtree(old, ignore_errors=True)
         self._classify(number)
-        self._end(number, "")
+        self._end(number, "\n".join(refused))
+
+    def _left_without(self, number: int, problem: str) -> bool:
+        """Drop the input that the sentence names; False where nothing but such inputs is left, or another look
+        has begun. One bad archive must not keep the others from being coloured."""
+        with self._lock:
+            rest = [path for path in self._state["inputs"] if path not in problem]
+            if number != self._look or not rest or rest == self._state["inputs"]:
+                return False
+            self._state["inputs"] = rest
+            self._save()
+            return True
 
     def _classify(self, number: int) -> None:
         waiting = [picture for picture in self.pictures if picture.facts is None]
