@@ -291,7 +291,8 @@ def _outlined(labels: Labels, spaces: NDArray[np.int32], unit: float) -> NDArray
         # An I, a T and an L stand upright among letters; a shelf lies.
         along, across = np.ptp(strokes.corners @ axes.T, axis=1).T
         together &= in_line & (turning | (along < across))
-        written = word.sum() >= 0.5 * together.sum() and strokes.eyes[word].mean() <= 0.7
+        # Each with one hole, they are rather wheels or windows.
+        written = word.sum() >= 0.5 * together.sum() and strokes.eyes[word].mean() < 1
         if written and np.median(strokes.steady[word]) < STEADY:
             found[strokes.row[together]] = True
     return found
