@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import __version__, backends
 from .core.ledger import Job
+from .core.workers import cores
 from .core.workspace import Workspace, file_system
 from .exceptions import QueueError, ValidationError
 from .io.outputs import fsync_dir, part_path, publish
@@ -54,8 +55,7 @@ def doctor(workspace: Workspace) -> Iterator[Finding]:
     free = memory.available_bytes()
     yield Finding("memory", f"{_size(free)} free, {memory.host_usage():.0%} in use", free > 1_000_000_000)
     yield Finding("GPU", _gpus())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("cores", str(cores))
+    yield Finding("cores", str(cores()))
     yield from _workspace_findings(workspace)
 
 

@@ -120,6 +120,14 @@ class Pool(Protocol):
         ...
 
 
+def cores() -> int:
+    """Cores that this process may use: as many local tasks run at once, unless somebody says otherwise."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
 def start_child(
     module: str, arguments: str = "", stderr: IO[bytes] | int = subprocess.DEVNULL
 ) -> tuple[subprocess.Popen[bytes], Connection]:

@@ -196,6 +196,7 @@ def colorize(
     """Colour the line-art pages of a comic from its coloured pages and references."""
     from ..colorize import submit
     from ..config.effective import Settings
+    from ..core.workers import cores
     from ..core.workspace import Workspace
 
     _set_up_logging(log_file, log_level, as_json=log_json)
@@ -216,7 +217,7 @@ def colorize(
         return
     values = {name: effective.value for name, effective in force.items() if effective.value is not None}
     if force["max_concurrent"].origin == "built-in":
-        values["max_concurrent"] = _cores()
+        values["max_concurrent"] = cores()
     target = values.get("output_dir") or default_output(inputs)
     place = Workspace(workspace)
     origins = {name: effective.origin for name, effective in force.items()}
@@ -282,13 +283,6 @@ def default_output(inputs: list[str]) -> str:
     return str(first.with_name(f"{first.name if first.is_dir() else first.stem}_colorized"))
 
 
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
-
-
 def _follow(place: Workspace, job: Job, *, as_json: bool, quiet: bool) -> int:
     """Run or follow a job to its end and print what became of it; the exit code."""
     from dataclasses import asdict
@@ -348,10 +342,11 @@ def classify(
 ) -> None:
     """Tell line art from coloured pages: kind, confidence and metrics of each image."""
     from ..colorize import classify_inputs
+    from ..core.workers import cores
     from .console import put_json, safe
 
     unreadable = 0
-    for key, facts in classify_inputs(inputs, recursive=recursive, workers=_cores(), workspace=workspace):
+    for key, facts in classify_inputs(inputs, recursive=recursive, workers=cores(), workspace=workspace):
         unreadable += "error" in facts
         if as_json:
             put_json("image", image=key, **facts)

@@ -18,6 +18,7 @@ from ...colorize import ARCHIVES, beside, submit
 from ...config import ConfigurationHandler
 from ...config.settings import check_values
 from ...core.ledger import Item, Job, Source
+from ...core.workers import cores
 from ...core.workspace import Workspace
 from ...exceptions import ConfigurationError, QueueError, ValidationError
 from ...io.outputs import METADATA_NAME, SaveFile, write_zip
@@ -96,14 +97,6 @@ def preview(
     return job.id, background.begin(place, job.id)
 
 
-def default_workers() -> int:
-    """Pages at the same time: one a core, as on the command line."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
-
-
 def is_preview(place: Workspace, job: Job) -> bool:
     return job.output.startswith(str(place.root / PREVIEWS) + os.sep)
 
@@ -123,7 +116,7 @@ def _submit(
     with SaveFile(settings) as file:
         file.write(json.dumps(draft.configuration(_read(config_file))).encode())
     values = (
-        {"max_concurrent": default_workers()}
+        {"max_concurrent": cores()}
         | form
         | {
             "config_file": str(settings),
