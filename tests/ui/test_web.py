@@ -199,6 +199,7 @@ def test_a_bad_archive_does_not_keep_a_good_one_from_being_coloured(
     visitor.page.set_input_files("#lote-files", [str(tmp_path / "torn.cbz"), str(tmp_path / "book.cbz")])
     expect(problem).to_contain_text("book.cbz is a RAR archive")
     told = problem.inner_text()
+    assert [line[:8] for line in told.splitlines()] == ["The arch", "book.cbz"], told
     assert "torn.cbz" in told
     assert str(visitor.server.workspace) not in told
     visitor.drop(cbz)

@@ -102,7 +102,8 @@ def _inputs(say: Say, chapter: Draft) -> str:
         text = say("Looking at the images: {seen} of {total}", seen=seen, total=len(chapter.pictures) or "…")
         state = f'<p class="busy" role="status"><span class="spin"></span>{esc(text)}</p>'
     elif chapter.problem:
-        state = f'<p class="problem" role="alert">{esc(say(chapter.problem))}</p>'
+        lines = "<br>".join(esc(say(line)) for line in chapter.problem.split("\n"))
+        state = f'<p class="problem" role="alert">{lines}</p>'
     clear = button(say("Start over"), "clear", kind="quiet")
     return f'<div class="inputs"><ul>{"".join(shown)}</ul>{clear}</div>{state}'
 
