@@ -135,6 +135,18 @@ def test_verify_tells_corrupt_from_changed(tmp_path: Path, lote) -> None:  # typ
     assert lote("errors").stdout == ""
 
 
+def test_a_card_is_not_known_by_itself(tmp_path: Path, lote) -> None:  # type: ignore[no-untyped-def]
+    """Whoever is told that a card is known wipes it."""
+    path = write(tmp_path / "card" / "1.jpg", b"one")
+    (tmp_path / "way").symlink_to(tmp_path / "card")
+    lote("scan", tmp_path / "card", tmp_path / "way", "--no-facts")
+    assert last(lote("known", tmp_path / "card", "--json"))["known"] == 0
+    write(tmp_path / "library" / "1.jpg", path.read_bytes())
+    lote("scan", tmp_path / "library", "--no-facts")
+    result = lote("known", tmp_path / "card")
+    assert result.stdout == f"known  {path}  = {tmp_path / 'library' / '1.jpg'}\n"
+
+
 def test_wrong_uses_are_said_in_one_sentence(tmp_path: Path, lote) -> None:  # type: ignore[no-untyped-def]
     tree, typo = tmp_path / "tree", tmp_path / "typo"
     paths = [write(tree / f"{number}.jpg", b"photo %d" % number) for number in range(4)]

@@ -19,6 +19,7 @@ from ..exceptions import ValidationError
 from .ending import known_below
 from .hashing import Candidate, Hashers, join
 from .ingest import choose_readers
+from .reading import signed
 from .settle import reconcile, write_errors
 from .tables import (
     HASH_DUPLICATE,
@@ -251,22 +252,36 @@ def known(
     for page in pages((candidate for candidate, _ in _hashed(candidates(), [folder], stopped)), 200):
         digests = {candidate.digest for candidate in page if candidate.digest is not None}
         with store.read() as connection:
-            there = {
-                bytes(row.digest): join(bytes(row.directory), bytes(row.name))
-                for row in connection.execute(
-                    sa.select(_raw_hash, _raw_path, _raw_name)
-                    .select_from(_located)
-                    .where(_raw_hash.element.in_(digests), photos.c.state != MISSING, sa.not_(below(folder)))
-                    .order_by(photos.c.id.desc())
-                )
-            }
+            there: dict[bytes, list[bytes]] = {}
+            for row in connection.execute(
+                sa.select(_raw_hash, _raw_path, _raw_name)
+                .select_from(_located)
+                .where(_raw_hash.element.in_(digests), photos.c.state != MISSING, sa.not_(below(folder)))
+                .order_by(photos.c.id)
+            ):
+                there.setdefault(bytes(row.digest), []).append(join(bytes(row.directory), bytes(row.name)))
         for candidate in page:
             if candidate.error is not None or candidate.digest is None:
                 yield candidate.path, None, str(candidate.error)
             else:
-                yield candidate.path, there.get(candidate.digest), ""
+                twins = there.get(candidate.digest, [])
+                yield (
+                    candidate.path,
+                    next((path for path in twins if not _is_alias(path, candidate)), None),
+                    "",
+                )
     for item in unread:
         yield item.path, None, str(item.error)
+
+
+def _is_alias(path: bytes, candidate: Candidate) -> bool:
+    """Whether `path` is the candidate's only file, on another way: a symbolic link to its folder, a second mount."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    here = candidate.inode, candidate.device
+    return candidate.links == 1 and (signed(status.st_ino), status.st_dev) == here
 
 
 def forget(store: Store, folders: Sequence[bytes], *, missing: bool, really: bool) -> int:
