@@ -212,6 +212,21 @@ class TestOneRun:
         with pytest.raises(JobFailed, match="no line art"):
             run_job(workspace, 1, Tiny())
 
+    def test_a_retry_of_one_leaves_the_others_as_they_ended(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        work = items("a", how="not yet", once=str(tmp_path / "a")) | items(
+            "b", how="not yet", once=str(tmp_path / "b")
+        )
+        run(workspace, tmp_path / "out", {"items": work})
+        assert states(workspace.ledger) == ["failed", "failed"]
+        workspace.ledger.retry(1, keys=["a"])
+        workspace.ledger.adopt(1, process_identity())
+        run_job(workspace, 1, Tiny())
+        assert states(workspace.ledger) == ["completed", "failed"]
+        run(workspace, tmp_path / "out", {"items": work})  # the same command again
+        assert states(workspace.ledger) == ["completed", "completed"]
+
     def test_a_retry_while_it_runs_is_done_too(self, workspace: Workspace, tmp_path: Path) -> None:
         once = items("a", how="not yet", once=str(tmp_path / "once"))
         retried = False

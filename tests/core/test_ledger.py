@@ -205,11 +205,17 @@ class TestGenerations:
         ledger.plan(number, 2, [spec("a", fingerprint="other")])
         assert states(ledger, number) == {"a": "completed"}
 
-    def test_failed_pages_of_an_earlier_run_begin_anew(self, ledger: Ledger) -> None:
+    def test_failed_pages_of_an_earlier_run_begin_anew_when_the_job_is_submitted_again(
+        self, ledger: Ledger
+    ) -> None:
         number = new_job(ledger, "a")
         (a,) = ledger.claim(number, 1)
         ledger.settle([Settlement(a.id, str(a.token), "failed", error="no")])
+        ledger.set_job(number, state="done")
         ledger.plan(number, 2, [spec("a")])
+        assert states(ledger, number) == {"a": "failed"}
+        ledger.submit("comics", ["/in"], "/out", {})
+        ledger.plan(number, 3, [spec("a")])
         assert states(ledger, number) == {"a": "pending"}
 
     def test_what_is_held_back_is_neither_counted_nor_leased(self, ledger: Ledger) -> None:

@@ -616,16 +616,17 @@ class Ledger:
         """Bring the items of a job up to date with `specs`.
 
         An item that was completed with the same fingerprint and output, or was approved, is reused; any
-        other begins anew as pending. What failed or was cancelled begins anew too, because it has no
-        output and somebody asked for it again."""
+        other begins anew as pending. What failed or was cancelled does so when somebody has submitted the job since,
+        and stays as it is when another page was asked for (`retry`)."""
         t = item_table
+        submitted_at = self.job(number).submitted_at
         for chunk in chunks(specs, CHUNK):
             with self.database.write() as connection:
                 known = {
                     row.key: row
                     for row in connection.execute(
                         sa.select(
-                            t.c.key, t.c.id, t.c.fingerprint, t.c.output, t.c.state, t.c.approved
+                            t.c.key, t.c.id, t.c.fingerprint, t.c.output, t.c.state, t.c.approved, t.c.finished_at
                         ).where(t.c.job_id == number, t.c.key.in_([spec.key for spec in chunk]))
                     )
                 }
@@ -647,6 +648,8 @@ class Ledger:
                         values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
                     elif row.state == "pending" and same:
                         values["deaths"] = 0  # it was begun before, and `attempts` goes on counting
+                    elif row.state in ("failed", "cancelled") and same and (row.finished_at or 0.0) > submitted_at:
+                        pass
                     elif not spec.held or row.state == "completed":
                         values |= _BLANK
                     connection.execute(t.update().where(t.c.id == row.id).values(**values))
