@@ -626,7 +626,13 @@ class Ledger:
                     row.key: row
                     for row in connection.execute(
                         sa.select(
-                            t.c.key, t.c.id, t.c.fingerprint, t.c.output, t.c.state, t.c.approved, t.c.finished_at
+                            t.c.key,
+                            t.c.id,
+                            t.c.fingerprint,
+                            t.c.output,
+                            t.c.state,
+                            t.c.approved,
+                            t.c.finished_at,
                         ).where(t.c.job_id == number, t.c.key.in_([spec.key for spec in chunk]))
                     )
                 }
@@ -642,13 +648,14 @@ class Ledger:
                         fresh.append({"job_id": number, "key": spec.key, "state": "pending", **values})
                         continue
                     same = (row.fingerprint, row.output) == (spec.fingerprint, spec.output)
+                    missed = row.state in ("failed", "cancelled")
                     if row.fingerprint != spec.fingerprint:
                         values |= {"turn": 0, "place": None}
                     if row.state == "completed" and (spec.keep or ((same or row.approved) and not spec.redo)):
                         values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
                     elif row.state == "pending" and same:
                         values["deaths"] = 0  # it was begun before, and `attempts` goes on counting
-                    elif row.state in ("failed", "cancelled") and same and (row.finished_at or 0.0) > submitted_at:
+                    elif same and missed and (row.finished_at or 0.0) > submitted_at:
                         pass
                     elif not spec.held or row.state == "completed":
                         values |= _BLANK
