@@ -117,6 +117,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.prints: dict[str, str] = {}
         self.leases: list[tuple[str, int, str]] = []
         self.generation = 0
+        self.missed: set[str] = set()  # failed or cancelled since the job was submitted
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -133,10 +134,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.plan(self.number, self.generation, specs)
         self.ledger.drop_old_items(self.number, self.generation)
         same = {key for key in names if self.prints.get(key) == names[key] + outputs[key]}
-        self.model = {
-            key: "completed" if self.model.get(key) == "completed" and key in same else "pending"
-            for key in names
-        }
+        stay = {key for key in same if key in self.missed or self.model.get(key) == "completed"}
+        self.model = {key: self.model[key] if key in stay else "pending" for key in names}
+        self.missed &= stay
         self.prints = {key: names[key] + outputs[key] for key in names}
 
     @rule(count=st.integers(0, 3))
@@ -155,6 +155,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.settle([Settlement(number, token, state, "h", error="e" if state == "failed" else None)])
         if holds:
             self.model[key] = state
+            self.missed |= {key} if state in ("failed", "cancelled") else set()
+
+    @rule()
+    def submit_again(self) -> None:
+        assert self.ledger.submit("comics", ["/in"], "/out", {}).id == self.number
+        self.missed.clear()
 
     @rule(everything=st.booleans())
     def retry(self, everything: bool) -> None:
@@ -162,12 +168,14 @@ class LedgerMachine(RuleBasedStateMachine):
         expected = {key for key, state in self.model.items() if state in states}
         assert set(self.ledger.retry(self.number, everything=everything)) == expected
         self.model |= dict.fromkeys(expected, "pending")
+        self.missed -= expected
 
     @rule()
     def cancel(self) -> None:
         ended = {key for key, state in self.model.items() if state in ("pending", "processing")}
         assert self.ledger.cancel_pending(self.number) == len(ended)
         self.model |= dict.fromkeys(ended, "cancelled")
+        self.missed |= ended
 
     @invariant()
     def same(self) -> None:
