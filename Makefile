@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,heif,cobra,ui,postgres
+EXTRAS := dev,cobra,ui,postgres
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
 .PHONY: demo test check unit bench faults constraints messages clean

@@ -28,7 +28,7 @@ LOCALE = SOURCE / "locale"
 TAKES_SENTENCES = {
     "warn", "note", "phase", "Failure", "Finding", "Cancelled", "say",
     "_bad", "_member", "_damaged", "_refused",  # io/archives.py: the same with the archive's name around it
-    "_say", "_line", "_table",  # ui/photos_cli.py
+    "print_note", "print_line", "print_table",  # ui/photos
 }  # fmt: skip
 OUR_ERRORS = {
     "BatchProcessingError", "ImageProcessingError", "ClassificationError", "ConfigurationError", "ResourceError",
@@ -128,7 +128,7 @@ class Gatherer(ast.NodeVisitor):
             or (called in {"ValueError", "TypeError", "OSError"} and self.name in WORDED)
             or (called == "__init__" and self.name == "exceptions.py")
         ):
-            if called == "_table" and isinstance(node.args[0], ast.Tuple):
+            if called == "print_table" and isinstance(node.args[0], ast.Tuple):
                 for word in node.args[0].elts:
                     self.shown(word, ast.literal_eval(word))
             for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:

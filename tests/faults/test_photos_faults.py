@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 COMMAND = (
-    "from batch_processing.ui import cli, photos_cli as p; "
+    "from batch_processing.ui import cli, photos as p; "
     "any(g.name == 'photos' for g in cli.app.registered_groups) or cli.app.add_typer(p.photos_app, name='photos'); "
     "cli.main()"
 )

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from .hashing import join
 from .settle import write_errors
-from .tables import MISSING, below, directories, errors, facts, photos
+from .tables import FACTS_VERSION, MISSING, below, directories, errors, facts, photos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -221,7 +221,8 @@ class _Stage:
             self._failed.append((task.path, "facts", kind, text.encode("utf-8", "replace").decode()))
         else:
             empty = dict.fromkeys(column.name for column in facts.c)
-            self._done.append({**empty, **answer["facts"], "photo_id": task.photo_id})
+            named = {"photo_id": task.photo_id, "version": FACTS_VERSION}
+            self._done.append({**empty, **answer["facts"], **named})
 
     def _commit(self) -> None:
         self._committed = time.monotonic()

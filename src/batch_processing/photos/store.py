@@ -67,7 +67,7 @@ def ensure_tables(session: Session) -> None:
     connection = session.connection()
     if engine.dialect.name == "sqlite" and connection.connection.dbapi_connection is not None:
         _enforce_foreign_keys(connection.connection.dbapi_connection, None)
-    tables.metadata.create_all(connection)
+    tables.bring_up_to_date(connection)
     session.commit()
     _ensured.add(engine)
 

@@ -1,9 +1,11 @@
 """The tables of a photo library.
 
-    photo_directories   a folder, its absolute path as bytes
+    photo_directories   a folder, its absolute path as bytes, and the disk inside of the library that holds it
     photos              a path that was hashed: folder, name, identity on disk, SHA-256, state
     duplicates          a copy and the original it is a copy of
     photo_facts         what a photo's header says (second stage)
+    photo_aliases       two paths that a test on the disk has shown to be one file, seen on two ways
+    photo_steps         changes of files that were begun: whoever comes next ends or undoes them
     photo_errors        what could not be walked, hashed or understood; retried on the next scan
     photo_scans         one row for each scan of the same folders
     photo_batches       the scan's ledger: what each batch held and took
@@ -30,8 +32,9 @@ T = TypeVar("T")
 metadata = sa.MetaData()
 
 # State of a photo. PENDING is known to be a copy of something whose original was not found standing:
-# a move or a copy, which only the end of the walk can tell.
-PRESENT, PENDING, MISSING = "present", "pending", "missing"
+# a move or a copy, which only the end of the walk can tell. BLANK is there, but holds nothing but zeros: it is
+# no photo, and a copy of nothing.
+PRESENT, PENDING, MISSING, BLANK = "present", "pending", "missing", "blank"
 # How a path came to be recorded last; NEW and CHANGED are what a batch counts and hands out.
 NEW, CHANGED, COPY, HARD_LINK, MOVED = "new", "changed", "copy", "hard link", "moved"
 HASH_DUPLICATE = "hash_duplicate"
@@ -78,6 +81,8 @@ directories = sa.Table(
     metadata,
     sa.Column("id", Id, primary_key=True),
     sa.Column("path", PathBytes, nullable=False, unique=True),
+    # The mount point below the scanned folder that held it at the last complete scan; None: the folder's own.
+    sa.Column("mount", PathBytes),
 )
 
 scans = sa.Table(
@@ -172,7 +177,16 @@ facts = sa.Table(
     sa.Column("latitude", sa.Float),  # degrees, north positive
     sa.Column("longitude", sa.Float),  # degrees, east positive
     sa.Column("camera", sa.Text),  # make and model
+    sa.Column("taken_from", sa.String(10)),  # what told `taken_at`: exif, xmp, takeout, name
+    sa.Column("damaged", sa.String(20)),  # what is wrong with the file as a whole: a `headers.Damage`
+    sa.Column(
+        "lacking", sa.String(20)
+    ),  # the library that is not installed, without which no more can be said
+    sa.Column("content_id", sa.String(80)),  # Apple's identifier, the same in both files of a Live Photo
+    sa.Column("version", sa.SmallInteger, nullable=False, default=0, server_default="0"),  # `FACTS_VERSION`
 )
+# Facts of an older version are read anew by the next scan.
+FACTS_VERSION = 2
 
 errors = sa.Table(
     "photo_errors",
@@ -184,7 +198,32 @@ errors = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("scan_id", sa.ForeignKey(scans.c.id, ondelete="SET NULL")),
+    # Of stage facts: the content that could not be understood, and the readers that tried. While both are
+    # the same, nobody tries again.
+    sa.Column("hash", HexBytes),
+    sa.Column("readers", sa.String(80)),
     sa.UniqueConstraint("path", "stage"),
+)
+
+aliases = sa.Table(
+    "photo_aliases",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("photo_id", sa.ForeignKey(photos.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("same_as_id", sa.ForeignKey(photos.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    sa.UniqueConstraint("photo_id", "same_as_id"),
+)
+
+steps = sa.Table(
+    "photo_steps",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("action", sa.String(10), nullable=False),  # a `steps.Action`
+    sa.Column("path", PathBytes, nullable=False),  # the name that the file has, or is to have
+    sa.Column("spare", PathBytes, nullable=False),  # the name that it has meanwhile, in the same folder
+    sa.Column("size", sa.BigInteger, nullable=False),  # bytes
+    sa.Column("hash", HexBytes, nullable=False),  # SHA-256
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
 )
 
 
@@ -192,7 +231,22 @@ def _create_all(connection: sa.Connection) -> None:
     metadata.create_all(connection)
 
 
-MIGRATIONS: Sequence[Migration] = (("0001 photos", _create_all),)
+def bring_up_to_date(connection: sa.Connection) -> None:
+    """Make the tables and columns that are lacking; nothing where none is."""
+    metadata.create_all(connection)
+    found = sa.inspect(connection)
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in found.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(sa.DDL(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
+
+
+MIGRATIONS: Sequence[Migration] = (
+    ("0001 photos", _create_all),
+    ("0002 mounts, aliases, steps, sources of dates, damage", bring_up_to_date),
+)
 
 # Values in one IN (...) list. SQLite takes 32,766 parameters, PostgreSQL 65,535; short lists plan faster.
 IN_LIST = 500

@@ -19,7 +19,7 @@ from .. import __version__
 from ..exceptions import BatchProcessingError, QueueError, why
 from ..i18n import _, language, ngettext, sentence, translate_command
 from .models_cli import models_app
-from .photos_cli import photos_app
+from .photos import photos_app
 
 if TYPE_CHECKING:
     from ..core.ledger import Job
