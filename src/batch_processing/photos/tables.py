@@ -240,7 +240,7 @@ def bring_up_to_date(connection: sa.Connection) -> None:
         for column in table.columns:
             if column.name not in there:
                 definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
-                connection.execute(sa.DDL(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
 MIGRATIONS: Sequence[Migration] = (
