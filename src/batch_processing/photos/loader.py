@@ -16,10 +16,10 @@ from ..core.workspace import Workspace
 from ..exceptions import ImageProcessingError, ValidationError
 from ..logging_config import get_logger
 from .ingest import Scan, ScanStats
+from .kinds import PHOTO_EXTENSIONS
 from .reading import Unreadable, hash_file, new_buffer
 from .repository import DuplicateRepository
 from .store import Store, open_database
-from .walk import PHOTO_EXTENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

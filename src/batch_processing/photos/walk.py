@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..core.workspace import file_system
 from .hashing import Candidate, join
+from .kinds import PHOTO_EXTENSIONS
 from .reading import Unreadable, explain, signed
 from .tables import MISSING
 
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 
-PHOTO_EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .insp .png .webp .tif .tiff .bmp .gif .heic .heif .hif .avif .jxl .jp2 .psd .psb "
-    ".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .orf .rw2 .raf .pef .srw .3fr .iiq .rwl .x3f .gpr".split()
-)
-# Recorded and hashed like photos where `--videos` asks for it.
-VIDEO_EXTENSIONS = frozenset(".mp4 .mov .m4v .avi .mts .3gp .mkv".split())
-# What belongs to the photo or video of the same name: never recorded, but moved and copied with it.
-SIDECAR_EXTENSIONS = frozenset(".xmp .aae .thm .wav .json".split())
 # Thumbnails of Synology's indexer; trash cans, whose content its owner gave up (and into which
 # `lote photos duplicates --trash` moves files); what Lote itself writes beside comics.
 SKIPPED_FOLDERS = frozenset(

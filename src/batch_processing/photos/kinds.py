@@ -1,0 +1,131 @@
+"""What a file or a folder is to a photo library, told by its name alone.
+
+Promises: no file is opened, except that `is_side_file` reads four bytes of one whose name begins with `._`. Names
+are bytes, and compared without regard to case where the systems that write them do so.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from .reading import open_file
+
+# fmt: off
+PHOTO_EXTENSIONS = frozenset([
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".insp", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic",
+    ".heif", ".hif", ".avif", ".jxl", ".jp2", ".psd", ".psb",
+    # raw
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".3fr",
+    ".iiq", ".rwl", ".x3f", ".gpr",
+])
+# Recorded and hashed like photos where `--videos` asks for it.
+VIDEO_EXTENSIONS = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mts", ".3gp", ".mkv"])
+# What belongs to the photo or video of the same name: never recorded, but copied with it.
+SIDECAR_EXTENSIONS = frozenset([".xmp", ".aae", ".thm", ".wav", ".json"])
+# What systems leave in every folder. Nobody's work is in it.
+SYSTEM_FILES = frozenset([b".ds_store", b"thumbs.db", b"desktop.ini", b".nomedia", b".lote-ignore"])
+# Trash cans: their owner gave up what is in them, and `lote photos duplicates --trash` moves files there.
+BINS = frozenset([b"$recycle.bin", b"recycler", b"@recycle", b".recycle", b"#recycle", b".trash", b".trashes", b".dtrash"])
+# What machines make beside the photos: thumbnails, versions and snapshots of storage boxes, and what Lote itself writes.
+MACHINE_FOLDERS = frozenset([
+    b"@eadir", b".@__thumb", b".thumbnails", b".stversions", b"#snapshot", b".snapshot", b".snapshots",
+    b"@recently-snapshot", b"_lote",
+])
+MACHINE_ENDINGS = (b".lrdata", b".lote")
+# Folders that a program keeps whole. The photos in them are scanned, and never moved, trashed or linked.
+PACKAGE_ENDINGS = (b".photoslibrary", b".lrlibrary", b".photolibrary", b".aplibrary", b".migratedphotolibrary", b".cocatalog")
+# Inside of a Photos library: thumbnails and smaller versions. https://support.apple.com/guide/photos (system photo library)
+PACKAGE_DERIVATIVES = frozenset([b"resources", b"derivatives", b"thumbnails", b"previews", b"thumbs", b"scopes", b"caches"])
+# fmt: on
+# The first bytes of a file in which macOS keeps what a foreign file system has no place for (AppleDouble, RFC 1740).
+APPLE_DOUBLE = bytes.fromhex("00051607")
+
+
+class Kind(StrEnum):
+    """What a regular file is, by the ending of its name."""
+
+    PHOTO = "photo"
+    VIDEO = "video"
+    SIDECAR = "sidecar"
+    OTHER = "other"
+
+
+class Reason(StrEnum):
+    """Why something was left alone by a scan. Values stand in JSON."""
+
+    LINK = "links"
+    NO_MEDIA = "folders with .nomedia"
+    IGNORED = "ignored"
+    BIN = "bins"
+    MACHINE = "machine folders"
+    SIDE_FILE = "macOS side files"
+    SPECIAL = "no regular files"
+
+
+@dataclass
+class LeftAlone:
+    """What a scan left alone for one reason: how many files or folders, and the path of the first."""
+
+    count: int
+    first: str
+
+
+@lru_cache(maxsize=4096)
+def kind_of(extension: bytes) -> Kind:
+    """The kind of the files whose names end in `extension` (with its dot, in any case)."""
+    text = extension.lower().decode("ascii", "replace")
+    if text in PHOTO_EXTENSIONS:
+        return Kind.PHOTO
+    if text in VIDEO_EXTENSIONS:
+        return Kind.VIDEO
+    return Kind.SIDECAR if text in SIDECAR_EXTENSIONS else Kind.OTHER
+
+
+def extension_of(name: bytes) -> bytes:
+    """The ending of a file's name with its dot, as it is spelled; empty if there is none."""
+    dot = name.rfind(b".")
+    return name[dot:] if dot > 0 else b""
+
+
+def folder_reason(name: bytes, *, in_package: bool = False) -> Reason | None:
+    """Why a scan does not enter a folder of this name; None if it does. `in_package`: inside of a Photos library."""
+    lower = name.lower()
+    if lower in BINS or lower.startswith(b".trash-"):
+        return Reason.BIN
+    if lower in MACHINE_FOLDERS or lower.endswith(MACHINE_ENDINGS):
+        return Reason.MACHINE
+    return Reason.MACHINE if in_package and lower in PACKAGE_DERIVATIVES else None
+
+
+def is_package(name: bytes) -> bool:
+    """Whether a folder of this name is kept whole by a program."""
+    return name.lower().endswith(PACKAGE_ENDINGS)
+
+
+def machine_part(path: bytes) -> bytes | None:
+    """The path of the outermost folder around `path` (absolute, of a file) that belongs to a machine or a program; None
+    if there is none."""
+    parts = path.split(b"/")
+    inside = False
+    for number, name in enumerate(parts[:-1]):
+        if is_package(name) or folder_reason(name, in_package=inside) is not None:
+            return b"/".join(parts[: number + 1])
+        inside = inside or is_package(name)
+    return None
+
+
+def is_side_file(path: bytes, name: bytes) -> bool:
+    """Whether a file is what macOS keeps beside another on a foreign file system, by name and first bytes."""
+    if not name.startswith(b"._"):
+        return False
+    with suppress(OSError):
+        descriptor = open_file(path)
+        try:
+            return os.read(descriptor, len(APPLE_DOUBLE)) == APPLE_DOUBLE
+        finally:
+            os.close(descriptor)
+    return False
