@@ -225,34 +225,72 @@ def test_swapped_photos_are_changed_and_no_copies(library: Library, tree: Path) 
     assert library.copies() == set()
 
 
-def test_changed_content_with_the_old_time_is_noticed(library: Library, tree: Path) -> None:
+def test_changed_content_with_the_old_time_is_noticed_by_the_paranoid(library: Library, tree: Path) -> None:
     path = write(tree / "1.jpg", b"one")
     time.sleep(RACY_S)
     library.scan(tree)
     before = path.stat()
     path.write_bytes(b"two")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    stats = library.scan(tree)
+    assert library.scan(tree).bytes_read == 0
+    stats = library.scan(tree, paranoid=True)
     assert (stats.changed, stats.already_processed) == (1, 0)
     assert library.hashes() == {str(path): calculate_file_hash(path)}
 
 
-def test_changed_times_alone_are_read_again_and_no_change(library: Library, tree: Path) -> None:
+def test_a_change_time_alone_has_nothing_read_but_for_the_paranoid(library: Library, tree: Path) -> None:
+    """`chmod -R`, `cp -al` and backups change it, and no content."""
     path = write(tree / "1.jpg", b"one")
     time.sleep(RACY_S)
     library.scan(tree)
     path.chmod(0o600)
-    stats = library.scan(tree)
+    assert library.scan(tree).bytes_read == 0
+    stats = library.scan(tree, paranoid=True)
     assert (stats.changed, stats.already_processed, stats.bytes_read) == (0, 1, 3)
     time.sleep(RACY_S)
-    library.scan(tree)
-    assert library.scan(tree).bytes_read == 0
+    library.scan(tree, paranoid=True)
+    assert library.scan(tree, paranoid=True).bytes_read == 0
+
+
+def test_times_that_no_database_holds(library: Library, tree: Path) -> None:
+    """Nanoseconds of 1601 and 2446 have more than 64 bits: not every file system takes such times, FUSE gives them."""
+    paths = fill(tree, 3)
+    for path, year in zip(paths, (1601, 2300, 2446), strict=True):
+        seconds = (year - 1970) * 31_556_952
+        os.utime(path, (seconds, seconds))
+    stats = library.scan(tree)
+    assert (stats.registered, stats.errors) == (3, 0)
+    assert len(library.hashes()) == 3
 
 
 def test_a_file_written_just_before_is_not_trusted(library: Library, tree: Path) -> None:
     write(tree / "1.jpg", b"one")
     library.scan(tree)
     assert library.scan(tree).bytes_read == 3
+
+
+@pytest.mark.parametrize("scan", [Library.scan, Library.command_scan], ids=["session", "command"])
+def test_what_nobody_has_thought_of_costs_one_photo(
+    library: Library, tree: Path, monkeypatch: pytest.MonkeyPatch, scan: Any
+) -> None:
+    fill(tree, 250)
+    from batch_processing.photos import settle
+
+    on_disk = settle.shown
+
+    def odd(name: bytes) -> tuple[str, str]:
+        if name == b"0123.jpg":
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return on_disk(name)
+
+    monkeypatch.setattr(settle, "shown", odd)
+    stats = scan(library, tree)
+    assert (stats.registered, stats.errors) == (249, 1)
+    assert library.errors() == [(str(tree / "a" / "0123.jpg"), "hash", "unexpected")]
+    monkeypatch.undo()
+    stats = scan(library, tree)
+    assert (stats.registered, stats.errors, library.errors()) == (1, 0, [])
+    assert len(library.hashes()) == 250
 
 
 def test_a_clock_set_back_makes_nothing_trusted(library: Library, tree: Path) -> None:
@@ -357,7 +395,7 @@ def test_a_hard_link_that_comes_back_is_one_again(library: Library, tree: Path, 
     time.sleep(RACY_S)
     library.scan(tree)
     (tree / "a").rename(tmp_path / "away")
-    assert library.scan(tree).missing == 1
+    assert library.scan(tree, allow_missing=True).missing == 1
     (tmp_path / "away").rename(tree / "a")
     stats = library.scan(tree)
     assert (stats.already_processed, stats.bytes_read, stats.duplicates) == (3, 0, 0)

@@ -38,24 +38,24 @@ class Contents:
 
     def __init__(self) -> None:
         self._lists = [b""] * (1 << LIST_BITS)  # to which `bytearray` would add a sixth
-        self._last = 0  # row that it knows of
+        self.last = 0  # row that it knows of
 
     def catch_up(self, driver: Driver) -> None:
         """Remember the rows that were added since `catch_up` or `add` was called last, by whomever."""
         last = driver.rows(_LAST)[0][0] or 0
-        if last > self._last:
-            for digest, row in driver.rows(_SINCE, (self._last,)):
-                self._last = row - 1
+        if last > self.last:
+            for digest, row in driver.rows(_SINCE, (self.last,)):
+                self.last = row - 1
                 self.add([digest])
-        self._last = last
+        self.last = last
 
     def add(self, digests: Sequence[bytes]) -> None:
         """Remember the rows that hold these contents, added just now in this order: SQLite numbers them one
         after the other."""
         lists = self._lists
-        for row, digest in enumerate(digests, self._last + 1):
+        for row, digest in enumerate(digests, self.last + 1):
             lists[int.from_bytes(digest[:2]) >> 16 - LIST_BITS] += digest[KEY] + row.to_bytes(ROW)
-        self._last += len(digests)
+        self.last += len(digests)
 
     def find(self, digests: Iterable[bytes]) -> set[int]:
         """The rows that may hold one of these contents, and all that do."""

@@ -58,6 +58,7 @@ class Candidate:
     same_as: Candidate | int | None = None  # a hard link of a file (or of a row) that came before
     digest: bytes | None = None
     hashed_ns: int = 0
+    blank: bool = False  # nothing but zeros
     read: int = 0  # bytes
     error: Unreadable | None = None
 
@@ -104,6 +105,7 @@ class _List(Generic[T]):
                 candidate.device,
                 candidate.links,
                 candidate.hashed_ns,
+                candidate.blank,
             ) = answer
             candidate.read = candidate.size
         self.done = True

@@ -24,11 +24,15 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
-from ..exceptions import ValidationError
+from ..exceptions import BatchProcessingError, ValidationError
 from .contents import with_index, without_index
 from .ending import ScanGuardError, find_lost_folders, finish, known_below
 from .hashing import Candidate, Hashers, join
+from .kinds import LeftAlone
+from .names import Listings
+from .reading import unexpected
 from .settle import OpenBatch, Photo, Record, Settler, Tally, record
+from .steps import recover
 from .store import Driver, Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,
@@ -89,7 +93,14 @@ class ScanStats:
     seconds_per_batch: float = 0.0
     peak_memory: int = 0  # of this process
     hard_links: int = 0  # new names of files that are known under another
+    absent_originals: int = 0  # photos found at new places whose old place cannot be looked at now
+    ruined: int = 0  # of the errors: known photos that hold no image any more
+    damaged: int = 0  # photos that are cut off or otherwise not whole, as their headers and ends say
     unhandled: dict[str, int] = field(default_factory=dict)  # files that are no photos, by extension
+    left_alone: dict[str, LeftAlone] = field(default_factory=dict)  # by `Reason`
+    lacking: dict[str, int] = field(
+        default_factory=dict
+    )  # photos by the format that no library here can read
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -139,12 +150,16 @@ class Scan:
         readers: int | None = None,
         allow_missing: bool = False,
         facts: bool = False,
+        videos: bool = False,
+        paranoid: bool = False,
+        wait: bool = True,
         workspace: Workspace | None = None,
         stopped: Callable[[], bool] = lambda: False,
         progress: Callable[[Scan], None] = _nothing,
         waiting: Callable[[str], None] = _nothing,
     ) -> None:
-        """`facts`: read header facts after hashing. `readers` None chooses by the kind of disk. `workspace` None: the lock lies beside the database.
+        """`facts`: read header facts after hashing. `videos`: record them like photos. `paranoid`: read what has another
+        change time, even if nothing else about it is new. `wait`: for a scan that is in the way; else QueueError. `readers` None chooses by the kind of disk. `workspace` None: the lock lies beside the database.
         `stopped` is asked often: once it says True, what is hashed is committed and the scan ends.
         `progress` is called a few times a second, `waiting` when another scan is in the way.
         ValidationError for settings that make no sense."""
@@ -167,6 +182,9 @@ class Scan:
         self._readers = readers
         self._allow_missing = allow_missing
         self._facts = facts
+        self._videos = videos
+        self._paranoid = paranoid
+        self._wait = wait
         self._workspace = workspace
         self._stopped = stopped
         self._progress = progress
@@ -182,9 +200,12 @@ class Scan:
     def run(self) -> Iterator[Batch]:
         """Scan, and give each batch when it is committed. Afterwards `stats` is complete."""
         try:
-            with scan_lock(self._store, self._workspace, self._waiting, self._stopped) as held:
+            with scan_lock(
+                self._store, self._workspace, self._waiting, self._stopped, wait=self._wait
+            ) as held:
                 self._began = time.monotonic()
                 if held:
+                    recover(self._store)
                     yield from self._scan()
                 else:
                     self.was_stopped = True
@@ -197,7 +218,15 @@ class Scan:
         (and their bytes), and known ones that are not where they were. Once `stopped` says True: so far."""
         walked, start = self._check_roots(), self._first_path()
         known = self._store.query(_known_query())
-        walk = Walk(self.roots, known, walked=walked, exclude=self._exclude, start=start)
+        walk = Walk(
+            self.roots,
+            known,
+            walked=walked,
+            exclude=self._exclude,
+            start=start,
+            videos=self._videos,
+            paranoid=self._paranoid,
+        )
         to_read = size = 0
         for items in walk:
             for item in items:
@@ -209,7 +238,7 @@ class Scan:
                 break
         else:
             with self._store.read() as connection:
-                find_lost_folders(connection, walk)
+                find_lost_folders(connection, walk, Listings())
         self._store.close()
         return {
             "files_seen": walk.seen,
@@ -225,7 +254,14 @@ class Scan:
         ask = self._store.query(_known_query())
         stride = min(STRIDE, self._batch_size)
         walk = self._walk = Walk(
-            self.roots, ask, walked=walked, exclude=self._exclude, start=start, stride=stride
+            self.roots,
+            ask,
+            walked=walked,
+            exclude=self._exclude,
+            start=start,
+            stride=stride,
+            videos=self._videos,
+            paranoid=self._paranoid,
         )
         readers, inode_order = choose_readers(walked, self._readers)
         hashers: Hashers[Candidate | WalkError] = Hashers(
@@ -247,7 +283,9 @@ class Scan:
                         with_index(connection)
                         ending = finish(connection, walk, scan_id, allow_missing=self._allow_missing)
                         self.stats.moved, self.stats.missing = ending.moved, ending.missing
-                        self.stats.duplicates = max(0, _links(connection, scan_id) - links_before)
+                        self.stats.absent_originals = ending.absent_originals
+                        found = _links(connection, scan_id) - links_before - ending.absent_originals
+                        self.stats.duplicates = max(0, found)
                         self.stats.unhandled = dict(walk.unhandled.most_common())
                         state = RUNNING if self._facts else FINISHED
                     self._end(connection, scan_id, state)
@@ -348,12 +386,13 @@ class Scan:
                 mine.with_only_columns(scans.c.files_seen).where(scans.c.state == FINISHED).limit(1)
             )
             now = datetime.now(UTC)
+            last = connection.scalar(sa.select(sa.func.max(photos.c.id))) or 0
             if latest is None or latest.state == FINISHED:
                 result = connection.execute(
                     scans.insert().values(roots=self._key(), state=RUNNING, started_at=now)
                 )
                 (scan_id,) = result.inserted_primary_key or (0,)
-                return scan_id, Settler(scan_id, self._batch_size, 0, None, contents), [], 0
+                return scan_id, Settler(scan_id, self._batch_size, 0, None, contents, since=last), [], 0
             scan_id = latest.id
             connection.execute(scans.update().where(scans.c.id == scan_id).values(state=RUNNING))
             # What fails again in this run gets a row of this scan again; the others were mended.
@@ -373,7 +412,7 @@ class Scan:
                     handed=_photos(connection, current.id),
                 )
             settled = [row.id for row in rows if row.state == SETTLED and row.photos + row.changed]
-            settler = Settler(scan_id, self._batch_size, number, opened, contents)
+            settler = Settler(scan_id, self._batch_size, number, opened, contents, since=last)
             return scan_id, settler, settled, _links(connection, scan_id)
 
     def _load(self, batch_id: int, walk: Walk) -> Batch:
@@ -441,13 +480,51 @@ class Scan:
     def _commit(self, settler: Settler, items: Sequence[Candidate | WalkError], *, is_last: bool) -> Tally:
         """Write `items`. They are on disk when the store was waited for."""
         now = time.monotonic()
-        with self._store.write(wait=False) as connection:
-            self._settle_taken(connection)
-            tally = settler.settle(connection, items, now - self._settled, peak_memory(), is_last=is_last)
+        seconds = now - self._settled
+        before, taken = settler.state(), list(self._taken)
+        try:
+            with self._store.write(wait=False) as connection:
+                self._settle_taken(connection)
+                tally = settler.settle(connection, items, seconds, peak_memory(), is_last=is_last)
+        except (
+            OverflowError,
+            ValueError,
+            TypeError,
+            ArithmeticError,
+            sa.exc.DataError,
+            sa.exc.StatementError,
+        ):
+            # Something about one of them that nobody has thought of. The others must not suffer from it.
+            settler.restore(before)
+            self._taken = taken
+            tally = self._commit_singly(settler, items, seconds, is_last=is_last)
         self._settled = now
         if items:
             self._reached = items[-1].path
         return tally
+
+    def _commit_singly(
+        self, settler: Settler, items: Sequence[Candidate | WalkError], seconds: float, *, is_last: bool
+    ) -> Tally:
+        """Write `items` one after the other; one that cannot be written becomes an error row."""
+        with self._store.write() as connection:
+            self._settle_taken(connection)
+        share = seconds / max(1, len(items))
+        total = Tally()
+        for number, item in enumerate(items, 1):
+            last = is_last and number == len(items)
+            before = settler.state()
+            try:
+                with self._store.write() as connection:
+                    total.add(settler.settle(connection, [item], share, peak_memory(), is_last=last))
+            except BatchProcessingError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the border at which an item fails, and not the scan
+                settler.restore(before)
+                failed = WalkError(item.path, unexpected(error), "hash")
+                with self._store.write() as connection:
+                    total.add(settler.settle(connection, [failed], share, peak_memory(), is_last=last))
+        return total
 
     def _land(self, tally: Tally) -> Iterator[Batch]:
         """Count what is on disk now, and hand out its batches."""
@@ -458,6 +535,7 @@ class Scan:
         stats.duplicates += tally.copies
         stats.hard_links += tally.hard_links
         stats.errors += tally.errors
+        stats.ruined += tally.ruined
         stats.facts_errors += tally.facts_errors
         stats.bytes_read += tally.bytes_read
         self.last_path = os.fsdecode(self._reached)
@@ -502,6 +580,7 @@ class Scan:
         stats = self.stats
         if self._walk is not None:
             stats.files_seen = self._walk.seen
+            stats.left_alone = {str(reason): left for reason, left in sorted(self._walk.left_alone.items())}
             stats.already_processed = self._walk.unchanged + self._verified
         stats.seconds = time.monotonic() - self._began
         stats.seconds_per_batch = stats.seconds / stats.batches if stats.batches else 0.0

@@ -45,6 +45,35 @@ PACKAGE_DERIVATIVES = frozenset([b"resources", b"derivatives", b"thumbnails", b"
 APPLE_DOUBLE = bytes.fromhex("00051607")
 
 
+# How the files of the kinds above begin: (offset, bytes).
+# https://www.garykessler.net/library/file_sigs.html, and the specifications of the raw formats
+_BEGINNINGS = (
+    (0, b"\xff\xd8\xff"),  # JPEG
+    (0, b"\x89PNG"),
+    (0, b"GIF8"),
+    (0, b"BM"),
+    (0, b"RIFF"),  # WebP, AVI
+    (0, b"II"),  # TIFF and most raw formats
+    (0, b"MM"),
+    (4, b"ftyp"),  # HEIC, AVIF, CR3, MP4, MOV
+    (4, b"moov"),
+    (4, b"mdat"),
+    (4, b"wide"),
+    (4, b"free"),
+    (4, b"skip"),
+    (4, b"jP  "),  # JPEG 2000
+    (0, b"\xff\x4f\xff\x51"),
+    (4, b"JXL "),
+    (0, b"\xff\x0a"),
+    (0, b"8BPS"),
+    (0, b"FUJIFILM"),
+    (0, b"FOVb"),
+    (0, b"\x1a\x45\xdf\xa3"),  # Matroska
+    (0, b"\x47"),  # MPEG transport streams
+    (4, b"\x47"),
+)
+
+
 class Kind(StrEnum):
     """What a regular file is, by the ending of its name."""
 
@@ -106,15 +135,22 @@ def is_package(name: bytes) -> bool:
     return name.lower().endswith(PACKAGE_ENDINGS)
 
 
-def machine_part(path: bytes) -> bytes | None:
-    """The path of the outermost folder around `path` (absolute, of a file) that belongs to a machine or a program; None
-    if there is none."""
-    parts = path.split(b"/")
-    inside = False
-    for number, name in enumerate(parts[:-1]):
-        if is_package(name) or folder_reason(name, in_package=inside) is not None:
-            return b"/".join(parts[: number + 1])
+def machine_below(directory: bytes, root: bytes) -> bool:
+    """Whether a folder below `root` is, or lies in, one that a scan of `root` does not enter."""
+    inside = is_package(root.rpartition(b"/")[2])
+    for name in directory[len(root) :].split(b"/"):
+        if name and folder_reason(name, in_package=inside) is not None:
+            return True
         inside = inside or is_package(name)
+    return False
+
+
+def package_around(path: bytes) -> bytes | None:
+    """The outermost folder around `path` that a program keeps whole; None if there is none."""
+    parts = path.split(b"/")
+    for number, name in enumerate(parts[:-1]):
+        if is_package(name):
+            return b"/".join(parts[: number + 1])
     return None
 
 
@@ -129,3 +165,16 @@ def is_side_file(path: bytes, name: bytes) -> bool:
         finally:
             os.close(descriptor)
     return False
+
+
+def looks_like_media(path: bytes) -> bool:
+    """Whether a file begins as photos and videos do; yes where it cannot be read."""
+    try:
+        descriptor = open_file(path)
+        try:
+            head = os.read(descriptor, 32)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return True
+    return any(head[offset : offset + len(magic)] == magic for offset, magic in _BEGINNINGS)

@@ -44,6 +44,8 @@ def scan_images_recursively(
     readers: int | None = None,
     allow_missing: bool = False,
     facts: bool = False,
+    videos: bool = False,
+    paranoid: bool = False,
     stopped: Callable[[], bool] = ...,
 ) -> Generator[list[Record], None, ScanStats]: ...
 @overload
@@ -58,6 +60,8 @@ def scan_images_recursively(
     readers: int | None = None,
     allow_missing: bool = False,
     facts: bool = False,
+    videos: bool = False,
+    paranoid: bool = False,
     stopped: Callable[[], bool] = ...,
 ) -> Generator[list[Record], None, ScanStats]: ...
 def scan_images_recursively(
@@ -71,6 +75,8 @@ def scan_images_recursively(
     readers: int | None = None,
     allow_missing: bool = False,
     facts: bool = False,
+    videos: bool = False,
+    paranoid: bool = False,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[list[Record], None, ScanStats]:
     """Scan a folder into the database behind `photo_repo`, and give the photos that are new (or whose
@@ -80,7 +86,8 @@ def scan_images_recursively(
     extension (lower case, with dot). Copies are recorded in `duplicates`, in the same database; a
     `duplicate_repo` is accepted, by position too, for callers who have one. `start_batch`: begin at
     the first path of that batch of the latest scan of this folder. `facts`: read width, height, EXIF
-    date ... of each photo when the last batch was taken. `exclude`: patterns in gitignore
+    date ... of each photo when the last batch was taken. `videos`: record them like photos. `paranoid`: read again what
+    has another change time, even if its size, time and inode are the same. `exclude`: patterns in gitignore
     syntax. The sessions are committed before each batch. The generator returns `ScanStats`.
 
     ValidationError for a folder that does not exist and for wrong numbers; ScanGuardError when the folder
@@ -106,6 +113,8 @@ def scan_images_recursively(
         readers=readers,
         allow_missing=allow_missing,
         facts=facts,
+        videos=videos,
+        paranoid=paranoid,
         stopped=stopped,
     )
     return _lists(scan)
@@ -143,7 +152,7 @@ def calculate_file_hash(path: PathLike) -> str:
 
     ImageProcessingError if there is no regular file, or it cannot be read."""
     try:
-        digest, _, _ = hash_file(os.path.realpath(os.fsencode(path)), new_buffer(), lambda: False)
+        digest, *_ = hash_file(os.path.realpath(os.fsencode(path)), new_buffer(), lambda: False)
     except Unreadable as error:
         text = "does not exist" if error.kind == "vanished" else str(error)
         raise ImageProcessingError(os.fspath(path), text) from error

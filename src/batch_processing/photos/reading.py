@@ -35,9 +35,13 @@ AHEAD = 8 * 1024 * 1024
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux alone
 
-# What is known of a file in the end: digest; size, mtime_ns, ctime_ns, inode, device and number of links; and when
-# reading began. Or why it could not be read: kind, text. Plain values: they come from another process.
-Answer = tuple[bytes, int, int, int, int, int, int, int] | tuple[str, str]
+# What is known of a file in the end: digest; size, mtime_ns, ctime_ns, inode, device and number of links; when
+# reading began; and whether it holds nothing but zeros. Or why it could not be read: kind, text. Plain values: they
+# come from another process.
+Answer = tuple[bytes, int, int, int, int, int, int, int, bool] | tuple[str, str]
+
+# A database's integers have 64 bits. A file system's times may have more: nanoseconds of the year 2446 do not fit.
+LEAST, MOST = -(2**63), 2**63 - 1
 
 
 class Unreadable(Exception):  # noqa: N818 - becomes a row of photo_errors, never leaves the room
@@ -57,18 +61,58 @@ def signed(inode: int) -> int:
     return inode if inode < 2**63 else inode - 2**64
 
 
+# Kind and sentence of what the system may say of a file. The sentence goes on after the file's name.
+_GONE = "vanished", "vanished while the folder was being scanned"
+_FORBIDDEN = "permission", "no permission to read it"
+_AWAY = "read", "cannot be read: its disk or network drive does not answer; plug it in, or connect it, again"
+_SENTENCES = {
+    errno.ENOENT: _GONE,
+    errno.ENOTDIR: _GONE,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.ELOOP: ("not a file", "became a symbolic link while the folder was being scanned"),
+    errno.EISDIR: ("not a file", "became a folder while the folder was being scanned"),
+    errno.ENAMETOOLONG: ("name", "its path is longer than the system can open"),
+    errno.EIO: (
+        "read",
+        "cannot be read: its disk reports an error; copy what can be saved, and check the disk",
+    ),
+    errno.ENODEV: _AWAY,
+    errno.ENXIO: _AWAY,
+    errno.ENOTCONN: _AWAY,
+    errno.ESTALE: _AWAY,
+    errno.ETIMEDOUT: _AWAY,
+    errno.EHOSTDOWN: _AWAY,
+    errno.EMFILE: ("read", "cannot be read: too many files are open; close other programs"),
+    errno.ENFILE: ("read", "cannot be read: too many files are open; close other programs"),
+    errno.ENOMEM: ("read", "cannot be read: the system has no memory left"),
+    errno.EROFS: ("read only", "lies on a file system that is mounted read-only"),
+    errno.EBUSY: ("busy", "is in use by another program"),
+    errno.EXDEV: ("other disk", "lies on another file system"),
+    errno.ENOSPC: ("full", "has no room: its disk is full"),
+    errno.EDQUOT: ("full", "has no room: its owner's quota is used up"),
+    errno.EEXIST: ("exists", "has a name that another file took meanwhile"),
+}
+
+
+def clamped(nanoseconds: int) -> int:
+    """A time as databases have it: one that is too far away becomes the farthest there is."""
+    return min(MOST, max(LEAST, nanoseconds))
+
+
 def explain(error: OSError) -> Unreadable:
     """One sentence for what the system said."""
-    known = {
-        errno.ENOENT: ("vanished", "vanished while the folder was being scanned"),
-        errno.ENOTDIR: ("vanished", "vanished while the folder was being scanned"),
-        errno.EACCES: ("permission", "no permission to read it"),
-        errno.EPERM: ("permission", "no permission to read it"),
-        errno.ELOOP: ("not a file", "became a symbolic link while the folder was being scanned"),
-        errno.ENAMETOOLONG: ("name", "its path is longer than the system can open"),
-    }
-    kind, text = known.get(error.errno or 0, ("read", f"cannot be read ({error.strerror or error})"))
+    code = error.errno or 0
+    name = errno.errorcode.get(code, type(error).__name__)
+    kind, text = _SENTENCES.get(code, ("read", f"cannot be read (the system says {name})"))
     return Unreadable(kind, text)
+
+
+def unexpected(error: Exception) -> Unreadable:
+    """What becomes of a file about which something is so odd that nobody has thought of it."""
+    return Unreadable(
+        "unexpected", f"cannot be recorded (unexpected {type(error).__name__}): please report this as a fault"
+    )
 
 
 def open_file(path: bytes | str) -> int:
@@ -84,8 +128,9 @@ def open_file(path: bytes | str) -> int:
 
 def hash_file(
     path: bytes, buffer: memoryview, stopped: Callable[[], bool]
-) -> tuple[bytes, os.stat_result, int]:
-    """SHA-256 of the file at `path`, its status, and when reading began (nanoseconds since 1970).
+) -> tuple[bytes, os.stat_result, int, bool]:
+    """SHA-256 of the file at `path`, its status, when reading began (nanoseconds since 1970), and whether it holds
+    nothing but zeros, as a file does whose blocks were lost.
 
     A file that changes meanwhile is read once more; `Unreadable` if it changes again."""
     for _ in range(2):
@@ -98,7 +143,7 @@ def hash_file(
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise Unreadable("not a file", "is no regular file")
-            digest, length = _digest(descriptor, before.st_size, buffer, stopped)
+            digest, length, blank = _digest(descriptor, before.st_size, buffer, stopped)
             after = os.fstat(descriptor)
         except OSError as error:
             raise explain(error) from error
@@ -109,29 +154,34 @@ def hash_file(
             and before.st_mtime_ns == after.st_mtime_ns
             and before.st_ctime_ns == after.st_ctime_ns
         ):
-            return digest, after, began
+            return digest, after, began, blank
     raise Unreadable("changed", "changed while being read")
 
 
-def _digest(descriptor: int, size: int, buffer: memoryview, stopped: Callable[[], bool]) -> tuple[bytes, int]:
-    """Digest and length of what is there, up to one byte more than `size` (then it has grown)."""
+def _digest(
+    descriptor: int, size: int, buffer: memoryview, stopped: Callable[[], bool]
+) -> tuple[bytes, int, bool]:
+    """Digest and length of what is there, up to one byte more than `size` (then it has grown); whether all is zero."""
     if size <= SMALL:
         data = os.read(descriptor, size + 1)
-        return hashlib.sha256(data).digest(), len(data)
+        return hashlib.sha256(data).digest(), len(data), data[:1] == b"\0" and not data.strip(b"\0")
     sha256 = hashlib.sha256()
     buffers = [buffer]
     length = 0
+    blank = True
     while length <= size:
         count = os.readv(descriptor, buffers)
         if not count:
             break
         sha256.update(buffer[:count])
+        if blank:  # hardly ever beyond the first byte
+            blank = buffer[0] == 0 and not bytes(buffer[:count]).strip(b"\0")
         length += count
         if length == size and count < len(buffer):  # the end: no further call has to say so
             break
         if stopped():
             raise Stopped
-    return sha256.digest(), length
+    return sha256.digest(), length, blank
 
 
 def new_buffer() -> memoryview:
@@ -145,7 +195,7 @@ def answers(paths: Sequence[bytes], buffer: memoryview, stopped: Callable[[], bo
         if stopped():
             raise Stopped
         try:
-            digest, found, began = hash_file(path, buffer, stopped)
+            digest, found, began, blank = hash_file(path, buffer, stopped)
         except Unreadable as error:
             given.append((error.kind, str(error)))
             continue
@@ -153,12 +203,13 @@ def answers(paths: Sequence[bytes], buffer: memoryview, stopped: Callable[[], bo
             (
                 digest,
                 found.st_size,
-                found.st_mtime_ns,
-                found.st_ctime_ns,
+                clamped(found.st_mtime_ns),
+                clamped(found.st_ctime_ns),
                 signed(found.st_ino),
                 found.st_dev,
                 found.st_nlink,
                 began,
+                blank,
             )
         )
     return given

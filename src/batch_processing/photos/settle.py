@@ -13,20 +13,22 @@ import stat
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from itertools import chain
 from math import inf
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
-from unicodedata import normalize
 
 import sqlalchemy as sa
 
 from .hashing import Candidate, join
+from .kinds import looks_like_media
+from .names import Listings
 from .reading import Unreadable, signed
 from .store import Driver
 from .tables import (
+    BLANK,
     CHANGED,
     COPY,
     HARD_LINK,
@@ -37,6 +39,7 @@ from .tables import (
     PENDING,
     PRESENT,
     SETTLED,
+    aliases,
     duplicates,
     errors,
     facts,
@@ -91,32 +94,40 @@ class _Member:
     hash: bytes
     directory: bytes
     name: bytes
+    is_fresh: bool = False  # recorded by this run: its walk has listed the name
     place: tuple[int, int] | None = None  # inode and device, once they were looked at
     looked: bool = False
 
     @classmethod
     def of(cls, item: Candidate) -> _Member:
         place = item.inode, item.device
-        return cls(item.photo_id, item.digest or b"", item.directory, item.name, place, looked=True)
+        return cls(item.photo_id, item.digest or b"", item.directory, item.name, place=place, looked=True)
 
-    def where(self, size: int) -> tuple[int, int] | None:
+    def where(self, size: int, listings: Listings) -> tuple[int, int] | None:
         """Inode and device of the file of this size that stands there; None if there is none."""
         if not self.looked:
             self.looked = True
+            path = join(self.directory, self.name)
             with suppress(OSError):
-                status = os.lstat(join(self.directory, self.name))
-                if stat.S_ISREG(status.st_mode) and status.st_size == size:
+                status = os.lstat(path)
+                # A name that was given up for another spelling is answered to, and not listed any more.
+                if (
+                    stat.S_ISREG(status.st_mode)
+                    and status.st_size == size
+                    and (self.is_fresh or listings.has(path))
+                ):
                     self.place = signed(status.st_ino), status.st_dev
         return self.place
 
 
-class _Crowd:
+class _SameContent:
     """The photos that hold one content, by their places on disk: each is looked at once in a commit, and only as
     far as it takes, so that ten thousand copies of one photo do not take ten thousand times as long as one."""
 
-    def __init__(self, members: list[_Member | Candidate]) -> None:
+    def __init__(self, members: list[_Member | Candidate], listings: Listings) -> None:
         """`members`: rows by age, then the items settled in this call, which may become more."""
         self._members = members
+        self._listings = listings
         self._rows = [one for one in members if isinstance(one, _Member)]
         self._looked = 0  # of the rows
         self._taken = len(self._rows)  # of the members
@@ -125,25 +136,19 @@ class _Crowd:
         self._all_stand = True  # of those looked at
 
     def company(self, item: Candidate) -> tuple[_Member | None, bool]:
-        """Which of the others `item` is a hard link of (the oldest row), and whether all of them still stand on
-        disk: else it may be one of them, moved."""
+        """Which of the others `item` is a hard link of (the oldest row), or the same file on another way (a symbolic
+        link to its folder, a mount); and whether all of them still stand on disk: else it may be one of them, moved."""
         for one in self._members[self._taken :]:
             if isinstance(one, Candidate):
                 self._settled.setdefault((one.inode, one.device), []).append(_Member.of(one))
         self._taken = len(self._members)
         while not (found := self._others(self._standing, item)) and self._looked < len(self._rows):
             one = self._rows[self._looked]
-            place = one.where(item.size)
+            place = one.where(item.size, self._listings)
             self._standing.setdefault(place, []).append(one)
             self._all_stand = self._all_stand and place is not None
             self._looked += 1
         found += self._others(self._settled, item)
-        if found and item.links == 1:
-            name = _folded(item.path)
-            found = [one for one in found if _folded(join(one.directory, one.name)) != name]
-            if not found:  # renamed, where the file system answers to either spelling
-                return None, False
-            # Else it is the same folder on another way: a symbolic link, a mount.
         return min(found, key=_age, default=None), self._all_stand or bool(found)
 
     @staticmethod
@@ -162,9 +167,24 @@ class Tally:
     copies: int = 0
     hard_links: int = 0
     errors: int = 0
+    ruined: int = 0
     facts_errors: int = 0
     bytes_read: int = 0
     full: list[OpenBatch] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Count what another call found, too."""
+        for column in fields(self):
+            setattr(self, column.name, getattr(self, column.name) + getattr(other, column.name))
+
+
+@dataclass(frozen=True)
+class SettlerState:
+    """What a `Settler` knew before a call that failed."""
+
+    current: OpenBatch | None
+    number: int
+    last: int  # row that `Contents` knew of
 
 
 def shown(name: bytes) -> tuple[str, str]:
@@ -253,11 +273,12 @@ class _Work:
     share: float  # seconds that each item took
     rows: dict[int, Any] = field(default_factory=dict)
     members: dict[bytes, list[_Member | Candidate]] = field(default_factory=dict)  # rows, then items
-    crowds: dict[bytes, _Crowd] = field(default_factory=dict)
+    same: dict[bytes, _SameContent] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
     verified: list[dict[str, Any]] = field(default_factory=list)
     linked: list[tuple[_Member, Candidate]] = field(default_factory=list)
+    listings: Listings = field(default_factory=Listings)
     touched: set[bytes] = field(default_factory=set)  # contents whose copies are told apart anew
     failed: list[tuple[bytes, str, str, str]] = field(default_factory=list)
 
@@ -272,15 +293,31 @@ class Settler:
         number: int,
         current: OpenBatch | None,
         contents: Contents | None = None,
+        *,
+        since: int = 0,
     ) -> None:
         """`number`: of the last batch that is complete. `current`: a batch left open by an interruption.
-        `contents`: where rows are looked up by their hash instead of in the database."""
+        `contents`: where rows are looked up by their hash instead of in the database. `since`: the last photo's row
+        when this run began."""
         self.scan_id = scan_id
         self.current = current
         self._batch_size = batch_size
         self._number = number
         self._contents = contents
+        self._since = since
         self._directory_ids: dict[bytes, int] = {}
+
+    def state(self) -> SettlerState:
+        """For `restore`."""
+        current = self.current and replace(self.current, handed=list(self.current.handed))
+        return SettlerState(current, self._number, self._contents.last if self._contents is not None else 0)
+
+    def restore(self, state: SettlerState) -> None:
+        """Forget what a call of `settle` did whose transaction was undone."""
+        self.current, self._number = state.current, state.number
+        self._directory_ids.clear()
+        if self._contents is not None:
+            self._contents.last = state.last
 
     def settle(
         self,
@@ -311,7 +348,12 @@ class Settler:
         digests = {one.digest for one in hashed if one.digest is not None}
         work.members = self._members(work.driver, digests)
         self._find_directories(work.driver, {one.directory for one in hashed})
-        if len(digests) == len(items) and not work.rows and not work.members:
+        if (
+            len(digests) == len(items)
+            and not work.rows
+            and not work.members
+            and not any(one.blank for one in hashed)
+        ):
             self._add_new(work, hashed)  # nearly all of a first scan, at half the price
         else:
             for item in items:
@@ -340,6 +382,16 @@ class Settler:
         if isinstance(item, WalkError) or item.digest is None:
             self._fail(work, item)
             return
+        if row is not None and row.hash != item.digest and _is_ruin(work, item, row):
+            text = "was a photo, is now no image: restore it from a backup"
+            if item.blank:
+                text = "was a photo, is now nothing but zeros: restore it from a backup"
+            item.error = Unreadable("ruined", text)
+            self._fail(work, item)
+            return
+        if item.blank and (row is None or row.state == BLANK):
+            self._settle_blank(work, item, row)
+            return
         has_others, link, all_stand = self._look_around(work, item)
         if row is not None and row.hash == item.digest:
             tally.already += 1
@@ -367,10 +419,10 @@ class Settler:
         same = work.members.get(item.digest) if item.digest is not None else None
         if not same or item.digest is None:
             return False, None, True
-        crowd = work.crowds.get(item.digest)
-        if crowd is None:
-            crowd = work.crowds[item.digest] = _Crowd(same)
-        link, all_stand = crowd.company(item)
+        found = work.same.get(item.digest)
+        if found is None:
+            found = work.same[item.digest] = _SameContent(same, work.listings)
+        link, all_stand = found.company(item)
         if link is not None:
             work.linked.append((link, item))
             work.touched.add(item.digest)
@@ -383,7 +435,23 @@ class Settler:
         if self.current is not None:  # errors alone make no batch: they come again in every scan
             self.current.errors += 1
         work.tally.errors += stage != "facts"
+        work.tally.ruined += error.kind == "ruined"
         work.tally.facts_errors += stage == "facts"
+
+    def _settle_blank(self, work: _Work, item: Candidate, row: Any) -> None:
+        """A file that holds nothing but zeros is recorded, so that it is not read again, and is a copy of nothing."""
+        assert item.digest is not None  # noqa: S101 - `_settle` saw to that
+        work.tally.facts_errors += 1
+        work.tally.bytes_read += item.read
+        if row is not None:
+            work.verified.append({"key": row.id, **_on_disk(item), "state": BLANK, "hardlink_of_id": None})
+            if row.hash != item.digest:
+                values = {"hash": item.digest}
+                work.connection.execute(photos.update().where(photos.c.id == row.id).values(values))
+            return
+        batch = self._enter(work, [item])
+        batch.errors += 1
+        work.inserts += self._values(work, batch, [item], NEW, BLANK)
 
     def _change(self, work: _Work, item: Candidate, row: Any) -> None:
         """The path of `row` holds a new content."""
@@ -408,7 +476,7 @@ class Settler:
             work.members[row.hash] = [
                 one for one in work.members[row.hash] if isinstance(one, Candidate) or one.id != row.id
             ]
-            work.crowds.pop(row.hash, None)
+            work.same.pop(row.hash, None)
         work.members.setdefault(item.digest, []).append(item)
         work.tally.changed += 1
         batch.changed += 1
@@ -506,11 +574,12 @@ class Settler:
             self._contents.catch_up(driver)
             values, condition = sorted(self._contents.find(digests)), "photos.id IN ({})"
         text = (
-            "SELECT photos.id, hash, path, name FROM photos JOIN photo_directories d ON d.id = directory_id "  # noqa: S608
+            "SELECT photos.id, hash, path, name, hashed_ns FROM photos JOIN photo_directories d ON d.id = directory_id "  # noqa: S608
             f"WHERE {condition} ORDER BY photos.id"
         )
-        for key, digest, directory, name in _those(driver, text, values):
-            member = _Member(key, bytes(digest), bytes(directory), bytes(name))
+        for key, digest, directory, name, hashed_ns in _those(driver, text, values):
+            fresh = key > self._since and hashed_ns > 0
+            member = _Member(key, bytes(digest), bytes(directory), bytes(name), fresh)
             found.setdefault(member.hash, []).append(member)
         return found
 
@@ -563,6 +632,16 @@ class Settler:
         connection.execute(photos.update().where(photos.c.id == first).values(hardlink_of_id=None))
 
 
+def _is_ruin(work: _Work, item: Candidate, row: Any) -> bool:
+    """Whether the path of `row`, which held a photo, now holds what is none: its hash must not be lost."""
+    if row.state == BLANK:
+        return False
+    if item.blank:
+        return True
+    was_image = sa.select(facts.c.format).where(facts.c.photo_id == row.id)
+    return bool(work.connection.scalar(was_image)) and not looks_like_media(item.path)
+
+
 def _save(driver: Driver, saved: Sequence[tuple[OpenBatch, str]], peak_memory: int) -> None:
     """Write the rows of batches, each with its state."""
     rows = [
@@ -609,11 +688,6 @@ def _those(driver: Driver, text: str, values: Iterable[Any]) -> Iterator[Any]:
     for page in pages(values):
         filled = (*page, *page[-1:] * (-len(page) % VALUES_STEP))
         yield from driver.rows(text.format(", ".join("?" * len(filled))), filled)
-
-
-def _folded(path: bytes) -> str:
-    """The same for spellings that a file system may take for one name."""
-    return normalize("NFC", os.fsdecode(path)).casefold()
 
 
 def _age(member: _Member) -> float:
@@ -701,6 +775,8 @@ def _promote(connection: sa.Connection, rows: Sequence[Any]) -> set[int]:
     """The rows that count as photos of their own. Hard links whose base is gone get a new base: the
     oldest of them."""
     own = {row.id: row.state for row in rows if row.hardlink_of_id is None}
+    if len(own) > 1:
+        own = _without_aliases(connection, own)
     orphans: dict[int, Any] = {}
     for row in rows:
         if row.hardlink_of_id is not None and row.hardlink_of_id not in own:
@@ -709,6 +785,17 @@ def _promote(connection: sa.Connection, rows: Sequence[Any]) -> set[int]:
         release(connection, base, bytes(first.hash), first=first.id)
         own[first.id] = first.state
     return {key for key, state in own.items() if state == PRESENT}
+
+
+def _without_aliases(connection: sa.Connection, own: dict[int, str]) -> dict[int, str]:
+    """Of rows that were shown to be one file, seen on several ways, the oldest that is present."""
+    kept = dict(own)
+    for page in pages(own):
+        pairs = sa.select(aliases.c.photo_id, aliases.c.same_as_id).where(aliases.c.photo_id.in_(page))
+        for one, other in connection.execute(pairs.order_by(aliases.c.id)):
+            if kept.get(one) == PRESENT and kept.get(other) == PRESENT:
+                del kept[max(one, other)]
+    return kept
 
 
 def release(connection: sa.Connection, base: int, digest: bytes | None, first: int) -> None:

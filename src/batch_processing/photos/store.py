@@ -19,10 +19,11 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 
-from ..core.database import Database, journal_mode
+from ..core.database import Database, is_locked, journal_mode, who_locks
 from ..core.workspace import Workspace
 from ..exceptions import ConfigurationError, QueueError, ResourceError, WorkspaceError
 from . import tables
+from .names import as_listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -278,10 +279,10 @@ def _one_sentence(engine: sa.Engine) -> Iterator[None]:
         ) from error
     except (sa.exc.OperationalError, engine.dialect.loaded_dbapi.OperationalError) as error:
         cause = getattr(error, "orig", None) or error
-        if "locked" in str(cause):
+        if is_locked(error):
             raise ResourceError(
-                f"The database {engine.url.render_as_string()} is kept locked by another program: what was committed is "
-                "safe; close that program, and run the same scan again."
+                f"The database {engine.url.render_as_string()} is kept locked by {who_locks(engine.url)}: what was "
+                "committed is safe; wait until that program has ended, or close it, and give the command again."
             ) from error
         raise ResourceError(
             f"The database {engine.url.render_as_string()} cannot be used ({cause}): what was committed is safe; "
@@ -298,12 +299,18 @@ def _one_sentence(engine: sa.Engine) -> Iterator[None]:
 
 @contextmanager
 def scan_lock(
-    store: Store, workspace: Workspace | None, waiting: Callable[[str], None], stopped: Callable[[], bool]
+    store: Store,
+    workspace: Workspace | None,
+    waiting: Callable[[str], None],
+    stopped: Callable[[], bool],
+    *,
+    wait: bool = True,
 ) -> Iterator[bool]:
     """The right to scan: held by one process at a time for a workspace, and for a database on a server.
 
     Without a workspace the lock lies beside the SQLite file. Waits, calling `waiting` once with a
-    sentence, until it is free; False if `stopped` said so meanwhile. A database in memory needs none."""
+    sentence, until it is free; False if `stopped` said so meanwhile. Without `wait`, WorkspaceError instead.
+    A database in memory needs none."""
     if workspace is None and store.is_sqlite:
         if store.file is None:
             yield True
@@ -323,18 +330,25 @@ def scan_lock(
         holder = lock.holder()
         return f"process {holder['pid']}" if holder else "another process"
 
-    if not _wait(try_file, lambda: waiting(f"waiting behind the scan of {who()}"), stopped):
+    def behind(text: str) -> None:
+        if not wait:
+            raise WorkspaceError(
+                f"Not waiting, as asked: {text}. Start this command again when it has ended."
+            )
+        waiting(f"waiting: {text}")
+
+    if not _wait(try_file, lambda: behind(f"the scan of {who()} is at work in this workspace"), stopped):
         yield False
         return
     try:
-        with _server_lock(store, waiting, stopped) as held:
+        with _server_lock(store, behind, stopped) as held:
             yield held
     finally:
         lock.release()
 
 
 @contextmanager
-def _server_lock(store: Store, waiting: Callable[[str], None], stopped: Callable[[], bool]) -> Iterator[bool]:
+def _server_lock(store: Store, behind: Callable[[str], None], stopped: Callable[[], bool]) -> Iterator[bool]:
     """PostgreSQL's own lock: other machines scan into the same database with locks of their own."""
     if store.engine.dialect.name != "postgresql":
         yield True
@@ -348,7 +362,7 @@ def _server_lock(store: Store, waiting: Callable[[str], None], stopped: Callable
         connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     with connection:
         try:
-            yield _wait(take, lambda: waiting("waiting behind a scan into the same database"), stopped)
+            yield _wait(take, lambda: behind("another scan is at work in the same database"), stopped)
         finally:  # the connection goes back to a pool, and the lock would stay with it
             with suppress(sa.exc.OperationalError):  # the server is gone, and the lock with it
                 connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
@@ -368,7 +382,8 @@ def _wait(take: Callable[[], bool], waiting: Callable[[], None], stopped: Callab
 
 def scan_roots(folders: Sequence[bytes]) -> list[bytes]:
     """Absolute roots in the order given, without those that lie in (or are) another one."""
-    absolute = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 - never resolved: links stay links
+    # Never resolved: links stay links. But spelled as they are listed, or one library would be two.
+    absolute = [as_listed(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
     kept: list[bytes] = []
     for root in absolute:
         inside = any(root.startswith(other.rstrip(b"/") + b"/") for other in absolute if other != root)

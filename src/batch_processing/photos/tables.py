@@ -264,10 +264,15 @@ def pages(values: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:
         yield page
 
 
-def below(root: bytes) -> sa.ColumnElement[bool]:
-    """Which rows of `photo_directories` are `root` (absolute, no slash at its end) or lie below it."""
+def below_path(path: sa.ColumnElement[Any], root: bytes) -> sa.ColumnElement[bool]:
+    """Which paths (a column of bytes) lie below `root` (absolute, no slash at its end)."""
     if root == b"/":
         return sa.true()
     # "0" is the byte after "/": one range of the index over `path`.
+    return sa.and_(path >= root + b"/", path < root + b"0")
+
+
+def below(root: bytes) -> sa.ColumnElement[bool]:
+    """Which rows of `photo_directories` are `root` (absolute, no slash at its end) or lie below it."""
     path = sa.type_coerce(directories.c.path, sa.LargeBinary)
-    return sa.or_(path == root, sa.and_(path >= root + b"/", path < root + b"0"))
+    return sa.true() if root == b"/" else sa.or_(path == root, below_path(path, root))

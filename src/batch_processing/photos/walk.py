@@ -1,10 +1,10 @@
 """Walking folders: which photos are there, and which of them are known and unchanged.
 
 Promises: a fixed order (names sorted byte by byte; the files of a folder before its subfolders), one
-query for each folder, no reading, symbolic links never followed, memory for one folder at a time.
-A folder with a `.nomedia` file, folders named in `SKIPPED_FOLDERS`, and what `.lote-ignore` files and
-the patterns given say (gitignore syntax) is left alone: neither read nor called missing.
-Does not notice a change that leaves size, times and inode as they were.
+query for each folder, no reading, symbolic links never followed, memory for one folder at a time. What is left
+alone (links, a folder with a `.nomedia` file, bins and machine folders by name, what `.lote-ignore` files and the
+patterns given say) is neither read nor called missing, and counted by reason.
+Does not notice a change that leaves size, time of modification and inode as they were.
 """
 
 from __future__ import annotations
@@ -12,16 +12,26 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.workspace import file_system
+from ..exceptions import BatchProcessingError
 from .hashing import Candidate, join
-from .kinds import PHOTO_EXTENSIONS
-from .reading import Unreadable, explain, signed
-from .tables import MISSING
+from .kinds import (
+    Kind,
+    LeftAlone,
+    Reason,
+    extension_of,
+    folder_reason,
+    is_package,
+    is_side_file,
+    kind_of,
+)
+from .reading import Unreadable, clamped, explain, signed, unexpected
+from .tables import BLANK, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,11 +39,6 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 
-# Thumbnails of Synology's indexer; trash cans, whose content its owner gave up (and into which
-# `lote photos duplicates --trash` moves files); what Lote itself writes beside comics.
-SKIPPED_FOLDERS = frozenset(
-    [b"@eaDir", b"$RECYCLE.BIN", b"#recycle", b".Trash", b".Trashes", b"_lote", b".lote"]
-)
 IGNORE_FILE = b".lote-ignore"
 # A file is trusted unread only if its newest time lies this long before its hashing: within the
 # granularity of a file system's clock (2 s on FAT) a later write could leave the same times.
@@ -120,38 +125,51 @@ class Walk:
         exclude: Sequence[str] = (),
         start: bytes | None = None,
         stride: int = STRIDE,
+        videos: bool = False,
+        paranoid: bool = False,
     ) -> None:
         """`known` gives a folder's rows. `walked`: those of the roots that are there (default all).
-        `start`: the path before which everything is left alone. `stride`: the most items in a list."""
+        `start`: the path before which everything is left alone. `stride`: the most items in a list.
+        `videos`: take them like photos. `paranoid`: read again what has another change time."""
         self.roots = roots
         self.walked = roots if walked is None else walked
         self.seen = 0  # candidates
         self.unchanged = 0
         self.unhandled: Counter[str] = Counter()
+        self.left_alone: dict[Reason, LeftAlone] = {}
         self.visited = Flags()  # directory ids
         self.gone = Flags()  # photo ids
+        self.no_photos = Flags()  # photo ids of rows that should not have been made: macOS side files
+        self.mounts: set[bytes] = set()  # folders below the roots on which another disk is mounted
+        self.devices: dict[bytes, int] = {}  # of the roots
         self._known = known
         self._exclude = list(exclude)
         self._stride = stride
         self._start = self.place(start) if start is not None else None
+        self._kinds = {Kind.PHOTO, Kind.VIDEO} if videos else {Kind.PHOTO}
+        self._paranoid = paranoid
         # Hard links met so far: the first one (or its row), and how many of them are still to come.
         self._links: dict[tuple[int, int], tuple[Candidate | int, int]] = {}
         self._keeps: dict[int, bool] = {}
-        self._is_photo: dict[bytes, bool] = {}
+        self._wanted: dict[bytes, bool] = {}
 
     def __iter__(self) -> Iterator[list[Candidate | WalkError]]:
         for root in self.walked:
             rules: Rules = (_rules(root, self._exclude),) if self._exclude else ()
-            stack = [(root, rules)]
+            stack = [_Folder(root, rules, in_package=is_package(os.path.basename(root)))]  # noqa: PTH119 - bytes
             while stack:
-                directory, rules = stack.pop()
-                if self.before_start(directory):
+                folder = stack.pop()
+                if self.before_start(folder.path):
                     continue
-                yield from self._folder(directory, rules, stack)
+                try:
+                    yield from self._folder(folder, stack)
+                except BatchProcessingError:  # of the database
+                    raise
+                except Exception as error:  # noqa: BLE001 - the border at which a folder fails, and not the scan
+                    yield [WalkError(folder.path, unexpected(error))]
 
-    def _folder(
-        self, directory: bytes, rules: Rules, stack: list[tuple[bytes, Rules]]
-    ) -> Iterator[list[Candidate | WalkError]]:
+    def _folder(self, folder: _Folder, stack: list[_Folder]) -> Iterator[list[Candidate | WalkError]]:
+        directory = folder.path
         found: list[Candidate | WalkError] = []
         try:
             with os.scandir(directory) as listing:
@@ -159,93 +177,64 @@ class Walk:
         except OSError as error:
             yield [WalkError(directory, explain(error))]
             return
-        special = {entry.name for entry in entries if entry.name in (b".nomedia", IGNORE_FILE)}
-        if b".nomedia" in special:
+        if not self._read_rules(folder, entries, found):
             yield found
             return
-        if IGNORE_FILE in special:
-            try:
-                lines = Path(os.fsdecode(join(directory, IGNORE_FILE))).read_bytes()
-            except OSError as error:
-                found.append(WalkError(join(directory, IGNORE_FILE), explain(error)))
-            else:
-                rules = (*rules, _rules(directory, os.fsdecode(lines).splitlines()))
         rows = {row[0]: row for row in self._known(directory)}
         if rows:
             self.visited.add(next(iter(rows.values()))[8])
-        limit = self._limit(directory)
-        subfolders: list[tuple[bytes, Rules]] = []
-        left_alone: set[bytes] = set()
+        limit, rules = self._limit(directory), folder.rules
         prefix = join(directory, b"")
-        is_photo, keeps, stride = self._is_photo, None, self._stride
+        is_wanted, keeps, stride, paranoid = self._wanted, None, self._stride, self._paranoid
         seen = unchanged = 0  # plain names: this loop is what a rescan takes its time for
         for entry in entries:
             if len(found) >= stride:
-                self.seen, self.unchanged, seen, unchanged = (
-                    self.seen + seen,
-                    self.unchanged + unchanged,
-                    0,
-                    0,
-                )
+                self.seen, self.unchanged = self.seen + seen, self.unchanged + unchanged
+                seen = unchanged = 0
                 yield found
                 found = []
             name: bytes = entry.name
             dot = name.rfind(b".")
             extension = name[dot:] if dot > 0 else b""
-            wanted = is_photo.get(extension)
+            wanted = is_wanted.get(extension)
             if wanted is None:
-                wanted = is_photo[extension] = (
-                    extension.lower().decode("ascii", "replace") in PHOTO_EXTENSIONS
-                )
-            if not wanted:
-                try:
-                    is_folder = entry.is_dir(follow_symlinks=False)
-                    is_file = not is_folder and entry.is_file(follow_symlinks=False)
-                except OSError as error:  # where listings do not say what is a folder
-                    found.append(WalkError(join(directory, name), explain(error)))
-                    continue
-                if is_folder:
-                    if (
-                        name not in SKIPPED_FOLDERS
-                        and not name.startswith(b".Trash-")
-                        and not name.endswith(b".lote")
-                    ):
-                        subfolders.append((join(directory, name), rules))
-                elif is_file and name not in special:
-                    self._count_unhandled(extension)
+                wanted = is_wanted[extension] = kind_of(extension) in self._kinds
+            if (not wanted or name.startswith(b"._")) and not self._is_wanted(folder, entry, found, rows):
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError as error:
-                left_alone.add(name)
-                found.append(WalkError(join(directory, name), explain(error)))
+                folder.left_alone.add(name)
+                found.append(WalkError(prefix + name, explain(error)))
                 continue
             if status.st_mode & _TYPE != _REGULAR:
-                if stat.S_ISDIR(status.st_mode):
-                    subfolders.append((join(directory, name), rules))
+                self._irregular(folder, name, status.st_mode)
                 continue
             if (limit is not None and (0, name) < limit) or (
-                rules and _ignored(join(directory, name), rules, folder=False)
+                rules and self._is_ignored(prefix + name, rules)
             ):
-                left_alone.add(name)
+                folder.left_alone.add(name)
                 continue
             size, mtime, ctime = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            row = rows.pop(name, None)
             if not size:
-                empty = Unreadable("empty", "is empty: there is no photo in it")
-                found.append(WalkError(join(directory, name), empty, "facts"))
+                found.append(self._empty(prefix + name, row))
                 continue
             seen += 1
             if keeps is None:
                 keeps = self._keeps_inodes(status.st_dev, directory)
-            row = rows.pop(name, None)
             inode, links = status.st_ino, status.st_nlink
             trusted = False
             if (
                 row is not None
                 and row[1] == size
-                and row[2] == mtime
-                and (not keeps or (row[3] == ctime and (row[4] == inode or row[4] == signed(inode))))
-                and row[5] - RACY_NS >= (ctime if keeps and ctime > mtime else mtime)
+                and (row[2] == mtime or row[2] == clamped(mtime))
+                and (
+                    not keeps
+                    or ((row[4] == inode or row[4] == signed(inode)) and (not paranoid or row[3] == ctime))
+                )
+                and row[5] - RACY_NS >= (ctime if paranoid and keeps and ctime > mtime else mtime)
+                and row[5]
             ):
                 if links > 1:
                     self._link(status, row[6])
@@ -253,32 +242,138 @@ class Walk:
                     unchanged += 1
                     continue
                 trusted = True
-            candidate = Candidate(
-                directory,
-                name,
-                prefix + name,
-                size,
-                mtime,
-                ctime,
-                signed(inode),
-                status.st_dev,
-                links,
-                row[6] if row is not None else None,
-                trusted,
-            )
-            if links > 1 and not trusted:
-                candidate.same_as = self._link(status, candidate)
-            found.append(candidate)
+            found.append(self._candidate(directory, name, prefix + name, status, row, trusted))
         self.seen += seen
         self.unchanged += unchanged
-        for name, row in rows.items():
-            before = limit is not None and (0, name) < limit
-            if row[7] != MISSING and name not in left_alone and not before:
-                self.gone.add(row[6])
-        stack.extend(
-            pair for pair in reversed(subfolders) if not (rules and _ignored(pair[0], rules, folder=True))
-        )
+        self._count_gone(folder, rows, limit)
+        stack.extend(reversed(folder.subfolders))
         yield found
+
+    def _read_rules(
+        self,
+        folder: _Folder,
+        entries: Sequence[os.DirEntry[bytes]],
+        found: list[Candidate | WalkError],
+    ) -> bool:
+        """Whether the folder may be looked into; what its `.lote-ignore` says counts from here on."""
+        special = {entry.name for entry in entries if entry.name in (b".nomedia", IGNORE_FILE)}
+        if b".nomedia" in special:
+            self._leave(Reason.NO_MEDIA, folder.path)
+            return False
+        if IGNORE_FILE in special:
+            path = join(folder.path, IGNORE_FILE)
+            try:
+                lines = Path(os.fsdecode(path)).read_bytes()
+            except OSError as error:
+                found.append(WalkError(path, explain(error)))
+            else:
+                folder.rules = (*folder.rules, _rules(folder.path, os.fsdecode(lines).splitlines()))
+        return True
+
+    def _is_wanted(
+        self,
+        folder: _Folder,
+        entry: os.DirEntry[bytes],
+        found: list[Candidate | WalkError],
+        rows: dict[bytes, Known],
+    ) -> bool:
+        """Whether an entry that is no photo by its ending, or has the name of a side file, is a photo; if not, it
+        is counted, or its folder remembered."""
+        name: bytes = entry.name
+        path = join(folder.path, name)
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                self._enter(folder, name)
+                return False
+            is_file = entry.is_file(follow_symlinks=False)
+        except OSError as error:  # where listings do not say what is a folder
+            found.append(WalkError(path, explain(error)))
+            return False
+        if not is_file:
+            self._leave(Reason.LINK if entry.is_symlink() else Reason.SPECIAL, path)
+            return False
+        if is_side_file(path, name):
+            self._leave(Reason.SIDE_FILE, path)
+            if (row := rows.pop(name, None)) is not None:
+                self.no_photos.add(row[6])
+            return False
+        if self._wanted[extension_of(name)]:
+            return True
+        if name != IGNORE_FILE:
+            self._count_unhandled(extension_of(name))
+        return False
+
+    def _enter(self, folder: _Folder, name: bytes) -> None:
+        """Remember a subfolder for later, unless it is to be left alone."""
+        path = join(folder.path, name)
+        reason = folder_reason(name, in_package=folder.in_package)
+        if reason is not None:
+            self._leave(reason, path)
+        elif folder.rules and _ignored(path, folder.rules, folder=True):
+            self._leave(Reason.IGNORED, path)
+        else:
+            inside = folder.in_package or is_package(name)
+            folder.subfolders.append(_Folder(path, folder.rules, in_package=inside))
+
+    def _irregular(self, folder: _Folder, name: bytes, mode: int) -> None:
+        """What has the name of a photo and is no regular file."""
+        if stat.S_ISDIR(mode):
+            self._enter(folder, name)
+        else:
+            reason = Reason.LINK if stat.S_ISLNK(mode) else Reason.SPECIAL
+            self._leave(reason, join(folder.path, name))
+
+    def _is_ignored(self, path: bytes, rules: Rules) -> bool:
+        if _ignored(path, rules, folder=False):
+            self._leave(Reason.IGNORED, path)
+            return True
+        return False
+
+    def _leave(self, reason: Reason, path: bytes) -> None:
+        if reason in self.left_alone:
+            self.left_alone[reason].count += 1
+        else:
+            self.left_alone[reason] = LeftAlone(1, os.fsdecode(path))
+
+    def _empty(self, path: bytes, row: Known | None) -> WalkError:
+        if row is not None and row[7] not in (MISSING, BLANK):
+            text = "was a photo, is now empty: restore it from a backup"
+            return WalkError(path, Unreadable("ruined", text), "hash")
+        return WalkError(path, Unreadable("empty", "is empty: there is no photo in it"), "facts")
+
+    def _candidate(
+        self,
+        directory: bytes,
+        name: bytes,
+        path: bytes,
+        status: os.stat_result,
+        row: Known | None,
+        trusted: bool,
+    ) -> Candidate:
+        candidate = Candidate(
+            directory,
+            name,
+            path,
+            status.st_size,
+            clamped(status.st_mtime_ns),
+            clamped(status.st_ctime_ns),
+            signed(status.st_ino),
+            status.st_dev,
+            status.st_nlink,
+            row[6] if row is not None else None,
+            trusted,
+        )
+        if status.st_nlink > 1 and not trusted:
+            candidate.same_as = self._link(status, candidate)
+        return candidate
+
+    def _count_gone(self, folder: _Folder, rows: dict[bytes, Known], limit: tuple[int, bytes] | None) -> None:
+        """Remember which of a folder's rows met no entry: their photos are gone, unless they were left alone."""
+        for name, row in rows.items():
+            if row[7] == MISSING or name in folder.left_alone or (limit is not None and (0, name) < limit):
+                continue
+            if kind_of(extension_of(name)) in self._kinds:  # videos are judged by scans that take them
+                self.gone.add(row[6])
 
     def _count_unhandled(self, extension: bytes) -> None:
         kind = os.fsdecode(extension).lower().encode("utf-8", "replace").decode() or "no extension"
@@ -295,8 +390,17 @@ class Walk:
         return first
 
     def _keeps_inodes(self, device: int, directory: bytes) -> bool:
+        """Whether the disk that holds the folder keeps inodes. A disk inside of the folders is remembered."""
         if device not in self._keeps:
             self._keeps[device] = file_system(Path(os.fsdecode(directory))) in KEEPS_INODES
+        root = next(root for root in self.roots if is_below(directory, root))
+        if root not in self.devices:
+            try:
+                self.devices[root] = os.stat(root).st_dev  # noqa: PTH116 - bytes
+            except OSError:  # just gone: the end of the walk sees that
+                self.devices[root] = device
+        if device != self.devices[root]:
+            self.mounts.add(mount_point(directory, root, device))
         return self._keeps[device]
 
     def place(self, path: bytes, *, folder: bool = False) -> Place:
@@ -311,7 +415,7 @@ class Walk:
 
     def covers(self, directory: bytes) -> bool:
         """Whether the folder is one of the roots or lies below one."""
-        return any(directory == root or directory.startswith(root.rstrip(b"/") + b"/") for root in self.roots)
+        return any(is_below(directory, root) for root in self.roots)
 
     def before_start(self, directory: bytes) -> bool:
         """Whether the folder and all below it come before the path at which the walk starts."""
@@ -326,6 +430,35 @@ class Walk:
             return None
         place = self.place(directory, folder=True)
         return self._start[len(place)] if self._start[: len(place)] == place != self._start else None
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder on its way through the walk."""
+
+    path: bytes
+    rules: Rules
+    in_package: bool  # inside of a folder that a program keeps whole
+    subfolders: list[_Folder] = field(default_factory=list)
+    left_alone: set[bytes] = field(default_factory=set)  # names of files
+
+
+def is_below(path: bytes, root: bytes) -> bool:
+    """Whether a path is `root`, or lies below it."""
+    return path == root or path.startswith(root if root == b"/" else root + b"/")
+
+
+def mount_point(directory: bytes, root: bytes, device: int) -> bytes:
+    """The folder below `root` on which the disk is mounted that holds `directory`."""
+    while directory != root:
+        parent = os.path.dirname(directory)  # noqa: PTH120 - bytes
+        try:
+            if os.lstat(parent).st_dev != device:
+                break
+        except OSError:
+            break
+        directory = parent
+    return directory
 
 
 def _rules(directory: bytes, lines: Sequence[str]) -> tuple[int, GitIgnoreSpec]:
