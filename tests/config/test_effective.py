@@ -191,7 +191,11 @@ def test_photo_settings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert {name: found.origin for name, found in photo_settings({}, None, {}).items()} == {
         "root": "built-in",
         "batch_size": "built-in",
+        "videos": "built-in",
     }
+    assert photo_settings({}, None, {"LOTE_VIDEOS": "yes"})["videos"].value is True
+    with pytest.raises(ConfigurationError, match="LOTE_VIDEOS: videos must be true or false"):
+        photo_settings({}, None, {"LOTE_VIDEOS": "maybe"})
     found = photo_settings({}, file, {})
     assert found["root"].value == str(tmp_path / "pics")
     assert (found["batch_size"].value, found["batch_size"].origin) == (50, "book.json: photos")

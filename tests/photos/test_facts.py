@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from batch_processing.photos import Photo
-from batch_processing.photos import facts as stage
-from batch_processing.photos.headers import EXTENSIONS, degrees, taken_at
+from batch_processing.photos import Photo, header_pool
+from batch_processing.photos.exif import degrees, gps_position, taken_at
+from batch_processing.photos.facts import headers_of, read_facts
+from batch_processing.photos.header_facts import HeaderError, HeaderFacts
+from batch_processing.photos.headers import EXTENSIONS
 from batch_processing.photos.ingest import Scan
 from batch_processing.photos.store import Store
+from batch_processing.photos.tables import metadata
 from photos_help import Library, write
 from shared_data import require_shared
 
@@ -117,7 +122,7 @@ def test_a_photo_that_kills_its_reader_costs_itself_only(
     write(
         tmp_path / "patch" / "sitecustomize.py",
         b"import os, time\nimport batch_processing.photos.headers as h\nread = h.read_header\n"
-        b"def patched(path):\n    if path.endswith('30.jpg'):\n        %s\n    return read(path)\n"
+        b"def patched(path, folders):\n    if path.endswith('30.jpg'):\n        %s\n    return read(path, folders)\n"
         % what.encode(),
     )
     runner = (
@@ -129,8 +134,8 @@ def test_a_photo_that_kills_its_reader_costs_itself_only(
         return real([command[0], "-c", runner], **options)  # type: ignore[call-overload]
 
     monkeypatch.syspath_prepend(str(tmp_path / "patch"))
-    monkeypatch.setattr(stage.subprocess, "Popen", start)
-    monkeypatch.setattr(stage, "TIME_LIMIT_S", 3.0)
+    monkeypatch.setattr(header_pool.subprocess, "Popen", start)
+    monkeypatch.setattr(header_pool, "TIME_LIMIT_S", 3.0)
     with Library(tmp_path / "photos.db") as library:
         stats = library.scan(tree, facts=True)
         assert (stats.registered, stats.duplicates, stats.facts_errors) == (1, 59, 1)
@@ -151,14 +156,44 @@ def test_the_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert len(library.session.scalars(sa.select(Photo.id).where(Photo.width == 40)).all()) == 20
 
 
+ORIGINAL, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132
+LATER = {DIGITIZED: "2001:01:02 03:04:05", CHANGED: "2011:01:02 03:04:05"}
+
+
 @pytest.mark.parametrize(
     ("tags", "moment"),
     [
-        ({0x9003: "2004:08:27 13:52:55"}, "2004-08-27T13:52:55"),
-        ({0x9003: "0000:00:00 00:00:00", 0x0132: "2001:01:02 03:04:05"}, "2001-01-02T03:04:05"),
-        ({0x9003: "2004:08:27 13:52:55", 0x9011: "-08:00"}, "2004-08-27T13:52:55-08:00"),
-        ({0x9003: "2004:08:27 13:52:55", 0x9011: "   :  "}, "2004-08-27T13:52:55"),
-        ({0x9003: 7}, None),
+        ({ORIGINAL: "2004:08:27 13:52:55"}, "2004-08-27T13:52:55"),
+        ({ORIGINAL: "2004:08:27 13:52:55", 0x9011: "-08:00"}, "2004-08-27T13:52:55-08:00"),
+        ({ORIGINAL: "2004:08:27 13:52:55", 0x9011: "   :  "}, "2004-08-27T13:52:55"),
+        ({ORIGINAL: "2004:08:27 13:52:55+02:00"}, "2004-08-27T13:52:55+02:00"),
+        ({ORIGINAL: "2004:08:27 13:52:55\0 junk"}, "2004-08-27T13:52:55"),
+        ({ORIGINAL: b"2004:08:27 13:52:55\0"}, "2004-08-27T13:52:55"),
+        ({ORIGINAL: "2012-12-22 10:11:12"}, "2012-12-22T10:11:12"),
+        ({ORIGINAL: "2007/06/30 10:11:12"}, "2007-06-30T10:11:12"),
+        ({ORIGINAL: "2012:12:22T10:11:12"}, "2012-12-22T10:11:12"),
+        ({ORIGINAL: "2012:12:22 10:11"}, "2012-12-22T10:11:00"),
+        ({ORIGINAL: "2012-12-22"}, "2012-12-22"),
+        ({ORIGINAL: "2004: 8:27  3:52:55"}, "2004-08-27T03:52:55"),
+        # a clock of twelve hours
+        ({ORIGINAL: "2004:08:27 03:04:05 PM"}, "2004-08-27T15:04:05"),
+        ({ORIGINAL: "2004:08:27 03:04:05 am"}, "2004-08-27T03:04:05"),
+        ({ORIGINAL: "2004:08:27 12:04:05 AM"}, "2004-08-27T00:04:05"),
+        ({ORIGINAL: "2004:08:27 12:04:05 PM"}, "2004-08-27T12:04:05"),
+        # blanks and zeros: not there, so that another may speak
+        ({ORIGINAL: "0000:00:00 00:00:00"} | LATER, "2001-01-02T03:04:05"),
+        ({ORIGINAL: "    :  :     :  :  "} | LATER, "2001-01-02T03:04:05"),
+        ({ORIGINAL: ""} | LATER, "2001-01-02T03:04:05"),
+        ({ORIGINAL: "\0" * 20, CHANGED: "2011:01:02 03:04:05"}, "2011-01-02T03:04:05"),
+        # there, and no date: nobody else may speak
+        ({ORIGINAL: "1993:08:00 12:00:00"} | LATER, None),
+        ({ORIGINAL: "2004:13:27 13:52:55"} | LATER, None),
+        ({ORIGINAL: "2004:08:27 25:52:55"} | LATER, None),
+        ({ORIGINAL: "yesterday"} | LATER, None),
+        ({ORIGINAL: "27.08.2004 13:52"} | LATER, None),
+        ({ORIGINAL: "2004:08:27 15:04:05 AM"} | LATER, None),
+        ({ORIGINAL: "0004:08:27 13:52:55"}, None),
+        ({ORIGINAL: 7}, None),
         ({}, None),
     ],
 )
@@ -171,11 +206,160 @@ def test_dates(tags: dict[int, object], moment: str | None) -> None:
     [
         ((10.0, 30.0, 0.0), "N", 10.5),
         ((10.0, 30.0, 0.0), b"S\0", -10.5),
+        ((10.0, 30.0, 0.0), None, None),
+        ((10.0, 30.0, 0.0), "", None),
+        ((10.0, 30.0, 0.0), "E", None),
+        ((10.0, 75.0, 0.0), "N", None),
         ((91.0, 0.0, 0.0), "N", None),
         ((float("nan"), 0.0, 0.0), "N", None),
         ((10.0,), "N", None),
         (None, None, None),
     ],
 )
-def test_positions(parts: object, reference: object, value: float | None) -> None:
+def test_degrees(parts: object, reference: object, value: float | None) -> None:
     assert degrees(parts, reference, 90) == value
+
+
+@pytest.mark.parametrize(
+    ("tags", "place"),
+    [
+        ({1: "S", 2: (33.0, 51.0, 30.0), 3: "W", 4: (151.0, 12.0, 0.0)}, (-33.8583333, -151.2)),
+        ({1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (0.0, 0.0, 0.0)}, (None, None)),
+        ({1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (9.0, 30.0, 0.0)}, (0.0, 9.5)),  # the equator, in Gabon
+        ({2: (33.0, 51.0, 30.0), 3: "W", 4: (151.0, 12.0, 0.0)}, (None, None)),
+        ({1: "S", 2: (33.0, 51.0, 30.0), 4: (151.0, 12.0, 0.0)}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_positions(tags: dict[int, object], place: tuple[float | None, float | None]) -> None:
+    assert gps_position(tags) == place
+
+
+def _facts(database: Library) -> dict[str, tuple[object, ...]]:
+    """Format, width, lacking library and version by name."""
+    database.session.commit()
+    table = metadata.tables["photo_facts"]
+    query = sa.select(Photo.filename, table.c.format, table.c.width, table.c.lacking, table.c.version)
+    rows = database.session.execute(query.join(table, table.c.photo_id == Photo.id)).all()
+    database.session.commit()
+    return {name: tuple(rest) for name, *rest in rows}
+
+
+def _watched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The paths that readers are given from now on."""
+    given: list[bytes] = []
+    give = header_pool._Reader.give
+
+    def watch(reader: Any, tasks: Any) -> None:
+        given.extend(task.path for task in tasks)
+        give(reader, tasks)
+
+    monkeypatch.setattr(header_pool._Reader, "give", watch)
+    return given
+
+
+def test_what_cannot_heal_is_tried_again_only_when_something_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tmp_path / "tree"
+    bad = write(tree / "bad.jpg", b"no image at all")
+    other = write(tree / "other.png", b"no image either")
+    given = _watched(monkeypatch)
+    with Library(tmp_path / "photos.db") as library:
+        assert library.scan(tree, facts=True).facts_errors == 2
+        assert sorted(given) == [bytes(bad), bytes(other)]
+        given.clear()
+        library.scan(tree, facts=True)
+        assert given == []
+        assert sorted(library.errors()) == [(str(bad), "facts", "format"), (str(other), "facts", "format")]
+        # other content
+        write(bad, b"still no image")
+        library.scan(tree, facts=True)
+        assert given == [bytes(bad)]
+        given.clear()
+        # other readers
+        errors = metadata.tables["photo_errors"]
+        with library.database.write() as connection:
+            connection.execute(
+                errors.update().where(errors.c.path == str(other)).values(readers="Pillow 1.0")
+            )
+        library.scan(tree, facts=True)
+        assert given == [bytes(other)]
+        given.clear()
+        # gone
+        other.unlink()
+        library.scan(tree, facts=True)
+        assert (given, library.errors()) == ([], [(str(bad), "facts", "format")])
+
+
+def test_what_may_heal_is_tried_by_each_scan(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    path = photo(tree / "a.jpg")
+    with Library(tmp_path / "photos.db") as library:
+        library.scan(tree)
+        aside = path.rename(tmp_path / "a.jpg")
+        store = Store(library.database)
+        assert read_facts(store, [bytes(tree)], processes=1).failed == 1
+        assert library.errors() == [(str(path), "facts", "vanished")]
+        aside.rename(path)
+        found = read_facts(store, [bytes(tree)], processes=1)
+        assert (found.read, found.failed, library.errors()) == (1, 0, [])
+        store.close()
+
+
+def test_a_format_without_its_library_is_no_error_and_is_read_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pi_heif  # noqa: F401 - so that there is one to hide
+
+    tree = tmp_path / "tree"
+    source = require_shared("data", "photos", "files", "bigcat88+pillow_heif", "tests", "images", "heif")
+    tree.mkdir()
+    shutil.copy(source / "RGB_8__29x100.heif", tree / "a.heic")
+    photo(tree / "b.jpg")
+    given = _watched(monkeypatch)
+    with Library(tmp_path / "photos.db") as library:
+        with monkeypatch.context() as without:
+            write(tmp_path / "without" / "pi_heif.py", b"raise ImportError('not installed')\n")
+            without.syspath_prepend(str(tmp_path / "without"))
+            without.delitem(sys.modules, "pi_heif")
+            stats = library.scan(tree, facts=True)
+            assert (stats.facts_errors, library.errors()) == (0, [])
+            assert _facts(library) == {"a.heic": ("HEIF", None, "pi-heif", 2), "b.jpg": ("JPEG", 40, None, 2)}
+            store = Store(library.database)
+            given.clear()
+            found = read_facts(store, [bytes(tree)], processes=1)
+            assert (found.read, found.failed, found.lacking, given) == (0, 0, {"HEIF": 1}, [])
+            store.close()
+        library.scan(tree, facts=True)
+        assert given == [bytes(tree / "a.heic")]
+        assert _facts(library)["a.heic"] == ("HEIF", 29, None, 2)
+
+
+def test_facts_of_an_older_version_are_read_anew(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    photo(tree / "a.jpg")
+    with Library(tmp_path / "photos.db") as library:
+        library.scan(tree, facts=True)
+        table = metadata.tables["photo_facts"]
+        with library.database.write() as connection:
+            connection.execute(table.update().values(version=0, width=1))
+        library.scan(tree, facts=True)
+        assert _facts(library) == {"a.jpg": ("JPEG", 40, None, 2)}
+
+
+def test_headers_of_any_files_are_read_without_a_database(tmp_path: Path) -> None:
+    names = [photo(tmp_path / f"{number}.jpg") for number in range(40)]
+    bad = write(tmp_path / "bad.jpg", b"no image at all")
+    found = dict(headers_of((bytes(path) for path in [*names, bad, tmp_path / "gone.jpg"]), 2))
+    assert len(found) == 42
+    facts = found[bytes(names[7])]
+    assert isinstance(facts, HeaderFacts)
+    assert (facts.width, facts.taken_at, facts.taken_from) == (40, "2004-08-27T13:52:55+02:00", "exif")
+    errors = [found[bytes(tmp_path / name)] for name in ("bad.jpg", "gone.jpg")]
+    assert [(error.kind, error.lasts) for error in errors if isinstance(error, HeaderError)] == [
+        ("format", True),
+        ("vanished", False),
+    ]
+    assert list(headers_of([], 2)) == []
+    assert list(headers_of([bytes(bad)], 2, lambda: True)) == []

@@ -9,6 +9,7 @@ Relative paths in a file are meant from that file's folder, all others from the 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,6 +29,7 @@ from .settings import (
     env_name,
     parse_text,
     suggestion,
+    yes_or_no,
 )
 
 if TYPE_CHECKING:
@@ -145,12 +147,17 @@ class Settings:
 def photo_settings(
     flags: Mapping[str, Any], config_file: str | Path | None = None, environ: Mapping[str, str] | None = None
 ) -> dict[str, Effective]:
-    """`root` (a path, or None) and `batch_size` (at least 1) of the photo application, with origins.
+    """`root` (a path, or None), `batch_size` (at least 1) and `videos` (whether they are scanned like photos) of the photo
+    application, with origins.
 
     From weakest to strongest: built-in, the section `photos` of the file (or of `LOTE_CONFIG`),
-    `LOTE_ROOT` and `LOTE_BATCH_SIZE`, flags. ConfigurationError names every wrong value at once."""
+    `LOTE_ROOT`, `LOTE_BATCH_SIZE` and `LOTE_VIDEOS`, flags. ConfigurationError names every wrong value at once."""
     environ = os.environ if environ is None else environ
-    force = {"root": Effective(None, "built-in"), "batch_size": Effective(100, "built-in")}
+    force = {
+        "root": Effective(None, "built-in"),
+        "batch_size": Effective(100, "built-in"),
+        "videos": Effective(False, "built-in"),
+    }
     problems = []
     if config_file := config_file or environ.get("LOTE_CONFIG"):
         handler = ConfigurationHandler()
@@ -166,8 +173,13 @@ def photo_settings(
                 force[name] = Effective(value, f"{Path(config_file).name}: photos")
     for name in force:
         if text := environ.get(f"LOTE_{name.upper()}"):
-            value = int(text) if name == "batch_size" and text.strip().isdecimal() else text
-            force[name] = Effective(value, f"LOTE_{name.upper()}")
+            parsed: Any = text
+            if name == "batch_size" and text.strip().isdecimal():
+                parsed = int(text)
+            elif name == "videos":
+                with suppress(ValueError):  # said below
+                    parsed = yes_or_no(name, text)
+            force[name] = Effective(parsed, f"LOTE_{name.upper()}")
         if flags.get(name) is not None:
             force[name] = Effective(flags[name], f"--{name.replace('_', '-')}")
     root, size = force["root"], force["batch_size"]
@@ -175,6 +187,8 @@ def photo_settings(
         problems.append(f"{root.origin}: root must be the path of a folder, got {root.value!r}")
     if not isinstance(size.value, int) or isinstance(size.value, bool) or size.value < 1:
         problems.append(f"{size.origin}: batch_size must be a whole number of at least 1, got {size.value!r}")
+    if not isinstance((videos := force["videos"]).value, bool):
+        problems.append(f"{videos.origin}: videos must be true or false, got {videos.value!r}")
     if problems:
         raise ConfigurationError(all_problems(problems))
     return force

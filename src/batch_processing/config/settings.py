@@ -274,6 +274,16 @@ def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[
     return {name: getattr(model, name) for name in values}, []
 
 
+def yes_or_no(name: str, text: str) -> bool:
+    """The truth that `text` means for the setting `name`. ValueError says what is wrong."""
+    word = text.strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off", ""}:
+        return False
+    raise ValueError(f"{name} must be true or false, got {text!r}")
+
+
 def parse_text(name: str, text: str) -> Any:
     """The value that `text`, from an environment variable or a flag, means for the setting `name`.
 
@@ -288,12 +298,7 @@ def parse_text(name: str, text: str) -> Any:
     if isinstance(default, tuple):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if isinstance(default, bool):
-        word = text.strip().lower()
-        if word in {"1", "true", "yes", "on"}:
-            return True
-        if word in {"0", "false", "no", "off", ""}:
-            return False
-        raise ValueError(f"{name} must be true or false, got {text!r}")
+        return yes_or_no(name, text)
     if isinstance(default, int | float):
         try:
             return type(default)(text)

@@ -7,11 +7,12 @@ refuses. Does not make SQLite safe on a network file system: `Workspace` turns t
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ WAL_IS_SAFE_FROM = (3, 51, 3)
 # Longest wait for another process's commit before "database is locked". Commits take milliseconds;
 # a laptop that sleeps in the middle of one is the case that needs a whole minute.
 BUSY_TIMEOUT_S = 60.0
+# PostgreSQL's SQLSTATE of a lock that was not to be had in time. https://www.postgresql.org/docs/current/errcodes-appendix.html
+LOCK_NOT_AVAILABLE = "55P03"
 # What a journal that stays may keep of the disk; a commit of a thousand pages needs half of it.
 JOURNAL_BYTES = 8 * 1024 * 1024
 
@@ -106,6 +109,11 @@ class Database:
         try:
             yield
         except sa.exc.OperationalError as error:
+            if is_locked(error):
+                raise ResourceError(
+                    f"The database {self.name} is kept locked by {who_locks(self.engine.url)}: nothing that was "
+                    "recorded is lost; wait until that program has ended, or close it, and give the command again."
+                ) from error
             raise ResourceError(
                 f"The database {self.name} cannot be used ({error.orig}): nothing that was recorded is lost; "
                 "free disk space or mend its permissions, and give the command again."
@@ -156,6 +164,42 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether another program's lock is why a statement failed (an error of SQLAlchemy's or of a driver)."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE
+
+
+def who_locks(url: sa.URL) -> str:
+    """The process that holds a lock on an SQLite database, for a sentence: "process 4711 (sqlite3)". "another
+    program" where the system does not say (only Linux does), and for a database on a server."""
+    unknown = "another program"
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return unknown
+    inodes = set()
+    for name in (url.database, f"{url.database}-shm"):  # with a WAL the locks are on its index
+        with suppress(OSError):
+            inodes.add(os.stat(name).st_ino)  # noqa: PTH116 - the device is spelled in another way below
+    try:
+        locks = Path("/proc/locks").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return unknown
+    # 1: POSIX  ADVISORY  WRITE 4711 fd:01:393219 1073741825 1073742335 (proc_locks(5)); a waiting one has "->"
+    for line in locks.splitlines():
+        fields = line.split()
+        if len(fields) < 6 or fields[1] != "POSIX" or not fields[4].isdigit():
+            continue
+        holder, inode = int(fields[4]), fields[5].rpartition(":")[2]
+        if inode.isdigit() and int(inode) in inodes and holder not in (0, os.getpid()):
+            with suppress(OSError):
+                program = Path(f"/proc/{holder}/comm").read_text(encoding="utf-8", errors="replace").strip()
+                return f"process {holder} ({program})"
+    return unknown
 
 
 def _on_begin(connection: sa.Connection) -> None:

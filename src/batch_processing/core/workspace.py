@@ -17,6 +17,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,9 +38,14 @@ NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fu
 
 
 def default_root() -> Path:
-    """`LOTE_WORKSPACE`, else this user's data folder."""
+    """`LOTE_WORKSPACE`, else this user's data folder.
+
+    `XDG_DATA_HOME` counts only as an absolute path: set but empty, or relative, it is ignored, as the XDG Base
+    Directory Specification asks (not every version of platformdirs heeds it)."""
     if named := os.environ.get("LOTE_WORKSPACE"):
         return Path(named).expanduser()
+    if sys.platform == "linux" and not os.path.isabs(os.environ.get("XDG_DATA_HOME", "")):  # noqa: PTH117 - text
+        return Path("~/.local/share/lote").expanduser()
     from platformdirs import user_data_dir
 
     return Path(user_data_dir("lote"))

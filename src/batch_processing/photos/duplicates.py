@@ -1,35 +1,51 @@
 """Copies: which there are, what they cost, and how to get rid of them without losing anything.
 
-Promises: before a copy goes, its bytes are compared with those of the photo that is kept, through
-descriptors that are still what the names point to; one photo of each group always stays. Refuses to
-touch what changed since the scan. A hard link takes the place of a copy in one step; trashed files can
-be taken back. Does not look at anything but equal bytes: RAW+JPEG pairs and Live Photos are no copies.
+Promises: a photo goes only after the one check of `removal`; one photo of each group always stays, and all that
+are protected. What can be gained counts only photos that are there now and have bytes of their own. Does not look at
+anything but equal bytes: RAW+JPEG pairs and Live Photos are no copies.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ..exceptions import ValidationError, reason
+from ..core.workspace import file_system
+from . import extents, steps
 from .hashing import join
-from .reading import PIECE, open_file
+from .kinds import package_around
+from .reading import open_file
+from .removal import How, Protected, Refusal, Refused, check, in_machine_folder, refusal_of, remove
 from .settle import reconcile
-from .tables import HASH_DUPLICATE, MISSING, PRESENT, directories, duplicates, pages, photos
+from .tables import HASH_DUPLICATE, MISSING, PRESENT, aliases, below, directories, duplicates, pages, photos
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .store import Store
 
-Keep = Literal["oldest", "newest", "shortest-path", "under"]
-How = Literal["hardlink", "trash"]
+
+class Rule(StrEnum):
+    """Which photo of a group stays."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    SHORTEST_PATH = "shortest-path"
+    UNDER = "under"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """A rule, with UNDER its folder (absolute)."""
+
+    rule: Rule
+    folder: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,17 @@ class Member:
     path: bytes
     mtime_ns: int
     is_original: bool
+    is_there: bool = True  # now
+    place: extents.Extents | None = None  # where its bytes lie, on file systems whose files may share them
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What becomes of a group: one photo is kept, others stay beside it, the rest may go."""
+
+    kept: Member
+    staying: tuple[Member, ...]
+    going: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
@@ -52,155 +79,176 @@ class Group:
 
     @property
     def gain(self) -> int:
-        """Bytes that are free when one photo is left."""
-        return self.size * (len(self.members) - 1)
+        """Bytes that are free when one photo is left: those that are not there now, and those that share the bytes of
+        another, cost nothing."""
+        there = [member for member in self.members if member.is_there]
+        own = {member.place or member.id for member in there}
+        return self.size * max(0, len(own) - 1)
 
-    def choose(self, keep: Keep, folder: bytes | None = None) -> Member | None:
-        """The photo that stays. Where several are as good: the original, then the shortest path.
-        None with "under" when no photo of the group lies below `folder`."""
-        candidates = list(self.members)
-        if keep == "under":
-            if folder is None:
-                raise ValidationError("--keep under needs a folder: --keep under FOLDER.")
-            inside = os.path.abspath(folder).rstrip(b"/") + b"/"  # noqa: PTH100 - bytes
-            candidates = [member for member in candidates if member.path.startswith(inside)]
-            if not candidates:
-                return None
+    def choose(self, keep: Sequence[Keep], protected: Protected) -> Choice | None:
+        """The photo that stays, by the first rule that names one. Where several are as good: the original, then the
+        shortest path. None if no rule names one, or if nothing may go."""
+        there = [member for member in self.members if member.is_there]
+        for one in keep:
+            candidates = there
+            if one.rule is Rule.UNDER and one.folder is not None:
+                inside = Protected([one.folder])
+                candidates = [member for member in there if inside.holds(member.path)]
+            if candidates:
+                kept = min(candidates, key=lambda member: _rank(member, one.rule))
+                break
+        else:
+            return None
+        others = [member for member in there if member is not kept]
+        staying = tuple(
+            member
+            for member in others
+            if protected.holds(member.path) or package_around(member.path) is not None
+        )
+        going = tuple(member for member in others if member not in staying)
+        return Choice(kept, staying, going) if going else None
 
-        def rank(member: Member) -> tuple[int, bool, int, bytes]:
-            age = {"newest": -member.mtime_ns, "shortest-path": 0}.get(keep, member.mtime_ns)
-            return age, keep != "shortest-path" and not member.is_original, len(member.path), member.path
 
-        return min(candidates, key=rank)
+def _rank(member: Member, rule: Rule) -> tuple[int, bool, int, bytes]:
+    age = {Rule.NEWEST: -member.mtime_ns, Rule.SHORTEST_PATH: 0}.get(rule, member.mtime_ns)
+    return age, rule is not Rule.SHORTEST_PATH and not member.is_original, len(member.path), member.path
 
 
 @dataclass(frozen=True)
 class Deed:
-    """What happened to one copy. `problem` None: it was done."""
+    """What happened to one copy. `refusal` None: it was done; else why not, and the same as a clause for a person."""
 
     how: How
     path: bytes
     kept: bytes
     size: int
-    problem: str | None = None
+    refusal: Refusal | None = None
+    problem: str = ""
 
 
-def groups(store: Store) -> Iterator[Group]:
-    """All groups of copies, those that cost most first."""
+@dataclass
+class _Disks:
+    """What is asked of the disks about many photos."""
+
+    share: dict[int, bool] = field(default_factory=dict)  # by device
+
+    def member(self, row: Any, *, is_original: bool) -> Member:
+        path = join(bytes(row.directory), bytes(row.name))
+        try:
+            status = os.lstat(path)
+        except OSError:
+            status = None
+        is_there = status is not None and stat.S_ISREG(status.st_mode)
+        place = None
+        if status is not None and is_there and self._may_share(status.st_dev, path):
+            with suppress(OSError):
+                descriptor = open_file(path)
+                try:
+                    place = extents.extents(descriptor)
+                finally:
+                    os.close(descriptor)
+        return Member(row.id, path, row.mtime_ns, is_original, is_there, place)
+
+    def _may_share(self, device: int, path: bytes) -> bool:
+        if device not in self.share:
+            folder = Path(os.fsdecode(os.path.dirname(path)))  # noqa: PTH120 - bytes
+            self.share[device] = file_system(folder) in extents.SHARING
+        return self.share[device]
+
+
+def groups(store: Store, folders: Sequence[bytes] = ()) -> Iterator[Group]:
+    """All groups of copies, or those that touch one of `folders`; those that cost most, as the tables say, first."""
     count = sa.func.count()
+    query = (
+        sa.select(duplicates.c.duplicate_of_id, photos.c.size)
+        .select_from(duplicates.join(photos, photos.c.id == duplicates.c.photo_id))
+        .where(duplicates.c.reason == HASH_DUPLICATE, photos.c.state == PRESENT)
+        .group_by(duplicates.c.duplicate_of_id, photos.c.size)
+        .order_by((photos.c.size * count).desc(), duplicates.c.duplicate_of_id)
+    )
+    if folders:
+        located = photos.join(directories, directories.c.id == photos.c.directory_id)
+        here = sa.select(photos.c.id).select_from(located).where(sa.or_(*map(below, folders)))
+        copies = sa.select(duplicates.c.duplicate_of_id).where(duplicates.c.photo_id.in_(here))
+        touched = sa.or_(duplicates.c.duplicate_of_id.in_(here), duplicates.c.duplicate_of_id.in_(copies))
+        query = query.where(touched)
     with store.read() as connection:
-        found = connection.execute(
-            sa.select(duplicates.c.duplicate_of_id, photos.c.size)
-            .select_from(duplicates.join(photos, photos.c.id == duplicates.c.photo_id))
-            .where(duplicates.c.reason == HASH_DUPLICATE, photos.c.state == PRESENT)
-            .group_by(duplicates.c.duplicate_of_id, photos.c.size)
-            .order_by((photos.c.size * count).desc(), duplicates.c.duplicate_of_id)
-        ).all()
+        found = connection.execute(query).all()
+    disks = _Disks()
     for page in pages([original for original, _ in found], 100):
-        copies = sa.select(duplicates.c.photo_id).where(
-            duplicates.c.duplicate_of_id.in_(page), duplicates.c.reason == HASH_DUPLICATE
-        )
-        with store.read() as connection:
-            rows = connection.execute(
-                sa.select(
-                    photos.c.id,
-                    sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory"),
-                    sa.type_coerce(photos.c.name, sa.LargeBinary).label("name"),
-                    sa.type_coerce(photos.c.hash, sa.LargeBinary).label("digest"),
-                    photos.c.size,
-                    photos.c.mtime_ns,
-                )
-                .select_from(photos.join(directories, directories.c.id == photos.c.directory_id))
-                .where(sa.or_(photos.c.id.in_(page), photos.c.id.in_(copies)), photos.c.state == PRESENT)
-                .order_by(photos.c.id)
-            ).all()
-        together: dict[bytes, list[Member]] = {}
-        sizes: dict[bytes, int] = {}
-        originals = set(page)
-        for row in rows:
-            path = join(bytes(row.directory), bytes(row.name))
-            member = Member(row.id, path, row.mtime_ns, row.id in originals)
+        yield from sorted(_groups(store, page, disks), key=lambda group: -group.gain)
+
+
+def _groups(store: Store, originals: Sequence[int], disks: _Disks) -> list[Group]:
+    """The groups of these originals."""
+    copies = sa.select(duplicates.c.photo_id).where(
+        duplicates.c.duplicate_of_id.in_(originals), duplicates.c.reason == HASH_DUPLICATE
+    )
+    with store.read() as connection:
+        rows = connection.execute(
+            sa.select(
+                photos.c.id,
+                sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory"),
+                sa.type_coerce(photos.c.name, sa.LargeBinary).label("name"),
+                sa.type_coerce(photos.c.hash, sa.LargeBinary).label("digest"),
+                photos.c.size,
+                photos.c.mtime_ns,
+            )
+            .select_from(photos.join(directories, directories.c.id == photos.c.directory_id))
+            .where(sa.or_(photos.c.id.in_(originals), photos.c.id.in_(copies)), photos.c.state == PRESENT)
+            .order_by(photos.c.id)
+        ).all()
+    together: dict[bytes, list[Member]] = {}
+    sizes: dict[bytes, int] = {}
+    for row in rows:
+        member = disks.member(row, is_original=row.id in originals)
+        if not in_machine_folder(member.path):
             together.setdefault(bytes(row.digest), []).append(member)
             sizes[bytes(row.digest)] = row.size
-        found_groups = [Group(digest, sizes[digest], tuple(members)) for digest, members in together.items()]
-        yield from sorted(found_groups, key=lambda group: -group.gain)
+    return [
+        Group(digest, sizes[digest], tuple(members))
+        for digest, members in together.items()
+        if len(members) > 1
+    ]
 
 
-def remove_copies(store: Store, group: Group, kept: Member, how: How) -> Iterator[Deed]:
-    """Replace or trash all photos of `group` but `kept`; gives what happened to each, when it did."""
-    for copy in group.members:
-        if copy.id == kept.id:
+def remove_copies(
+    store: Store, group: Group, choice: Choice, how: How, protected: Protected
+) -> Iterator[Deed]:
+    """Replace or trash the photos of `group` that may go; gives what happened to each, when it did."""
+    staying = [member.path for member in choice.staying]
+    for copy in choice.going:
+        try:
+            step = check(store, copy.path, choice.kept.path, staying, group.size, group.digest, protected)
+        except (OSError, Refused) as error:
+            refusal, problem = refusal_of(error)
+            if isinstance(error, Refused) and error.other is not None:
+                _remember_alias(store, copy, error.other, group)
+            yield Deed(how, copy.path, choice.kept.path, group.size, refusal, problem)
             continue
         try:
-            _replace(copy.path, kept.path, group.size, how)
-        except (OSError, _Differs) as error:
-            yield Deed(how, copy.path, kept.path, group.size, reason(error))
+            remove(copy.path, choice.kept.path, group.size, how)
+        except (OSError, Refused) as error:
+            steps.finish(store, step)
+            refusal, problem = refusal_of(error)
+            yield Deed(how, copy.path, choice.kept.path, group.size, refusal, problem)
             continue
         with store.write() as connection:
-            values: dict[str, object] = (
-                {"hardlink_of_id": kept.id} if how == "hardlink" else {"state": MISSING}
-            )
-            connection.execute(photos.update().where(photos.c.id == copy.id).values(values))
-            reconcile(connection, [group.digest])
-        yield Deed(how, copy.path, kept.path, group.size)
+            steps.end(connection, step)
+            if how is not How.REFLINK:
+                values: dict[str, object] = (
+                    {"hardlink_of_id": choice.kept.id} if how is How.HARDLINK else {"state": MISSING}
+                )
+                connection.execute(photos.update().where(photos.c.id == copy.id).values(values))
+                reconcile(connection, [group.digest])
+        yield Deed(how, copy.path, choice.kept.path, group.size)
 
 
-class _Differs(Exception):  # noqa: N818 - becomes a sentence in the log
-    pass
-
-
-def _replace(copy: bytes, kept: bytes, size: int, how: How) -> None:
-    with ExitStack() as stack:
-        left, right = (_open(path, size, stack) for path in (copy, kept))
-        one, other = os.fstat(left), os.fstat(right)
-        if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
-            raise _Differs("is the same file under another name already")
-        if how == "hardlink" and one.st_dev != other.st_dev:
-            raise _Differs("lies on another file system than the photo that is kept")
-        _compare(left, right)
-        for path, status in ((copy, one), (kept, other)):
-            _same(os.lstat(path), status)
-        if how == "trash":
-            from send2trash import send2trash
-
-            send2trash(os.fsdecode(copy))
-            return
-        folder = os.path.dirname(copy)  # noqa: PTH120 - bytes
-        spare = join(folder, b".lote-" + secrets.token_hex(8).encode())
-        os.link(kept, spare, follow_symlinks=False)
-        try:
-            _same(os.lstat(spare), other)
-            os.rename(spare, copy)  # noqa: PTH104 - bytes
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(spare)  # noqa: PTH108 - bytes
-            raise
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _same(now: os.stat_result, before: os.stat_result) -> None:
-    for name in ("st_dev", "st_ino", "st_mtime_ns", "st_size"):
-        if getattr(now, name) != getattr(before, name):
-            raise _Differs("changed while it was being compared")
-
-
-def _open(path: bytes, size: int, stack: ExitStack) -> int:
-    descriptor = open_file(path)
-    stack.callback(os.close, descriptor)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-        raise _Differs("changed since it was scanned: scan again")
-    return descriptor
-
-
-def _compare(left: int, right: int) -> None:
-    while True:
-        one, other = os.read(left, PIECE), os.read(right, PIECE)
-        if one != other:
-            raise _Differs("has other bytes than the photo that is kept: scan again")
-        if not one:
-            return
+def _remember_alias(store: Store, copy: Member, other: bytes, group: Group) -> None:
+    """That two photos are one file, and no copies, as the disk has shown."""
+    same = next(member for member in group.members if member.path == other)
+    known = sa.select(aliases.c.id).where(aliases.c.photo_id == copy.id, aliases.c.same_as_id == same.id)
+    with store.write() as connection:
+        if connection.scalar(known) is None:
+            connection.execute(aliases.insert().values(photo_id=copy.id, same_as_id=same.id))
+        reconcile(connection, [group.digest])

@@ -188,10 +188,9 @@ class _Sources:
         self._walk = walk
         self._listings = listings
         self._keeps: dict[bytes, bool] = {}
-        scanned = connection.scalars(sa.select(scans.c.roots).distinct())
-        roots = {os.fsencode(root) for roots in scanned for root in roots.split("\0")}
-        # Of other libraries that are gone as a whole: renamed, or mounted elsewhere.
-        self._lost_roots = sorted(root for root in roots if not walk.covers(root) and not listings.has(root))
+        roots = scanned_roots(connection)
+        # Of other libraries that are gone as a whole: renamed, or mounted elsewhere, which leaves an empty folder.
+        self._lost_roots = sorted(root for root in roots if not walk.covers(root) and listings.is_empty(root))
 
     def stands(self, row: Any) -> bool:
         """Whether the photo of this row is where the row says."""
@@ -218,10 +217,9 @@ class _Sources:
         return self._keeps[directory]
 
     def _is_same(self, row: Any, target: Any) -> bool:
-        if row.inode and all(
-            getattr(row, name) == getattr(target, name) for name in ("inode", "size", "mtime_ns")
-        ):
-            return self._keeps_inodes(bytes(target.directory))
+        is_alike = all(getattr(row, name) == getattr(target, name) for name in ("inode", "size", "mtime_ns"))
+        if row.inode and is_alike and self._keeps_inodes(bytes(target.directory)):
+            return True
         path = join(bytes(row.directory), bytes(row.raw_name))
         new = join(bytes(target.directory), bytes(target.raw_name))
         return any(
@@ -276,7 +274,7 @@ def _settle_moves(
     recorded = [row for row in rows if row.state != PENDING]
     pairs = _pair([row for row in recorded if sources.has_left(row, targets)], targets)
     for source, target in pairs:
-        _move(connection, source, target)
+        take_place(connection, source, target)
         walk.gone.discard(source.id)
         moves.left.add(bytes(source.directory))
     moves.moved += len(pairs)
@@ -307,7 +305,7 @@ def _pair(sources: Sequence[Any], targets: Sequence[Any]) -> list[tuple[Any, Any
     return pairs + list(zip(rest, free, strict=False))
 
 
-def _move(connection: sa.Connection, source: Any, target: Any) -> None:
+def take_place(connection: sa.Connection, source: Any, target: Any) -> None:
     """The old row takes the place of the new one: what was learned about a photo stays with it. Its hard links
     stay what they are, those of the new one become its own."""
     links = photos.c.hardlink_of_id == source.id, photos.c.hash == source.digest
@@ -387,6 +385,12 @@ def _guard_share(connection: sa.Connection, walk: Walk, root: bytes, scan_id: in
             f"{missing} of {known} known photos below {os.fsdecode(root)} are missing: nothing was marked. "
             "If a drive is not plugged in, do that; if they were deleted on purpose, add --allow-missing."
         )
+
+
+def scanned_roots(connection: sa.Connection) -> set[bytes]:
+    """All folders that were ever given to a scan."""
+    scanned = connection.scalars(sa.select(scans.c.roots).distinct())
+    return {os.fsencode(root) for roots in scanned for root in roots.split("\0")}
 
 
 def known_below(connection: sa.Connection, root: bytes) -> bool:

@@ -1,103 +1,63 @@
 """Stage two of a scan: header facts, read in processes that can be killed.
 
+    read_facts(store, roots, processes=2)     into the database, for the photos that lack them
+    headers_of(paths, processes=2)            of any files, without a database
+
 Promises: a hostile file costs itself at most (an error row of stage `facts`); the stage can be stopped
-anywhere and goes on with the photos that have no facts yet. What failed is tried again in the next scan.
+anywhere and goes on with the photos that have no facts yet. What cannot heal is tried again only when the content or
+the readers have changed; what may heal (a disk that could not be read) by each scan. A photo whose library is not
+installed has facts that say so, and is read once the library is there. Facts of an older version are read anew.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import selectors
-import subprocess
-import sys
 import time
-from collections import deque
-from contextlib import suppress
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from .hashing import join
-from .settle import write_errors
-from .tables import FACTS_VERSION, MISSING, below, directories, errors, facts, photos
+from .header_facts import LASTING, HeaderError, HeaderFacts
+from .header_pool import HeaderPool, Task, headers_of
+from .tables import BLANK, FACTS_VERSION, MISSING, below, directories, errors, facts, pages, photos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .store import Store
 
-# A header takes a millisecond; a reader that is silent for so long hangs.
-TIME_LIMIT_S = 20.0
-# Paths handed to a reader before it has answered: the pipe stays full, and a death is told by the first.
-AHEAD = 32
-# Deaths of a reader that one photo may cause; the first may have been the machine's doing.
-DEATHS = 2
+__all__ = ["FactsRead", "headers_of", "read_facts"]
+
 COMMIT_ROWS = 500
 COMMIT_EVERY_S = 1.0
-PAGE = 1000  # photos looked up at a time
+PAGE = 1000  # photos or errors looked up at a time
+STAGE = "facts"
+MOST_READERS = 80  # characters of the column `readers`
+# Kinds of errors of this stage that other rooms write, and keep in order.
+FOREIGN_KINDS = ("empty", "blank")
 
 
 @dataclass
-class _Task:
+class FactsRead:
+    """What one run of the stage did, in numbers of photos."""
+
+    read: int = 0
+    failed: int = 0
+    damaged: int = 0  # of those that were read
+    lacking: dict[str, int] = field(default_factory=dict)  # of those below the roots: by format
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A photo that is to be read."""
+
     photo_id: int
-    path: bytes
-    deaths: int = 0
-
-
-@dataclass
-class _Reader:
-    """One process that reads headers."""
-
-    process: subprocess.Popen[bytes]
-    stdin: IO[bytes]
-    stdout: IO[bytes]
-    tasks: deque[_Task] = field(default_factory=deque)
-    heard: float = field(default_factory=time.monotonic)
-    partial: bytes = b""
-
-    @classmethod
-    def start(cls) -> _Reader:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "batch_processing.photos.headers"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the scan, which ends its readers itself
-        )
-        return cls(process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
-
-    def give(self, tasks: Sequence[_Task]) -> None:
-        if not self.tasks:
-            self.heard = time.monotonic()
-        self.tasks.extend(tasks)
-        lines = "".join(json.dumps(os.fsdecode(task.path)) + "\n" for task in tasks)
-        with suppress(BrokenPipeError):  # it died; its output says so, too
-            self.stdin.write(lines.encode())
-            self.stdin.flush()
-
-    def answers(self) -> list[bytes] | None:
-        """Lines that have come; None when the process is gone."""
-        data = os.read(self.stdout.fileno(), 1 << 16)
-        if not data:
-            return None
-        self.heard = time.monotonic()
-        *lines, self.partial = (self.partial + data).split(b"\n")
-        return lines
-
-    def end(self) -> None:
-        self.process.kill()
-        with suppress(BrokenPipeError):  # what it never read
-            self.stdin.close()
-        self.stdout.close()
-        self.process.wait()
-
-
-_LOCATED = photos.join(directories, directories.c.id == photos.c.directory_id)
+    hash: str
+    has_facts: bool  # of an older version, or without the library
 
 
 def read_facts(
@@ -107,11 +67,24 @@ def read_facts(
     processes: int,
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int, int], None] = lambda done, failed, total: None,
-) -> tuple[int, int]:
-    """Read the headers of all photos below `roots` that have no facts yet. Returns how many were read,
-    and how many could not be; `progress` is called with the same numbers, and how many there are in all, a few
-    times a second."""
+) -> FactsRead:
+    """Read the headers of all photos below `roots` that have no facts of this version yet. `progress` is called with how
+    many were read, how many could not be, and how many there are in all, a few times a second."""
     return _Stage(store, roots, stopped, progress).run(processes)
+
+
+def readers(installed: Mapping[str, str]) -> str:
+    """What tried to read a header (libraries and their versions), as an error remembers it: with another of them it is
+    worth a second try."""
+    parts = [f"{name.removeprefix('Pillow with ')} {version}" for name, version in installed.items()]
+    return ", ".join([*parts, f"facts {FACTS_VERSION}"])[-MOST_READERS:]
+
+
+_LOCATED = photos.join(directories, directories.c.id == photos.c.directory_id)
+_CANDIDATES = _LOCATED.outerjoin(facts, facts.c.photo_id == photos.c.id)
+_name = sa.type_coerce(photos.c.name, sa.LargeBinary)
+_folder = sa.type_coerce(directories.c.path, sa.LargeBinary)
+_error_path = sa.type_coerce(errors.c.path, sa.LargeBinary)
 
 
 class _Stage:
@@ -126,140 +99,197 @@ class _Stage:
         self._roots = roots
         self._stopped = stopped
         self._progress = progress
-        self._done: list[dict[str, Any]] = []
-        self._failed: list[tuple[bytes, str, str, str]] = []
-        self._again: deque[_Task] = deque()
-        self._read = self._errors = self._total = 0
+        self._done: list[tuple[_Row, HeaderFacts]] = []
+        self._failed: list[tuple[Task[_Row], HeaderError]] = []
+        self._found = FactsRead()
+        self._total = 0
         self._committed = time.monotonic()
+        self._installed: dict[str, str] = {}
+        self._readers = ""
 
-    def run(self, processes: int) -> tuple[int, int]:
-        with self._store.write() as connection:  # rows of photos that are gone or were mended meanwhile
-            for root in self._roots:
-                path = sa.type_coerce(errors.c.path, sa.LargeBinary)
-                inside = sa.and_(path >= root.rstrip(b"/") + b"/", path < root.rstrip(b"/") + b"0")
-                connection.execute(
-                    errors.delete().where(inside, errors.c.stage == "facts", errors.c.kind != "empty")
-                )
-        tasks = self._tasks()
-        readers: list[_Reader] = []
-        first = next(tasks, None)
-        if first is None:
-            return 0, 0
-        self._again.append(first)
+    def run(self, processes: int) -> FactsRead:
+        if self._is_anything():
+            from .headers import libraries
+
+            self._installed = libraries()
+            self._readers = readers(self._installed)
+            self._total = self._candidates() - self._drop_errors()
+            with HeaderPool[_Row](processes) as pool:
+                for answers in pool.read(self._tasks(), self._stopped):
+                    for task, found in answers:
+                        if isinstance(found, HeaderError):
+                            self._failed.append((task, found))
+                        else:
+                            self._done.append((task.key, found))
+                    full = len(self._done) + len(self._failed) >= COMMIT_ROWS
+                    if full or time.monotonic() - self._committed > COMMIT_EVERY_S:
+                        self._commit()
+            self._commit()
+            self._found.lacking = self._lacking()
+        return self._found
+
+    def _is_anything(self) -> bool:
+        """Whether there is a photo to be read, or an error that may be out of date."""
         with self._store.read() as connection:
-            query = sa.select(sa.func.count()).select_from(_LOCATED).where(*self._without_facts())
-            self._total = connection.scalar(query) or 0
-        with selectors.DefaultSelector() as selector:
-            try:
-                for _ in range(processes):
-                    readers.append(_Reader.start())
-                    selector.register(readers[-1].stdout, selectors.EVENT_READ, readers[-1])
-                self._pump(selector, readers, tasks)
-            finally:
-                for reader in readers:
-                    reader.end()
-        self._commit()
-        return self._read, self._errors
+            waiting = sa.select(photos.c.id).select_from(_CANDIDATES).where(*self._wanted()).limit(1)
+            failed = sa.select(errors.c.id).where(*self._own_errors()).limit(1)
+            return connection.scalar(waiting) is not None or connection.scalar(failed) is not None
 
-    def _pump(self, selector: selectors.BaseSelector, readers: list[_Reader], tasks: Iterator[_Task]) -> None:
-        exhausted = False
-        while not self._stopped():
-            for reader in readers:
-                if len(reader.tasks) > AHEAD // 2:
-                    continue
-                handful: list[_Task] = []
-                while len(reader.tasks) + len(handful) < AHEAD and not exhausted:
-                    task = self._again.popleft() if self._again else next(tasks, None)
-                    if task is None:
-                        exhausted = True
-                    else:
-                        handful.append(task)
-                if handful:
-                    reader.give(handful)
-            if exhausted and not any(reader.tasks for reader in readers):
-                return
-            for key, _ in selector.select(timeout=0.25):
-                reader = key.data
-                answers = reader.answers()
-                if answers is None:
-                    self._replace(selector, readers, reader, "crash", "made the reader of its header crash")
-                    exhausted = exhausted and not self._again
-                else:
-                    for line in answers:
-                        self._take(reader.tasks.popleft(), json.loads(line))
-            now = time.monotonic()
-            for reader in list(readers):
-                if reader.tasks and now - reader.heard > TIME_LIMIT_S:
-                    reader.tasks[0].deaths = DEATHS  # it would hang again
-                    text = f"took longer than {TIME_LIMIT_S:.0f} seconds to read its header"
-                    self._replace(selector, readers, reader, "time", text)
-                    exhausted = exhausted and not self._again
-            if len(self._done) + len(self._failed) >= COMMIT_ROWS or now - self._committed > COMMIT_EVERY_S:
-                self._commit()
-
-    def _replace(
-        self, selector: selectors.BaseSelector, readers: list[_Reader], reader: _Reader, kind: str, text: str
-    ) -> None:
-        """A reader died or hangs: the photo it was at is to blame, the others go to its successor."""
-        selector.unregister(reader.stdout)
-        reader.end()
-        readers.remove(reader)
-        if reader.tasks:
-            culprit = reader.tasks.popleft()
-            culprit.deaths += 1
-            if culprit.deaths >= DEATHS:
-                self._failed.append((culprit.path, "facts", kind, text))
-            else:
-                self._again.append(culprit)
-        self._again.extend(reader.tasks)
-        readers.append(_Reader.start())
-        selector.register(readers[-1].stdout, selectors.EVENT_READ, readers[-1])
-
-    def _take(self, task: _Task, answer: dict[str, Any]) -> None:
-        if "error" in answer:
-            kind, text = answer["error"]
-            self._failed.append((task.path, "facts", kind, text.encode("utf-8", "replace").decode()))
-        else:
-            empty = dict.fromkeys(column.name for column in facts.c)
-            named = {"photo_id": task.photo_id, "version": FACTS_VERSION}
-            self._done.append({**empty, **answer["facts"], **named})
-
-    def _commit(self) -> None:
-        self._committed = time.monotonic()
-        self._read += len(self._done)
-        self._errors += len(self._failed)
-        self._progress(self._read, self._errors, self._total)
-        if not self._done and not self._failed:
-            return
-        with self._store.write() as connection:
-            if self._done:
-                connection.execute(facts.insert(), self._done)
-            write_errors(connection, self._failed, datetime.now(UTC), None)
-        self._done, self._failed = [], []
-
-    def _without_facts(self) -> list[sa.ColumnElement[bool]]:
+    def _wanted(self) -> list[sa.ColumnElement[bool]]:
         return [
-            photos.c.state != MISSING,
+            photos.c.state.not_in((MISSING, BLANK)),
             sa.or_(*(below(root) for root in self._roots)),
-            ~sa.exists().where(facts.c.photo_id == photos.c.id),
+            sa.or_(facts.c.photo_id.is_(None), facts.c.version < FACTS_VERSION, facts.c.lacking.is_not(None)),
         ]
 
-    def _tasks(self) -> Iterator[_Task]:
-        """Photos without facts, in pages, oldest first."""
+    def _own_errors(self) -> list[sa.ColumnElement[bool]]:
+        inside = [
+            sa.and_(_error_path >= root.rstrip(b"/") + b"/", _error_path < root.rstrip(b"/") + b"0")
+            for root in self._roots
+        ]
+        return [errors.c.stage == STAGE, errors.c.kind.not_in(FOREIGN_KINDS), sa.or_(*inside)]
+
+    def _is_still_lacking(self) -> sa.ColumnElement[bool]:
+        """Facts of this version that want a library which is not there."""
+        return sa.and_(
+            facts.c.lacking.is_not(None),
+            facts.c.lacking.not_in(list(self._installed)),
+            facts.c.version >= FACTS_VERSION,
+        )
+
+    def _candidates(self) -> int:
+        with self._store.read() as connection:
+            query = sa.select(sa.func.count()).select_from(_CANDIDATES).where(*self._wanted())
+            lacking = query.where(self._is_still_lacking())
+            return (connection.scalar(query) or 0) - (connection.scalar(lacking) or 0)
+
+    def _drop_errors(self) -> int:
+        """Delete the errors of photos that are gone or were mended, and those that may heal. How many still stand."""
+        last = standing = 0
+        while True:
+            query = sa.select(
+                errors.c.id, _error_path.label("path"), errors.c.kind, errors.c.hash, errors.c.readers
+            )
+            query = query.where(errors.c.id > last, *self._own_errors()).order_by(errors.c.id).limit(PAGE)
+            with self._store.read() as connection:
+                rows = connection.execute(query).all()
+                holds = self._contents(connection, [os.path.split(bytes(row.path)) for row in rows])
+            if not rows:
+                return standing
+            last = rows[-1].id
+            stale = [
+                row.id
+                for row in rows
+                if row.kind not in LASTING
+                or row.readers != self._readers
+                or holds.get(bytes(row.path)) != row.hash
+            ]
+            standing += len(rows) - len(stale)
+            with self._store.write() as connection:
+                for page in pages(stale):
+                    connection.execute(errors.delete().where(errors.c.id.in_(page)))
+
+    @staticmethod
+    def _contents(connection: sa.Connection, split: list[tuple[bytes, bytes]]) -> dict[bytes, str]:
+        """The hashes of photos (folder and name) that are there, by path."""
+        found: dict[bytes, str] = {}
+        for page in pages(split, 200):
+            query = (
+                sa.select(_folder, _name, photos.c.hash)
+                .select_from(_LOCATED)
+                .where(
+                    photos.c.state.not_in((MISSING, BLANK)),
+                    _folder.in_({folder for folder, _ in page}),
+                    _name.in_({name for _, name in page}),
+                )
+            )
+            found |= {
+                join(bytes(folder), bytes(name)): digest for folder, name, digest in connection.execute(query)
+            }
+        return found
+
+    def _tasks(self) -> Iterator[Task[_Row]]:
+        """Photos to be read, in pages, oldest first."""
         last = 0
-        name = sa.type_coerce(photos.c.name, sa.LargeBinary)
-        path = sa.type_coerce(directories.c.path, sa.LargeBinary)
+        query = sa.select(photos.c.id, _folder, _name, photos.c.hash, facts.c.photo_id)
+        query = query.select_from(_CANDIDATES).where(
+            *self._wanted(), ~sa.func.coalesce(self._is_still_lacking(), sa.false())
+        )
         while True:
             with self._store.read() as connection:
                 rows = connection.execute(
-                    sa.select(photos.c.id, path, name)
-                    .select_from(_LOCATED)
-                    .where(photos.c.id > last, *self._without_facts())
-                    .order_by(photos.c.id)
-                    .limit(PAGE)
+                    query.where(photos.c.id > last).order_by(photos.c.id).limit(PAGE)
                 ).all()
+                tasks = [
+                    Task(join(bytes(folder), bytes(name)), _Row(key, digest, known is not None))
+                    for key, folder, name, digest, known in rows
+                ]
+                given_up = self._given_up(connection, tasks)
             if not rows:
                 return
-            for key, directory, file in rows:
-                yield _Task(key, join(bytes(directory), bytes(file)))
             last = rows[-1][0]
+            yield from (task for task in tasks if task.path not in given_up)
+
+    @staticmethod
+    def _given_up(connection: sa.Connection, tasks: list[Task[_Row]]) -> set[bytes]:
+        """Those whose error still stands: `_drop_errors` has deleted the others."""
+        found: set[bytes] = set()
+        for page in pages([task.path for task in tasks]):
+            query = sa.select(_error_path).where(
+                errors.c.stage == STAGE, errors.c.kind.in_(sorted(LASTING)), _error_path.in_(page)
+            )
+            found.update(bytes(path) for path in connection.scalars(query))
+        return found
+
+    def _commit(self) -> None:
+        self._committed = time.monotonic()
+        done, failed = self._done, self._failed
+        self._done, self._failed = [], []
+        self._found.read += len(done)
+        self._found.failed += len(failed)
+        self._found.damaged += sum(found.damaged is not None for _, found in done)
+        self._progress(self._found.read, self._found.failed, self._total)
+        if not done and not failed:
+            return
+        outdated = [row.photo_id for row, _ in done if row.has_facts]
+        # What cannot be read is not known any more.
+        outdated += [task.key.photo_id for task, error in failed if task.key.has_facts and error.lasts]
+        with self._store.write() as connection:
+            for page in pages(outdated):
+                connection.execute(facts.delete().where(facts.c.photo_id.in_(page)))
+            if done:
+                versioned = {"version": FACTS_VERSION}
+                connection.execute(
+                    facts.insert(),
+                    [{"photo_id": row.photo_id, **found.columns(), **versioned} for row, found in done],
+                )
+            self._write_errors(connection, failed)
+
+    def _write_errors(self, connection: sa.Connection, failed: list[tuple[Task[_Row], HeaderError]]) -> None:
+        for page in pages([task.path for task, _ in failed]):
+            connection.execute(errors.delete().where(errors.c.stage == STAGE, _error_path.in_(page)))
+        rows: list[dict[str, Any]] = [
+            {
+                "path": task.path,
+                "stage": STAGE,
+                "kind": error.kind,
+                "text": error.text,
+                "at": datetime.now(UTC),
+                "scan_id": None,
+                "hash": task.key.hash,
+                "readers": self._readers,
+            }
+            for task, error in failed
+        ]
+        if rows:
+            connection.execute(errors.insert(), rows)
+
+    def _lacking(self) -> dict[str, int]:
+        query = (
+            sa.select(facts.c.format, sa.func.count())
+            .select_from(_CANDIDATES)
+            .where(*self._wanted(), facts.c.lacking.is_not(None))
+            .group_by(facts.c.format)
+        )
+        with self._store.read() as connection:
+            return dict(Counter({str(name): count for name, count in connection.execute(query)}))

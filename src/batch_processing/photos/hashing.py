@@ -16,13 +16,15 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, AnyStr, Generic, TypeVar
 
+from ..core.workspace import NETWORK_FILE_SYSTEMS, file_system
 from . import reading
 from .reading import Stopped, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 # Seconds of hashing, done here or to be expected, before other processes are started for it: about what
 # starting them takes.
@@ -36,6 +38,14 @@ LIST_BYTES = 8 * 1024 * 1024
 LIST_FILES = 25
 # Lists that a reader has: the one it works at, and those that it does while the scan is busy with a commit.
 LISTS = 6
+# Readers: processes that wait for a disk in the network. Else one for each core, and two at least: while one
+# waits for the disk another hashes.
+NETWORK_READERS = 16
+LEAST_READERS = 2
+MOST_READERS = 32
+# Files of `hashed` that are hashed or being hashed before the first is looked at, and how often it asks whether to stop.
+WINDOW = 256
+STOP_POLL_S = 0.25
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); import reading; reading.serve()"
 
 
@@ -70,6 +80,7 @@ def join(directory: AnyStr, name: AnyStr) -> AnyStr:
 
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 class _List(Generic[T]):
@@ -94,7 +105,7 @@ class _List(Generic[T]):
                 candidate.error = Unreadable(*answer)
                 continue
             if not answer[1]:
-                candidate.error = Unreadable("changed", "was emptied while the folder was being scanned")
+                candidate.error = Unreadable("emptied", "was emptied while the folder was being scanned")
                 continue
             (
                 candidate.digest,
@@ -303,3 +314,56 @@ class _Child(Generic[T]):
         self._process.wait()
         self._input.close()
         self._output.close()
+
+
+def hashed(
+    candidates: Iterable[tuple[Candidate, P]], folders: Sequence[bytes], stopped: Callable[[], bool]
+) -> Iterator[tuple[Candidate, P]]:
+    """Each candidate with what came along, hashed, in the same order. Ends early when `stopped`. `folders`: where they lie,
+    for the number of readers."""
+    readers, inode_order = choose_readers(folders, None)
+    hashers: Hashers[Candidate] = Hashers(readers, inode_order=inode_order, ahead=WINDOW, stopped=stopped)
+    waiting: deque[tuple[Candidate, P]] = deque()
+    source = iter(candidates)
+    try:
+        while not stopped():
+            while len(waiting) < WINDOW and (pair := next(source, None)) is not None:
+                hashers.put([pair[0]])
+                waiting.append(pair)
+            if not waiting:
+                return
+            for _ in hashers.take(STOP_POLL_S):
+                yield waiting.popleft()
+    finally:
+        hashers.close()
+
+
+def choose_readers(roots: Sequence[bytes], wanted: int | None) -> tuple[int, bool]:
+    """How many processes read, and whether they read in the order of inodes (a rotating disk)."""
+    kinds = {file_system(Path(os.fsdecode(root))) for root in roots}
+    rotating = any(_rotates(root) for root in roots)
+    if wanted is not None:
+        return wanted, rotating
+    if kinds & NETWORK_FILE_SYSTEMS:
+        return NETWORK_READERS, False
+    if rotating:
+        return 1, True
+    return min(MOST_READERS, max(LEAST_READERS, cores())), False
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _rotates(root: bytes) -> bool:
+    """Whether the folder lies on a rotating disk, as Linux says. Virtual disks (vda, xvda) say so too,
+    though the host decides; they are not believed."""
+    try:
+        device = os.stat(root).st_dev  # noqa: PTH116 - bytes
+        block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+        name = block.name
+        queue = next(path for path in (block / "queue", block.parent / "queue") if path.is_dir())
+        return not name.startswith(("vd", "xvd")) and (queue / "rotational").read_text().strip() == "1"
+    except (OSError, StopIteration):
+        return False

@@ -1,22 +1,28 @@
-"""What the header of one photo says. Runs in a process of its own that may be killed at any moment.
+"""What the header of one photo or video says. Runs in a process of its own that may be killed at any moment.
 
-Promises: reads headers only and decodes nothing; takes no more than `MEMORY_LIMIT` of address space.
-The content decides the format, never the extension. Refuses what Pillow cannot identify. Dates,
-positions and orientations that make no sense are left out, not guessed.
+Promises: reads headers only and decodes nothing; takes no more than `MEMORY_LIMIT` of address space. The content
+decides the format, never the extension. Refuses what neither Pillow nor this package can identify. Dates, positions and
+orientations that make no sense are left out, not guessed. A file that is cut off keeps its facts, or at least its
+format, and says so.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import resource
 import sys
 import warnings
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from . import exif, videos
+from .containers import Region, Tiff, chunks, segments
+from .damage import Damage, damage_of, ends_in_zeros, mpo_damage
+from .dates import Folders, completed
+from .header_facts import ErrorKind, HeaderError, HeaderFacts, pixels
+from .raw import MOST_XMP, PHOTOSHOP_EXIF, PHOTOSHOP_XMP, from_tags, from_tiff, photoshop_resource, raw_facts
+from .reading import explain as explain_system
 from .reading import open_file
 
 if TYPE_CHECKING:
@@ -26,10 +32,11 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = 2 * 1024**3
 # What Pillow may try; "JPEG" opens MPO too.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PSD")
+_MOVIE_EXTENSIONS = {".mov", ".mp4", ".m4v", ".3gp"}  # one container; phones change the name freely
 # Extensions that go with what the content is.
-EXTENSIONS = {
-    "JPEG": {".jpg", ".jpeg", ".jpe"},
-    "MPO": {".jpg", ".jpeg", ".jpe", ".mpo"},
+EXTENSIONS: Mapping[str, set[str]] = {
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".insp"},
+    "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".insp", ".mpo"},
     "PNG": {".png"},
     "WEBP": {".webp"},
     "TIFF": {".tif", ".tiff"},
@@ -39,159 +46,256 @@ EXTENSIONS = {
     "HEIF": {".heic", ".heif", ".hif"},
     "JPEG2000": {".jp2"},
     "PSD": {".psd"},
+    "PSB": {".psb"},
     "JXL": {".jxl"},
     "CR3": {".cr3"},
+    "CRW": {".crw"},
     "ORF": {".orf"},
-    "RW2": {".rw2"},
+    "RW2": {".rw2", ".rwl"},
     "RAF": {".raf"},
+    "X3F": {".x3f"},
+    "MOV": _MOVIE_EXTENSIONS,
+    "MP4": _MOVIE_EXTENSIONS,
+    "3GP": _MOVIE_EXTENSIONS,
+    "AVI": {".avi"},
+    "MKV": {".mkv"},
+    "MTS": {".mts"},
 }
 # Raw formats that are TIFF files; only their extension tells them apart.
-RAW_TIFF = {".dng": "DNG", ".cr2": "CR2", ".nef": "NEF", ".arw": "ARW"}
-# Raw formats and JPEG XL by their first bytes: (offset, bytes, format).
+RAW_TIFF = {
+    ".dng": "DNG", ".cr2": "CR2", ".nef": "NEF", ".nrw": "NRW", ".arw": "ARW", ".sr2": "SR2", ".pef": "PEF",
+    ".srw": "SRW", ".3fr": "3FR", ".iiq": "IIQ", ".rwl": "RWL", ".gpr": "GPR",
+}  # fmt: skip
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Formats that are read here and not by Pillow, by their first bytes: (offset, bytes, format).
 MAGIC = (
     (4, b"ftypcrx ", "CR3"),
+    (6, b"HEAPCCDR", "CRW"),
     (0, b"IIRO", "ORF"),
     (0, b"IIRS", "ORF"),
     (0, b"MMOR", "ORF"),
     (0, b"IIU\0", "RW2"),
     (0, b"FUJIFILMCCD-RAW", "RAF"),
+    (0, b"FOVb", "X3F"),
+    (0, b"8BPS\0\2", "PSB"),
     (0, b"\xff\x0a", "JXL"),
     (0, b"\0\0\0\x0cJXL ", "JXL"),
 )
-HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_OWN_FORMATS = frozenset([*RAW_TIFF.values(), *(name for _, _, name in MAGIC)])
+# Formats that Pillow reads, by the same.
+PILLOW_MAGIC = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (8, b"WEBPVP8", "WEBP"),
+    (0, b"GIF87a", "GIF"),
+    (0, b"GIF89a", "GIF"),
+    (0, b"8BPS\0\1", "PSD"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG2000"),
+    (0, b"\xffO\xffQ", "JPEG2000"),
+    *((0, magic, "TIFF") for magic in TIFF_MAGIC),
+)
+HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
+AVIF_BRANDS = {b"avif", b"avis"}
+# What reads a format that is not built into every Pillow.
+LIBRARIES = {"HEIF": "pi-heif", "AVIF": "Pillow with AVIF", "WEBP": "Pillow with WebP"}
+HEAD = 256  # bytes that tell the format
 
-# EXIF 2.32 tags
-ORIENTATION, MAKE, MODEL, DATE_TIME = 0x0112, 0x010F, 0x0110, 0x0132
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
-DATES = (
-    (0x9003, 0x9011),
-    (0x9004, 0x9012),
-    (DATE_TIME, 0x9010),
-)  # original, digitized, changed; their offsets
 
-Facts = dict[str, Any]
+class UnknownContentError(Exception):
+    """The content is no photo and no video that is understood here."""
 
 
-def read_header(path: str) -> Facts:
-    """The columns of `photo_facts` for one file. Raises what Pillow and the system raise."""
+class DamagedHeaderError(Exception):
+    """The content has the first bytes of its format, and not the structure."""
+
+
+def libraries() -> dict[str, str]:
+    """The versions of what reads headers, by name; without what is not installed. Registers the opener of HEIF."""
+    import PIL
+    from PIL import features
+
+    found = {"Pillow": PIL.__version__}
+    try:
+        import pi_heif
+    except ImportError:
+        pass  # HEIC then has a row that says so
+    else:
+        pi_heif.register_heif_opener()
+        found[LIBRARIES["HEIF"]] = pi_heif.__version__
+    for feature, format_name in (("avif", "AVIF"), ("webp", "WEBP")):
+        if features.check(feature):  # type: ignore[no-untyped-call, unused-ignore]
+            found[LIBRARIES[format_name]] = found["Pillow"]
+    return found
+
+
+def content_format(head: bytes, extension: str) -> str | None:
+    """The format that the first bytes of a file (at least 32; `HEAD` for all) say; None if they say none. `extension`, in
+    lower case, tells raw formats apart that are TIFF files."""
+    if head[:4] in TIFF_MAGIC and extension in RAW_TIFF:
+        return RAW_TIFF[extension]
+    for offset, magic, name in (*MAGIC, *PILLOW_MAGIC):
+        if head.startswith(magic, offset):
+            return name
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in (12, 16, 40, 52, 56, 64, 108, 124):
+        return "BMP"
+    if head[4:8] == b"ftyp":
+        length = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))}
+        if head[8:12] in AVIF_BRANDS or (head[8:12] in HEIF_BRANDS and brands & AVIF_BRANDS):
+            return "AVIF"
+        if head[8:12] in HEIF_BRANDS:
+            return "HEIF"
+    return videos.format_of(head)
+
+
+def read_header(path: str, folders: Folders | None = None) -> HeaderFacts:
+    """What the header of one file says, and where it has no date, what stands beside the file. `folders` keeps the
+    listing of a folder between two calls. Raises what Pillow and the system raise, UnknownContentError,
+    DamagedHeaderError."""
     extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    with os.fdopen(open_file(path), "rb") as file:
-        head = file.read(32)
+    with os.fdopen(open_file(path), "rb", buffering=HEAD * 16) as file:
+        head = file.read(HEAD)
         file.seek(0)
-        for offset, magic, name in MAGIC:
-            if head[offset : offset + len(magic)] == magic:
-                return {"format": name, "mismatch": extension not in EXTENSIONS[name]}
-        if head[:4] in (b"II*\0", b"MM\0*") and extension in RAW_TIFF:
-            # The first directory describes a thumbnail: its size is not the photo's.
-            return {"format": RAW_TIFF[extension], "mismatch": False, **_raw_exif(file)}
-        return _image(file, head, extension)
+        format_name = content_format(head, extension)
+        xmp = b""
+        if format_name is not None and format_name in videos.FORMATS:
+            facts = videos.video_facts(Region.of(file.fileno()), format_name)
+        elif format_name is not None and format_name in _OWN_FORMATS:
+            facts, xmp = _raw(file, format_name)
+        else:
+            facts, xmp = _image(file, format_name)
+        damaged = facts.damaged or damage_of(file.fileno(), facts.format or "", xmp=xmp)
+    mismatch = extension not in EXTENSIONS.get(facts.format or "", RAW_TIFF)
+    if mismatch or damaged:
+        facts = replace(facts, mismatch=mismatch, damaged=damaged)
+    return completed(facts, path, folders or Folders(), xmp)
 
 
-def _image(file: BinaryIO, head: bytes, extension: str) -> Facts:
+def read_remains(path: str, folders: Folders | None = None) -> HeaderFacts:
+    """What is left to say of a file whose header could not be read because the file is damaged. UnknownContentError for
+    one of no known format, DamagedHeaderError if the file is whole."""
+    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    with os.fdopen(open_file(path), "rb", buffering=0) as file:
+        format_name = content_format(file.read(HEAD), extension)
+        if format_name is None:
+            raise UnknownContentError
+        damage = damage_of(file.fileno(), format_name)
+        if damage is None and ends_in_zeros(Region.of(file.fileno())):
+            damage = Damage.ZEROS
+    if damage is None:
+        raise DamagedHeaderError
+    mismatch = extension not in EXTENSIONS.get(format_name, RAW_TIFF)
+    return completed(HeaderFacts(format_name, mismatch, damaged=damage), path, folders or Folders())
+
+
+def _raw(file: BinaryIO, format_name: str) -> tuple[HeaderFacts, bytes]:
+    region = Region.of(file.fileno())
+    facts = raw_facts(region, format_name)
+    if facts is None:
+        raise DamagedHeaderError
+    xmp = photoshop_resource(region, PHOTOSHOP_XMP) if format_name == "PSB" else None
+    return facts, xmp.read(0, MOST_XMP) if xmp is not None else b""
+
+
+def _image(file: BinaryIO, format_name: str | None) -> tuple[HeaderFacts, bytes]:
+    """What Pillow finds in the header, and its XMP."""
     from PIL import Image, UnidentifiedImageError
 
+    if format_name in LIBRARIES and not _is_read(format_name):
+        return HeaderFacts(format_name, lacking=LIBRARIES[format_name]), b""
     try:
         image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
-    except UnidentifiedImageError:
-        if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS and "HEIF" not in Image.OPEN:
-            raise UnidentifiedImageError("HEIC needs the extra: pip install 'lote[heif]'") from None
-        raise
+    except UnidentifiedImageError as error:
+        raise (UnknownContentError if format_name is None else DamagedHeaderError) from error
     name = image.format or ""
-    facts: Facts = {
-        "format": name,
-        "mismatch": extension not in EXTENSIONS[name],
-        "width": image.width,
-        "height": image.height,
-    }
-    if name == "PNG" and "exif" not in image.info and (block := _late_exif(file)):
+    region = Region.of(file.fileno())
+    if name == "PNG" and "exif" not in image.info and (block := _late_exif(region)):
         image.info["exif"] = block
-    # Not `image.getexif()`: for PNG that decodes the whole image.
-    return facts | _exif(Image.Image.getexif(image))
+    if name == "PSD":
+        block_region = photoshop_resource(region, PHOTOSHOP_EXIF)
+        facts = from_tiff(Tiff(block_region)) if block_region is not None else HeaderFacts()
+    else:
+        facts = _exif(image)
+    width, height = pixels(image.width, image.height)
+    damaged = mpo_damage(file.fileno(), _mpo_images(image, region)) if name == "MPO" else None
+    facts = replace(facts, format=name, width=width, height=height, damaged=damaged)
+    return facts, _xmp(image, region)
 
 
-def _late_exif(file: BinaryIO) -> bytes | None:
+def _is_read(format_name: str) -> bool:
+    from PIL import Image, features
+
+    if format_name == "HEIF":
+        return "HEIF" in Image.OPEN
+    return bool(features.check(format_name.lower()))  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def _late_exif(region: Region) -> bytes | None:
     """The EXIF block of a PNG that stands behind its pixels (ImageMagick, exiftool)."""
-    file.seek(8)
-    while len(head := file.read(8)) == 8:
-        length = int.from_bytes(head[:4], "big")
-        if head[4:] == b"eXIf":
-            return b"Exif\0\0" + file.read(length)
-        file.seek(length + 4, os.SEEK_CUR)
+    for chunk in chunks(region):
+        if chunk.type == b"eXIf":
+            return b"Exif\0\0" + region.read(chunk.begin, min(chunk.end - chunk.begin, MOST_XMP))
     return None
 
 
-def _raw_exif(file: BinaryIO) -> Facts:
+def _exif(image: Any) -> HeaderFacts:
     from PIL import Image
 
-    exif = Image.Exif()
-    exif.load_from_fp(file)
-    return _exif(exif)
-
-
-def _exif(exif: Any) -> Facts:
-    details = dict(exif)
+    # Not `image.getexif()`: for PNG that decodes the whole image.
+    tags = Image.Image.getexif(image)
+    details = dict(tags)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # damaged tags; what is left of them is used
-        details |= exif.get_ifd(EXIF_IFD)
-        position = exif.get_ifd(GPS_IFD)
-    orientation = details.get(ORIENTATION)
-    return {
-        "orientation": orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else None,
-        "taken_at": taken_at(details),
-        "latitude": degrees(position.get(2), position.get(1), 90),
-        "longitude": degrees(position.get(4), position.get(3), 180),
-        "camera": _camera(details.get(MAKE), details.get(MODEL)),
-    }
+        details |= tags.get_ifd(exif.EXIF_IFD)
+        place = dict(tags.get_ifd(exif.GPS_IFD))
+    return from_tags(details, place)
 
 
-def taken_at(tags: Mapping[int, Any]) -> str | None:
-    """When the photo was taken, ISO 8601, with an offset from UTC only where EXIF has one."""
-    for date, offset in DATES:
-        text = tags.get(date)
-        if not isinstance(text, str):
-            continue
-        try:
-            moment = datetime.strptime(text.strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007 - local time
-        except ValueError:
-            continue
-        zone = str(tags.get(offset) or "").strip("\0 ")
-        return moment.isoformat() + (zone if re.fullmatch(r"[+-](0\d|1[0-4]):[0-5]\d", zone) else "")
-    return None
+def _xmp(image: Any, region: Region) -> bytes:
+    """The XMP of an image, where Pillow has come by it."""
+    if image.format == "PSD":
+        block = photoshop_resource(region, PHOTOSHOP_XMP)
+        return block.read(0, MOST_XMP) if block is not None else b""
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if found is None and image.format == "TIFF":
+        found = image.tag_v2.get(700)
+    if isinstance(found, str):
+        found = found.encode("utf-8", "replace")
+    return found if isinstance(found, bytes) else b""
 
 
-def degrees(parts: Any, reference: Any, limit: int) -> float | None:
-    """Degrees, minutes and seconds as one number, negative for S and W; None for what is no position."""
-    try:
-        whole, minutes, seconds = (float(part) for part in parts)
-        value = whole + minutes / 60 + seconds / 3600
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    if not math.isfinite(value) or not 0 <= value <= limit:
-        return None
-    if isinstance(reference, bytes):
-        reference = reference.decode("ascii", "replace")
-    return round(-value if str(reference).strip("\0 ").upper() in ("S", "W") else value, 7)
+def _mpo_images(image: Any, region: Region) -> list[tuple[int, int]]:
+    """Offset and length of the further images of an MPO, whose index counts from its own place (CIPA DC-007, 5.2.3)."""
+    base = next((each.begin + 4 for each in segments(region) if region.read(each.begin, 4) == b"MPF\0"), 0)
+    return [(each["DataOffset"] + base, each["Size"]) for each in image.mpinfo.get(0xB002, ())[1:]]
 
 
-def _camera(make: Any, model: Any) -> str | None:
-    words = [str(text).strip("\0 ") for text in (make, model) if isinstance(text, str)]
-    if len(words) == 2 and words[1].lower().startswith(words[0].lower()):
-        words = words[1:]  # "Canon" and "Canon EOS 5D"
-    text = " ".join(word for word in words if word)[:200]
-    return text.encode("utf-8", "replace").decode().replace("\0", "") or None
-
-
-def explain(error: Exception) -> tuple[str, str]:
-    """Kind and text of an error row."""
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "format", str(error) if "extra" in str(error) else "is no image that is understood here"
+def explain(error: Exception) -> HeaderError:
+    """The error that a row of `photo_errors` tells of."""
+    if isinstance(error, UnknownContentError):
+        return HeaderError(ErrorKind.FORMAT, "is no image that is understood here")
     if isinstance(error, MemoryError):
-        return "memory", "its header needs too much memory"
+        return HeaderError(ErrorKind.MEMORY, "its header needs too much memory")
     if isinstance(error, OSError) and error.errno:
-        return "read", f"cannot be read ({error.strerror})"
-    return "header", f"has a damaged header ({type(error).__name__}: {str(error)[:200]})"
+        found = explain_system(error)
+        return HeaderError(found.kind, str(found))
+    cause = "" if isinstance(error, DamagedHeaderError) else f" ({type(error).__name__})"
+    return HeaderError(ErrorKind.HEADER, f"has a damaged header{cause}")
+
+
+def answer(path: str, folders: Folders) -> dict[str, Any]:
+    """`{"facts": columns}` or `{"error": [kind, text]}` for one file."""
+    first: Exception | None = None
+    for read in (read_header, read_remains):
+        try:
+            return {"facts": read(path, folders).columns()}
+        except Exception as error:  # noqa: BLE001 - the worker's border: the item fails, with its cause as text
+            first = first or error
+            if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+                break
+    assert first is not None  # noqa: S101 - the loop ends without a return by an error only
+    told = explain(first)
+    return {"error": [told.kind, told.text]}
 
 
 def main() -> None:
@@ -202,19 +306,11 @@ def main() -> None:
 
     Image.MAX_IMAGE_PIXELS = None  # nothing is decoded here
     Image.init()
-    try:
-        from pi_heif import register_heif_opener
-    except ImportError:
-        pass
-    else:
-        register_heif_opener()
+    libraries()
     warnings.simplefilter("ignore")
+    folders = Folders()
     for line in sys.stdin:
-        try:
-            answer: dict[str, Any] = {"facts": read_header(json.loads(line))}
-        except Exception as error:  # noqa: BLE001 - the worker's border: the item fails, with its cause as text
-            answer = {"error": explain(error)}
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(json.dumps(answer(json.loads(line), folders)) + "\n")
         sys.stdout.flush()
 
 

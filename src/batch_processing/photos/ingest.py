@@ -18,16 +18,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ..core.workspace import NETWORK_FILE_SYSTEMS, Workspace, file_system
+from ..core.workspace import Workspace
 from ..exceptions import BatchProcessingError, ValidationError
 from .contents import with_index, without_index
 from .ending import ScanGuardError, find_lost_folders, finish, known_below
-from .hashing import Candidate, Hashers, join
+from .hashing import MOST_READERS, Candidate, Hashers, choose_readers, cores, join
 from .kinds import LeftAlone
 from .names import Listings
 from .reading import unexpected
@@ -67,11 +66,6 @@ COMMIT_EVERY_S = 1.0
 PROGRESS_EVERY_S = 0.25
 # Folders without work that are passed before it is looked at what readers have answered.
 FOLDERS = 16
-# Readers: processes that wait for a disk in the network. Else one for each core, and two at least: while one
-# waits for the disk another hashes.
-NETWORK_READERS = 16
-LEAST_READERS = 2
-MOST_READERS = 32
 
 
 @dataclass
@@ -310,7 +304,7 @@ class Scan:
             self.stats.facts_errors = empty + failed
             self._tell()
 
-        read_facts(self._store, walked, processes=_cores(), stopped=self._stopped, progress=progress)
+        read_facts(self._store, walked, processes=cores(), stopped=self._stopped, progress=progress)
         self.was_stopped = self._stopped()
 
     def _check_roots(self) -> list[bytes]:
@@ -695,34 +689,3 @@ def _links(connection: sa.Connection, scan_id: int) -> int:
         )
         or 0
     )
-
-
-def choose_readers(roots: Sequence[bytes], wanted: int | None) -> tuple[int, bool]:
-    """How many processes read, and whether they read in the order of inodes (a rotating disk)."""
-    kinds = {file_system(Path(os.fsdecode(root))) for root in roots}
-    rotating = any(_rotates(root) for root in roots)
-    if wanted is not None:
-        return wanted, rotating
-    if kinds & NETWORK_FILE_SYSTEMS:
-        return NETWORK_READERS, False
-    if rotating:
-        return 1, True
-    return min(MOST_READERS, max(LEAST_READERS, _cores())), False
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _rotates(root: bytes) -> bool:
-    """Whether the folder lies on a rotating disk, as Linux says. Virtual disks (vda, xvda) say so too,
-    though the host decides; they are not believed."""
-    try:
-        device = os.stat(root).st_dev  # noqa: PTH116 - bytes
-        block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
-        name = block.name
-        queue = next(path for path in (block / "queue", block.parent / "queue") if path.is_dir())
-        return not name.startswith(("vd", "xvd")) and (queue / "rotational").read_text().strip() == "1"
-    except (OSError, StopIteration):
-        return False

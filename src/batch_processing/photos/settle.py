@@ -216,6 +216,7 @@ def _on_disk(item: Candidate) -> dict[str, int]:
     }
 
 
+CORRUPT = "is corrupt: size and time are the same, the bytes are not; restore it from a backup"
 # Statements of every commit.
 _ADD_DIRECTORY = "INSERT INTO photo_directories (path) VALUES (?)"
 _ADD_BATCH = (
@@ -277,6 +278,9 @@ class _Work:
     tally: Tally = field(default_factory=Tally)
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
     verified: list[dict[str, Any]] = field(default_factory=list)
+    whole: list[bytes] = field(
+        default_factory=list
+    )  # paths of what was read again and is as it was, or was edited
     linked: list[tuple[_Member, Candidate]] = field(default_factory=list)
     listings: Listings = field(default_factory=Listings)
     touched: set[bytes] = field(default_factory=set)  # contents whose copies are told apart anew
@@ -385,8 +389,12 @@ class Settler:
         if row is not None and row.hash != item.digest and _is_ruin(work, item, row):
             text = "was a photo, is now no image: restore it from a backup"
             if item.blank:
-                text = "was a photo, is now nothing but zeros: restore it from a backup"
+                text = "was a photo, is now no image but only zeros: restore it from a backup"
             item.error = Unreadable("ruined", text)
+            self._fail(work, item)
+            return
+        if row is not None and row.hash != item.digest and _is_corrupt(work, item):
+            item.error = Unreadable("ruined", CORRUPT)
             self._fail(work, item)
             return
         if item.blank and (row is None or row.state == BLANK):
@@ -398,6 +406,7 @@ class Settler:
             tally.bytes_read += item.read
             state = PRESENT if row.state == MISSING else row.state
             work.verified.append({"key": row.id, **_on_disk(item), "state": state, "hardlink_of_id": None})
+            work.whole.append(item.path)
             if row.state == MISSING or row.hardlink_of_id is not None:
                 work.touched.add(item.digest)
         elif row is not None:
@@ -479,6 +488,7 @@ class Settler:
             work.same.pop(row.hash, None)
         work.members.setdefault(item.digest, []).append(item)
         work.tally.changed += 1
+        work.whole.append(item.path)
         batch.changed += 1
         self._hand_out(work, batch, [item])
 
@@ -551,6 +561,11 @@ class Settler:
         if work.verified:
             work.connection.execute(
                 photos.update().where(photos.c.id == sa.bindparam("key")).values(_same_content), work.verified
+            )
+        for page in pages(work.whole):
+            paths = [os.fsdecode(path) for path in page]
+            work.connection.execute(
+                errors.delete().where(errors.c.path.in_(paths), errors.c.stage == "verify")
             )
         for link, item in work.linked:
             self._link(work.connection, link, item)
@@ -640,6 +655,20 @@ def _is_ruin(work: _Work, item: Candidate, row: Any) -> bool:
         return True
     was_image = sa.select(facts.c.format).where(facts.c.photo_id == row.id)
     return bool(work.connection.scalar(was_image)) and not looks_like_media(item.path)
+
+
+def _is_corrupt(work: _Work, item: Candidate) -> bool:
+    """Whether `verify` has found the file corrupt, and nothing but its bytes has another value since: then it was not
+    edited."""
+    alike = sa.select(photos.c.id).where(
+        photos.c.id == item.photo_id, photos.c.size == item.size, photos.c.mtime_ns == item.mtime_ns
+    )
+    if work.connection.scalar(alike) is None:
+        return False
+    found = sa.select(errors.c.id).where(
+        errors.c.path == os.fsdecode(item.path), errors.c.stage == "verify", errors.c.kind == "corrupt"
+    )
+    return work.connection.scalar(found) is not None
 
 
 def _save(driver: Driver, saved: Sequence[tuple[OpenBatch, str]], peak_memory: int) -> None:

@@ -6,7 +6,7 @@ a file happens without `--yes`. Cheap to import.
 
 from __future__ import annotations
 
-from . import check, copies, look, scan  # noqa: F401 - each adds its commands
+from . import bring, check, copies, look, rows, scan  # noqa: F401 - each adds its commands
 from .common import photos_app
 
 __all__ = ["photos_app"]

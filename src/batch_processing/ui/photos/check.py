@@ -1,11 +1,12 @@
-"""Whether a library is whole, and what it need not remember: `lote photos verify`, `known` and `forget`."""
+"""Whether photos are safe: `lote photos verify` and `known`."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,15 +18,17 @@ from .common import (
     QuietOption,
     Stop,
     WorkspaceOption,
-    YesOption,
+    exact,
     folders_given,
-    no_scan_meanwhile,
     open_store,
     photos_app,
     print_json,
     print_line,
     print_note,
 )
+
+if TYPE_CHECKING:
+    from ...photos.knowledge import Finding
 
 
 @photos_app.command()
@@ -41,42 +44,49 @@ def verify(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Hash photos again and find silent corruption. Exit code 3 if there is any."""
-    from ...photos import audit
+    """Hash photos again: find silent corruption, and what is missing.
+
+    Exit codes: 0 all is well, 2 there is nothing to verify, 3 photos are corrupt, missing or unreadable, 13 so much is missing
+    that a drive is more likely not plugged in, 130 interrupted."""
+    from ...photos.verify import Result, Verification
     from ..console import size
 
     number, share = _sample(sample)
-    counts = dict.fromkeys(("ok", "changed", "corrupt", "missing", "unreadable"), 0)
     read = 0
     stop = Stop()
     bottom, began = BottomLine(wanted=not quiet and not as_json), time.monotonic()
     with open_store(database, workspace) as (store, _), stop.listening():
-        for finding in audit.verify(
-            store, folders_given(folders or []), sample=number, share=share, stopped=stop
-        ):
-            counts[finding.result] += 1
+        work = Verification(store, folders_given(folders or []), sample=number, share=share, stopped=stop)
+        for finding in work:
             read += finding.read
             if bottom.is_due:
                 speed = size(read / max(0.001, time.monotonic() - began))
-                checked, so_far = sum(counts.values()), size(read)
-                bottom.say(f"{checked} photos checked  {so_far}  {speed}/s")
-            if finding.result == "ok":
+                checked, total, so_far = sum(work.counts.values()), work.number, size(read)
+                bottom.say(f"{checked} of {total} photos checked  {so_far}  {speed}/s")
+            if finding.result is Result.OK:
                 continue
             bottom.clear()
+            path = os.fsdecode(finding.path)
             if as_json:
                 print_json(
-                    "finding", path=os.fsdecode(finding.path), result=finding.result, text=finding.text
+                    "finding", path=path, path_bytes=exact(path), result=finding.result, text=finding.text
                 )
-            elif not quiet or finding.result in ("corrupt", "unreadable"):
-                print_note(f"lote: {os.fsdecode(finding.path)}: {finding.text}")
+            elif not quiet or finding.result is not Result.CHANGED:
+                print_note(f"lote: {path}: {finding.text}")
     bottom.clear()
+    counts = {result.value: work.counts[result] for result in Result}
     if as_json:
         print_json("summary", **counts, bytes_read=read)
     elif not quiet:
-        typer.echo(", ".join(f"{number} {result}" for result, number in counts.items()))
+        print_line(", ".join(f"{number} {result}" for result, number in counts.items()))
     if stop.asked:
         raise typer.Exit(130)
-    raise typer.Exit(3 if counts["corrupt"] or counts["unreadable"] else 0)
+    if work.exit_code == 13:
+        missing = work.counts[Result.MISSING]
+        print_note(
+            f"lote: {missing} photos are missing, so many or a whole folder of them: if their drive is not plugged in, do that."
+        )
+    raise typer.Exit(work.exit_code)
 
 
 def _sample(text: str | None) -> tuple[int | None, float | None]:
@@ -96,59 +106,82 @@ def _sample(text: str | None) -> tuple[int | None, float | None]:
 def known(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A card, or any folder of photos.")],
     database: DatabaseOption = None,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Say which photos of a folder are in the library already, by content. Records nothing."""
-    from ...photos import audit
+    """Say whether a card may be formatted: whether all its files are in the library, by content, now.
+
+    Nothing hides a file here: not .nomedia, no bin, no ignore rule. Records nothing.
+
+    Exit codes: 0 all files are known, 3 some are not, or there are none, 130 interrupted."""
+    from ...photos import knowledge
+    from ...photos.steps import recover
+    from .common import no_scan_meanwhile
 
     (root,) = folders_given([folder])
     if not (place := Path(os.fsdecode(root))).is_dir():
         problem = "is not a directory" if place.exists() else "does not exist"
         raise ValidationError(f"The folder {place} {problem}: name a folder of photos.")
-    counts = {"known": 0, "unknown": 0, "unreadable": 0}
+    counts: Counter[str] = Counter(dict.fromkeys(knowledge.Result, 0))
+    left: Counter[str] = Counter()
+    unsafe = 0
     stop = Stop()
-    with open_store(database, workspace) as (store, _), stop.listening():
-        for path, twin, problem in audit.known(store, root, stop):
-            result = "unreadable" if problem else "unknown" if twin is None else "known"
-            counts[result] += 1
-            shown, where = os.fsdecode(path), os.fsdecode(twin) if twin is not None else None
+    with open_store(database, workspace) as (store, where), no_scan_meanwhile(store, where), stop.listening():
+        recover(store)
+        for finding in knowledge.known(store, root, stop):
+            counts[finding.result] += 1
+            unsafe += not finding.is_safe
+            if finding.left is not None:
+                left[finding.left] += 1
             if as_json:
-                print_json("photo", path=shown, result=result, known_as=where, text=problem)
-            else:
-                print_line(
-                    f"{result}  {shown}"
-                    + (f"  = {where}" if where else "")
-                    + (f": {problem}" if problem else "")
-                )
+                _put(finding)
+            elif not quiet or not finding.is_safe:
+                print_line(_said(finding))
+    files = counts.total()
     if as_json:
-        print_json("summary", **counts)
-    else:
-        print_note(", ".join(f"{number} {result}" for result, number in counts.items()))
+        print_json(
+            "summary",
+            files=files,
+            **{result.replace(" ", "_"): counts[result] for result in knowledge.Result},
+            left_by_reason=dict(left),
+            all_known=bool(files) and not unsafe,
+        )
+    elif not files:
+        print_note(f"There is no file in {place}: nothing can be said about it.")
+    elif not quiet:
+        print_note(_summed_up(counts, left, files, unsafe))
     if stop.asked:
         raise typer.Exit(130)
-    raise typer.Exit(3 if counts["unreadable"] else 0)
+    raise typer.Exit(3 if unsafe or not files else 0)
 
 
-@photos_app.command()
-def forget(
-    folders: Annotated[
-        list[str] | None, typer.Argument(metavar="[FOLDER...]", help="Forget what lies below.")
-    ] = None,
-    missing: Annotated[bool, typer.Option("--missing", help="Forget only photos that are missing.")] = False,
-    yes: YesOption = False,
-    database: DatabaseOption = None,
-    as_json: JsonOption = False,
-    workspace: WorkspaceOption = None,
-) -> None:
-    """Forget photos: delete their rows, never the files."""
-    from ...photos import audit
+def _put(finding: Finding) -> None:
+    twin = finding.twin
+    print_json(
+        "file",
+        path=os.fsdecode(finding.path),
+        path_bytes=exact(finding.path),
+        kind=finding.kind,
+        result=finding.result,
+        known_as=os.fsdecode(twin) if twin is not None else None,
+        known_as_bytes=exact(twin) if twin is not None else None,
+        text=finding.text,
+    )
 
-    if not folders and not missing:
-        raise ConfigurationError("Name what to forget: lote photos forget FOLDER, or --missing.")
-    with open_store(database, workspace) as (store, place), no_scan_meanwhile(store, place):
-        number = audit.forget(store, folders_given(folders or []), missing=missing, really=yes)
-    if as_json:
-        print_json("summary", photos=number, done=yes)
-    else:
-        print_line(f"{number} photos forgotten" if yes else f"{number} photos would be forgotten; add --yes")
+
+def _said(finding: Finding) -> str:
+    path = os.fsdecode(finding.path)
+    if finding.twin is not None:
+        return f"{finding.result}  {path}  = {os.fsdecode(finding.twin)}"
+    return f"{finding.result}  {path}: {finding.text}" if finding.text else f"{finding.result}  {path}"
+
+
+def _summed_up(counts: Counter[str], left: Counter[str], files: int, unsafe: int) -> str:
+    parts = ", ".join(f"{number} {result}" for result, number in counts.items() if number)
+    if left:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in left.items())
+        parts = f"{parts} ({reasons})"
+    if unsafe:
+        return f"{files} files: {parts}. {unsafe} of them are not safe: do not format this card."
+    return f"{files} files: {parts}. All of them are in the library."

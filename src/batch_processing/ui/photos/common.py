@@ -1,25 +1,32 @@
 """What the commands `lote photos ...` share: options, the open library, and how they print.
 
 Results go to stdout, progress and errors to stderr; with `--json` stdout holds one object a line, the
-last of them the summary.
+last of them the summary. A stdout that is closed, or that nobody reads any more, is no error; one that is
+full is, with a sentence. Paths are shown as text, which not every path is: whoever needs its exact bytes
+takes `path_bytes` (`exact`) or `--style null`.
 """
 
 from __future__ import annotations
 
+import csv
 import gc
+import io
 import json
 import os
+import select
 import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote_from_bytes
 
 import typer
 from typer.core import TyperGroup
 
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, ResourceError
 from ...i18n import sentence
 
 if TYPE_CHECKING:
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
 
 # How often the line at the bottom of a terminal is renewed.
 TERMINAL_INTERVAL_S = 0.25
+# Rows of a table that are held at a time; columns are as wide as these need.
+TABLE_PAGE = 500
 
 # As a person meets them, not as the modules are imported.
 COMMANDS = (
@@ -76,6 +85,15 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", metavar="DIR", help="Folder that remembers the work (LOTE_WORKSPACE)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+StyleOption = Annotated[
+    str,
+    typer.Option(
+        "--style",
+        metavar="table|csv|json|null",
+        help="How it is listed. null: the exact bytes of the paths and nothing else, a NUL after each, for xargs -0. "
+        "csv and json have them percent-encoded (path_bytes).",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 YesOption = Annotated[
     bool, typer.Option("--yes", help="Do it; without this only what would be done is shown.")
@@ -123,9 +141,80 @@ class Stop:
                 signal.signal(number, handler)
 
 
+def write_out(text: str) -> None:
+    """Text of a result, on stdout at once; nowhere if stdout is closed. ResourceError if it takes no more."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        raise _cannot_be_written() from error
+
+
+def write_out_bytes(data: bytes) -> None:
+    """The same for bytes, which a terminal gets as they are."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise _cannot_be_written() from error
+
+
+def _cannot_be_written() -> ResourceError:
+    with suppress(OSError, ValueError):  # what is still in its buffer would fail again when Python ends
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return ResourceError(
+        "The result cannot be written to the end: free space where the output goes, and give the command again."
+    )
+
+
+def nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader has gone (`| head`): what is still to be listed is for nobody."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or something that a test put there
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def exact(path: bytes | str) -> str:
+    """The exact bytes of a path in ASCII: percent-encoded, but for letters, digits, `/` and `_.-~` (RFC 3986).
+
+    Text is taken as Python shows paths (surrogateescape)."""
+    return quote_from_bytes(os.fsencode(path), safe="/")
+
+
+def chosen_style(style: str, *, as_json: bool) -> str:
+    """The form of a list; `--json` is short for `--style json`. ConfigurationError for one that is not there."""
+    if style not in ("table", "csv", "json", "null"):
+        raise ConfigurationError(f"--style must be table, csv, json or null, not {style!r}.")
+    return "json" if as_json else style
+
+
+def print_csv(rows: Iterable[Sequence[object]]) -> None:
+    """Lines of CSV (RFC 4180) on stdout. What is no UTF-8 in a text becomes `?`."""
+    lines = io.StringIO(newline="")
+    for row in rows:
+        cells = [cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell for cell in row]
+        csv.writer(lines).writerow(cells)
+    write_out(lines.getvalue())
+
+
+def print_paths(paths: Iterable[bytes]) -> None:
+    """Exact paths on stdout, a NUL after each."""
+    write_out_bytes(b"".join(path + b"\0" for path in paths))
+
+
 def print_json(event: str, **values: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
-    sys.stdout.flush()
+    write_out(json.dumps({"event": event, **values}) + "\n")
 
 
 def print_note(text: str) -> None:
@@ -138,39 +227,49 @@ def print_line(text: str) -> None:
     """A line of a result, on stdout."""
     from ..console import safe
 
-    typer.echo(safe(sentence(text)))
+    write_out(safe(sentence(text)) + "\n")
 
 
 def folders_given(folders: Sequence[str]) -> list[bytes]:
+    """Absolute paths, spelled as the folders on their way list them. ConfigurationError for an empty name."""
     if "" in folders:  # an unset variable of a script: not the current folder
         raise ConfigurationError("The name of a folder is empty: name a folder of photos.")
-    return [os.path.abspath(os.path.expanduser(os.fsencode(folder))) for folder in folders]  # noqa: PTH100, PTH111 - bytes
+    from ...photos.names import as_listed
+
+    paths = [os.path.expanduser(os.fsencode(folder)) for folder in folders]  # noqa: PTH111 - bytes
+    return [as_listed(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - bytes
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns on stdout, numbers to the right."""
+    """Columns on stdout, numbers to the right. Holds `TABLE_PAGE` rows at a time, however many there are."""
     from ..console import safe
 
-    head = [sentence(word) for word in head]
-    body = [[safe(str(cell)) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [list(head), *body]) for column in range(len(head))]
+    cells = ([safe(str(cell)) for cell in row] for row in rows)
+    page = list(islice(cells, TABLE_PAGE))
     right = [
-        bool(body) and all(row[column][:1].isdigit() or not row[column] for row in body)
+        bool(page) and all(row[column][:1].isdigit() or not row[column] for row in page)
         for column in range(len(head))
     ]
-    for row in [list(head), *body]:
-        cells = [
-            cell.rjust(width) if left else cell.ljust(width)
-            for cell, width, left in zip(row, widths, right, strict=True)
-        ]
-        typer.echo("  ".join(cells).rstrip())
+    lines: Iterable[list[str]] = chain([[sentence(word) for word in head]], page)
+    widths = [0] * len(head)
+    while page := list(lines):
+        widths = [max(width, *(len(row[column]) for row in page)) for column, width in enumerate(widths)]
+        write_out("".join(_aligned(row, widths, right) + "\n" for row in page))
+        if nobody_reads():
+            return
+        lines = islice(cells, TABLE_PAGE)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    cells = zip(row, widths, right, strict=True)
+    return "  ".join(cell.rjust(width) if left else cell.ljust(width) for cell, width, left in cells).rstrip()
 
 
 class BottomLine:
     """The line at the bottom of a terminal that says how far it is; nothing where stderr is none."""
 
     def __init__(self, *, wanted: bool) -> None:
-        self.is_live = wanted and sys.stderr.isatty()
+        self.is_live = wanted and sys.stderr is not None and sys.stderr.isatty()
         self._drawn = False
         self._last = 0.0
 

@@ -27,10 +27,16 @@ from .common import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...photos.ingest import Batch, Scan
+    from ...photos.counting import CountAhead, Totals
+    from ...photos.ingest import Batch, Scan, ScanStats
 
 # How often a `progress` object is printed with --json.
 JSON_INTERVAL_S = 1.0
+# A first scan that has taken so long has its photos counted by another process: then somebody waits for it.
+COUNT_AFTER_S = 1.0
+# What a photo costs beside its bytes, in bytes that could be read meanwhile: 40 KB from the page cache (`hashing.FILE_S`
+# times `hashing.SPEED`), more from a disk.
+PHOTO_BYTES = 64 * 1024
 # Errors shown at the end of a scan; `lote photos errors` has them all.
 ERRORS_SHOWN = 10
 
@@ -62,8 +68,22 @@ def scan(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be read, and write nothing.")
     ] = False,
+    videos: Annotated[
+        bool | None,
+        typer.Option("--videos/--no-videos", help="Record and hash videos like photos (LOTE_VIDEOS; no)."),
+    ] = None,
+    paranoid: Annotated[
+        bool,
+        typer.Option(
+            "--paranoid",
+            help="Read again what has another change time, even if nothing else about it is new.",
+        ),
+    ] = False,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Mark photos as missing, however many they are.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="End with exit code 11 if another scan is at work.")
     ] = False,
     config: Annotated[
         str | None, typer.Option("--config", metavar="FILE", help="Settings, JSON or TOML (section photos).")
@@ -74,12 +94,13 @@ def scan(
 ) -> None:
     """Scan folders: hash what is new, and record copies, moves, changes and what is missing.
 
-    Exit codes: 0 done, 3 some files could not be read, 13 too much is missing (nothing was marked),
-    130 interrupted; run the same command again and it goes on."""
+    Exit codes: 0 done, 3 some files could not be read or are ruined, 11 another scan is at work (--no-wait), 13 too much is
+    missing (nothing was marked), 130 interrupted; run the same command again and it goes on."""
     from ...config.effective import photo_settings
-    from ...photos.ingest import MOST_READERS, Scan
+    from ...photos.hashing import MOST_READERS
+    from ...photos.ingest import Scan
 
-    settings = photo_settings({"batch_size": batch_size}, config)
+    settings = photo_settings({"batch_size": batch_size, "videos": videos}, config)
     root = settings["root"].value
     roots = folders_given(folders or ([str(root)] if root is not None else []))
     if not roots:
@@ -88,7 +109,8 @@ def scan(
         raise ConfigurationError(
             f"--readers must be auto or a number from 1 to {MOST_READERS}, not {readers!r}."
         )
-    view = _ScanView(as_json=as_json, quiet=quiet)
+    with_videos = settings["videos"].value
+    view = _ScanView(as_json=as_json, quiet=quiet, from_start=from_batch == 1, videos=with_videos)
     stop = Stop()
     with open_store(database, workspace) as (store, place), stop.listening():
         work = Scan(
@@ -100,6 +122,9 @@ def scan(
             readers=None if readers == "auto" else int(readers),
             allow_missing=allow_missing,
             facts=not no_facts,
+            videos=with_videos,
+            paranoid=paranoid,
+            wait=not no_wait,
             workspace=place,
             stopped=stop,
             progress=view.progress,
@@ -112,7 +137,7 @@ def scan(
             for batch in work.run():
                 view.batch(batch, work)
         finally:
-            view.end()
+            view.close()
         from ...photos.audit import recent_errors
 
         view.summary(work, recent_errors(store, work.roots, ERRORS_SHOWN))
@@ -124,32 +149,59 @@ def scan(
 class _ScanView:
     """What a person, a log or a program sees of a scan."""
 
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+    def __init__(self, *, as_json: bool, quiet: bool, from_start: bool = True, videos: bool = False) -> None:
+        """`from_start`: not from some batch on. `videos`: they are scanned, too."""
         self._json, self._quiet = as_json, quiet
+        self._from_start, self._videos = from_start, videos
+        self._count: CountAhead | None = None
         self._bottom = BottomLine(wanted=not quiet and not as_json)
         self._last = 0.0  # progress of --json
         self._headers_since = 0.0
         self._total = 0
 
     def waiting(self, sentence: str) -> None:
-        if not self._quiet:
-            print_note(sentence)
+        print_note(sentence)  # with --quiet too: else it would stand still for no reason that is seen
 
     def _figures(self, work: Scan) -> dict[str, Any]:
         from ..console import memory_now
 
         work.count()
         stats = work.stats
+        totals = self._counted(work)
+        to_go = eta(work.last_seen, stats.files_seen, stats.seconds)
+        if work.facts_read:
+            self._headers_since = self._headers_since or time.monotonic()
+            elapsed = time.monotonic() - self._headers_since
+            to_go = elapsed * (work.facts_total - work.facts_read) / work.facts_read if elapsed else None
+        elif totals is not None:
+            to_go = first_eta(totals.total_photos, totals.total_bytes, stats)
         return {
+            "total_photos": max(totals.total_photos, stats.files_seen) if totals is not None else None,
+            "total_bytes": max(totals.total_bytes, stats.bytes_read) if totals is not None else None,
+            "total_is_final": totals is not None and totals.is_final,
             "files_seen": stats.files_seen,
             "already_processed": stats.already_processed,
             "bytes_read": stats.bytes_read,
             "bytes_per_second": round(stats.bytes_read / stats.seconds) if stats.seconds else 0,
-            "eta_seconds": eta(work.last_seen, stats.files_seen, stats.seconds),
+            "eta_seconds": round(to_go, 1) if to_go is not None else None,
             "memory": memory_now() if self._bottom.is_live or self._json else 0,
             "duplicates": stats.duplicates,
             "errors": stats.errors,
         }
+
+    def _counted(self, work: Scan) -> Totals | None:
+        """What there is in all, where this is the first scan of its folders and enough of them is counted."""
+        if work.last_seen is not None or not self._from_start:
+            return None
+        if self._count is None:
+            if work.stats.seconds < COUNT_AFTER_S or work.facts_read:
+                return None
+            from ...photos.counting import CountAhead
+
+            self._count = CountAhead()
+            self._count.start(work.roots, self._videos)
+        totals = self._count.poll()
+        return totals if totals is not None and totals.is_estimable else None
 
     def batch(self, batch: Batch, work: Scan) -> None:
         self._total += len(batch.photos)
@@ -175,8 +227,9 @@ class _ScanView:
 
         left = f"  {seconds(figures['eta_seconds'])} left" if figures["eta_seconds"] is not None else ""
         self.end()
+        so_far = _of_all(figures) or f"{self._total} so far"
         print_note(
-            f"batch {batch.number}: {len(batch.photos)} photos, {self._total} so far"
+            f"batch {batch.number}: {len(batch.photos)} photos, {so_far}"
             f"  {size(figures['bytes_per_second'])}/s{left}  {size(figures['memory'] or memory_now())} of memory"
             f"  {figures['duplicates']} duplicates  {figures['errors']} errors"
             + ("  (found before, not taken then)" if batch.again else "")
@@ -193,21 +246,24 @@ class _ScanView:
 
             figures = self._figures(work)
             to_go = figures["eta_seconds"]
-            if work.facts_read:
-                self._headers_since = self._headers_since or time.monotonic()
-                elapsed = time.monotonic() - self._headers_since
-                to_go = elapsed * (work.facts_total - work.facts_read) / work.facts_read if elapsed else None
             left = f"  {seconds(to_go)} left" if to_go is not None else ""
             speed, memory = size(figures["bytes_per_second"]), size(figures["memory"])
             if work.facts_read:
                 read, total = work.facts_read, work.facts_total
                 self._bottom.say(f"{read} of {total} headers read{left}  {memory}")
             else:
-                seen, known = figures["files_seen"], figures["already_processed"]
-                self._bottom.say(f"{seen} photos seen, {known} known  {speed}/s{left}  {memory}")
+                known = figures["already_processed"]
+                seen = _of_all(figures) or f"{figures['files_seen']} photos seen"
+                self._bottom.say(f"{seen}, {known} known  {speed}/s{left}  {memory}")
 
     def end(self) -> None:
         self._bottom.clear()
+
+    def close(self) -> None:
+        """Nothing more will come but the summary."""
+        self.end()
+        if self._count is not None:
+            self._count.close()
 
     def summary(self, work: Scan, failures: Sequence[tuple[str, str, str]]) -> None:
         stats = work.stats
@@ -224,6 +280,7 @@ class _ScanView:
                 ("new", stats.registered),
                 ("known already", stats.already_processed),
                 ("copies found", stats.duplicates),
+                ("originals away", stats.absent_originals),
                 ("moved", stats.moved),
                 ("changed", stats.changed),
                 ("missing", stats.missing),
@@ -236,11 +293,24 @@ class _ScanView:
                 ("time per batch", seconds(stats.seconds_per_batch) if stats.batches else "–"),
                 ("peak memory", size(stats.peak_memory)),
             ]
+            rows = [row for row in rows if row[0] != "originals away" or row[1]]
             for name, value in rows:
                 typer.echo(f"{sentence(name):>18}  {sentence(str(value))}")
+            if stats.absent_originals:
+                print_line(
+                    "Originals that are away are not there now: their drive is not plugged in, or they were moved."
+                )
+            for reason, left in stats.left_alone.items():
+                print_line(f"{'left alone':>18}  {left.count} {reason}, the first is {left.first}")
+            for format_name, number in stats.lacking.items():
+                print_line(
+                    f"{'not understood':>18}  {number} {format_name}: no library that reads it is installed"
+                )
+            if stats.damaged:
+                print_line(f"{'damaged':>18}  {stats.damaged}: `lote photos errors --damaged` lists them")
             if stats.unhandled:
                 kinds = ", ".join(f"{number} {kind}" for kind, number in stats.unhandled.items())
-                print_line(f"{'not photos':>17}  {kinds}: these files are not recorded")
+                print_line(f"{'not photos':>18}  {kinds}: these files are not recorded")
             if stats.errors or stats.facts_errors:
                 print_line("`lote photos errors` lists what could not be read.")
         if work.was_stopped:
@@ -256,6 +326,24 @@ class _ScanView:
             f"{plan['files_seen']} photos seen: {plan['already_processed']} known, "
             f"{plan['to_read']} to be read ({size(plan['bytes_to_read'])}), {plan['gone']} not where they were"
         )
+
+
+def _of_all(figures: dict[str, Any]) -> str | None:
+    """How many photos of how many; None if nobody knows how many there are."""
+    if figures["total_photos"] is None:
+        return None
+    seen, total = f"{figures['files_seen']:,}", f"{figures['total_photos']:,}"
+    return f"{seen} of {total} photos" if figures["total_is_final"] else f"{seen} of about {total} photos"
+
+
+def first_eta(total_photos: int, total_bytes: int, stats: ScanStats) -> float | None:
+    """Seconds left of a first scan of so many photos and bytes; None before any work is done. Bytes decide where
+    photos are large, their number where they are small. What an earlier run of the scan has read is no work."""
+    known = stats.already_processed
+    unread = total_bytes * (1 - min(1.0, known / total_photos)) if total_photos else 0.0
+    work = (total_photos - known) * PHOTO_BYTES + unread
+    done = (stats.files_seen - known) * PHOTO_BYTES + stats.bytes_read
+    return max(0.0, work - done) * stats.seconds / done if done > 0 else None
 
 
 def eta(last_seen: int | None, seen: int, elapsed: float) -> float | None:

@@ -1,0 +1,226 @@
+"""May this card be formatted? Which of its files are in the library, by content, at this moment.
+
+Promises: every file below the folder is accounted for, whatever hides it from a scan. A file is known only if a photo of
+equal content, recorded and not known to be ruined, stands now, outside of the folder, as a regular file of the
+recorded size and time, and is another file than the one asked about; where the disk does not tell whether it is, the
+file is renamed aside for a moment (`removal.is_apart`). Nothing is recorded. Does not read the library's files: whether
+their bytes are still whole is `verify`'s question.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from .card import CardFile, Left, Unit, look_at
+from .hashing import Candidate, hashed, join
+from .kinds import Kind
+from .names import Listings
+from .reading import clamped, explain, open_file
+from .removal import Refused, in_machine_folder, is_apart
+from .tables import PRESENT, below, directories, errors, photos
+
+if TYPE_CHECKING:
+    from .store import Store
+
+# Files that nobody misses: of the system, and what macOS keeps beside the real ones.
+WITHOUT_WORTH = frozenset([Left.SYSTEM, Left.SIDE_FILE])
+PIECE = 1 << 20
+_located = photos.join(directories, directories.c.id == photos.c.directory_id)
+_raw_path = sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory")
+_raw_name = sa.type_coerce(photos.c.name, sa.LargeBinary).label("name")
+
+
+class Result(StrEnum):
+    """What is known of a file. Values stand in JSON."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    SAME_FILE = "same file"  # recorded only as itself, seen on another way
+    NOT_THERE = "not there"  # recorded, but the photo is not where it was, or not as it was
+    UNREADABLE = "unreadable"
+    LEFT = "left alone"  # no photo, video or sidecar
+
+
+SENTENCES = {
+    Result.NOT_THERE: "recorded, but not there now",
+    Result.SAME_FILE: "recorded only as this same file, seen on another way",
+    Left.LINK: "a symbolic link, which is not followed",
+    Left.SPECIAL: "no regular file",
+    Left.SIDE_FILE: "a macOS side file",
+    Left.SYSTEM: "a file of the system",
+    Left.EMPTY: "is empty",
+    Left.LONE_SIDECAR: "a sidecar without a photo",
+    Left.OTHER: "no photo: such files are not recorded",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one file. `twin`: the photo in the library; `left` says what a file is that is LEFT."""
+
+    path: bytes
+    result: Result
+    kind: Kind
+    twin: bytes | None = None
+    left: Left | None = None
+    text: str = ""
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether nothing is lost with the file."""
+        return self.result is Result.KNOWN or self.left in WITHOUT_WORTH
+
+
+@dataclass(frozen=True)
+class Twins:
+    """What the library holds of one content."""
+
+    standing: tuple[bytes, ...]  # photos that are there now
+    is_recorded: bool  # others were, and are not now
+
+
+def known(store: Store, folder: bytes, stopped: Callable[[], bool] = lambda: False) -> Iterator[Finding]:
+    """A finding for each file below `folder` (absolute), photos and videos with their sidecars first. Ends early when
+    `stopped`. Holds the paths of the folder in memory."""
+    card = look_at(folder, stopped)
+    candidates = (
+        (_candidate(file), (unit, file)) for unit in card.units for file in unit.files if file.is_media
+    )
+    twins: dict[Unit, list[bytes]] = {}
+    waiting = {unit: sum(file.is_media for file in unit.files) for unit in card.units}
+    for candidate, (unit, file) in hashed(candidates, [folder], stopped):
+        finding = _of_media(store, folder, candidate, file)
+        if finding.twin is not None:
+            twins.setdefault(unit, []).append(finding.twin)
+        yield finding
+        waiting[unit] -= 1
+        if not waiting[unit]:
+            for other in unit.files:
+                if not other.is_media:
+                    yield _of_sidecar(unit, other, twins.get(unit, []))
+    if stopped():
+        return
+    for path, left in card.left_files:
+        yield Finding(path, Result.LEFT, Kind.OTHER, left=left, text=SENTENCES[left])
+    for path, text in card.problems:
+        yield Finding(path, Result.UNREADABLE, Kind.OTHER, text=text)
+
+
+def twins_of(store: Store, digest: bytes, size: int, outside: bytes) -> Twins:
+    """The photos of this content that are recorded outside of the folder `outside`, by whether they stand now."""
+    with store.read() as connection:
+        rows = connection.execute(
+            sa.select(_raw_path, _raw_name, photos.c.mtime_ns)
+            .select_from(_located)
+            .where(photos.c.hash == digest.hex(), photos.c.size == size, photos.c.state == PRESENT)
+            .where(sa.not_(below(outside)))
+            .order_by(photos.c.id)
+        ).all()
+        paths = [join(bytes(row.directory), bytes(row.name)) for row in rows]
+        ruined = set()
+        if paths:
+            wrong = sa.select(errors.c.path).where(
+                errors.c.path.in_([os.fsdecode(path) for path in paths[:500]]),
+                errors.c.stage.in_(("hash", "verify")),
+            )
+            ruined = {os.fsencode(path) for path in connection.scalars(wrong)}
+    listings = Listings()
+    standing = [
+        path
+        for path, row in zip(paths, rows, strict=True)
+        if path not in ruined and not in_machine_folder(path) and _stands(path, size, row.mtime_ns, listings)
+    ]
+    return Twins(tuple(standing), len(standing) < len(rows))
+
+
+def _stands(path: bytes, size: int, mtime_ns: int, listings: Listings) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return (
+        stat.S_ISREG(status.st_mode)
+        and (status.st_size, clamped(status.st_mtime_ns)) == (size, mtime_ns)
+        and listings.has(path)
+    )
+
+
+def twin_of(
+    store: Store, path: bytes, digest: bytes, size: int, outside: bytes
+) -> tuple[bytes | None, Result]:
+    """A photo of the library that stays when the file at `path` goes, and what is known of the file: without such a photo
+    it is UNKNOWN, NOT_THERE or the SAME_FILE.
+
+    Refused if somebody took the file's name while it was looked at."""
+    twins = twins_of(store, digest, size, outside)
+    for twin in twins.standing:
+        if is_apart(store, path, twin, size, digest):
+            return twin, Result.KNOWN
+    if twins.is_recorded:
+        return None, Result.NOT_THERE
+    return None, Result.SAME_FILE if twins.standing else Result.UNKNOWN
+
+
+def _of_media(store: Store, folder: bytes, candidate: Candidate, file: CardFile) -> Finding:
+    if candidate.error is not None or candidate.digest is None:
+        return Finding(file.path, Result.UNREADABLE, file.kind, text=str(candidate.error))
+    try:
+        twin, result = twin_of(store, file.path, candidate.digest, candidate.size, folder)
+    except Refused as refused:
+        return Finding(file.path, Result.UNREADABLE, file.kind, text=str(refused))
+    return Finding(file.path, result, file.kind, twin, text=SENTENCES.get(result, ""))
+
+
+def _of_sidecar(unit: Unit, file: CardFile, twins: Sequence[bytes]) -> Finding:
+    """A sidecar is known if it lies with the same bytes beside the twin of a photo that it belongs to."""
+    for twin in twins:
+        stem = _stem_of(unit, twin)
+        other = stem + file.suffix
+        try:
+            if _equal(file.path, other):
+                return Finding(file.path, Result.KNOWN, file.kind, other)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return Finding(file.path, Result.UNREADABLE, file.kind, text=str(explain(error)))
+    return Finding(file.path, Result.UNKNOWN, file.kind)
+
+
+def _stem_of(unit: Unit, twin: bytes) -> bytes:
+    """The path of a twin without the suffix that it shares with its file of the unit."""
+    suffixes = [
+        file.suffix for file in unit.files if file.is_media and twin.lower().endswith(file.suffix.lower())
+    ]
+    longest = max(suffixes, key=len, default=b"")
+    return twin[: len(twin) - len(longest)] if longest else os.path.splitext(twin)[0]  # noqa: PTH122 - bytes
+
+
+def _equal(path: bytes, other: bytes) -> bool:
+    one, two = open_file(path), -1
+    try:
+        two = open_file(other)
+        before, after = os.fstat(one), os.fstat(two)
+        if not stat.S_ISREG(after.st_mode) or os.path.samestat(before, after):
+            return False
+        if before.st_size != after.st_size:
+            return False
+        while (piece := os.read(one, PIECE)) == os.read(two, PIECE):
+            if not piece:
+                return True
+        return False
+    finally:
+        os.close(one)
+        if two >= 0:
+            os.close(two)
+
+
+def _candidate(file: CardFile) -> Candidate:
+    directory, _, name = file.path.rpartition(b"/")
+    return Candidate(directory or b"/", name, file.path, file.size, file.mtime_ns, 0, 0, 0, 1)
