@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from batch_processing.exceptions import QueueError, ResourceError
 from batch_processing.photos import DuplicateRepository, Photo, ScanGuardError, scan_images_recursively
-from batch_processing.photos.audit import forget, statistics, verify
+from batch_processing.photos.audit import forget, statistics
 from batch_processing.photos.duplicates import groups
 from batch_processing.photos.store import Store
+from batch_processing.photos.verify import Verification
 from photos_help import Library, write
 from shared_data import lacking
 
@@ -109,7 +110,7 @@ def test_questions_and_copies(library: Library, tmp_path: Path) -> None:
     assert (found["photos"], found["contents"], found["duplicates"], found["duplicate_bytes"]) == (3, 1, 2, 8)
     (group,) = groups(store)
     assert group.gain == 8
-    assert {finding.result for finding in verify(store, sample=2)} == {"ok"}
+    assert {finding.result for finding in Verification(store, sample=2)} == {"ok"}
     copies = DuplicateRepository(library.session)
     assert copies.get_duplicates_summary() == [("hash_duplicate", 2)]
     library.session.commit()

@@ -71,6 +71,7 @@ class Ending:
 
     moved: int = 0
     missing: int = 0
+    first_missing: bytes = b""  # its path
     absent_originals: int = 0  # copies found now whose original is not there now: a disk may be unplugged
 
 
@@ -84,7 +85,7 @@ def finish(connection: sa.Connection, walk: Walk, scan_id: int, *, allow_missing
     moves = _find_moves(connection, walk, listings)
     if not allow_missing and len(walk.gone):
         guard(connection, walk, scan_id, moves.left, listings)
-    missing = 0
+    missing, first = 0, _first(connection, walk)
     for page in pages(walk.gone):
         missing += connection.execute(
             photos.update().where(photos.c.id.in_(page), photos.c.state != MISSING).values(state=MISSING)
@@ -93,7 +94,16 @@ def finish(connection: sa.Connection, walk: Walk, scan_id: int, *, allow_missing
         reconcile(connection, {bytes(digest) for digest in lost})
     _remember_mounts(connection, walk)
     _renew_errors(connection, walk, scan_id)
-    return Ending(moves.moved, missing, moves.absent_originals)
+    return Ending(moves.moved, missing, first, moves.absent_originals)
+
+
+def _first(connection: sa.Connection, walk: Walk) -> bytes:
+    """The path of a photo that is gone, the first by its row; empty if none is."""
+    key = next(iter(walk.gone), None)
+    row = connection.execute(
+        sa.select(_raw_path, _raw_name).select_from(_located).where(photos.c.id == key)
+    ).first()
+    return join(bytes(row.directory), bytes(row.name)) if row is not None else b""
 
 
 def _renew_errors(connection: sa.Connection, walk: Walk, scan_id: int) -> None:

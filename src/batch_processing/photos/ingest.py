@@ -31,7 +31,7 @@ from .kinds import LeftAlone
 from .names import Listings
 from .reading import unexpected
 from .settle import OpenBatch, Photo, Record, Settler, Tally, record
-from .steps import recover
+from .steps import Outcome, Recovered, recover
 from .store import Driver, Store, scan_lock, scan_roots
 from .tables import (
     CHANGED,
@@ -168,6 +168,10 @@ class Scan:
         self.was_stopped = False
         self.last_seen: int | None = None  # candidates in the last finished scan of the same folders
         self.last_path = ""
+        self.first_missing = ""  # path of a photo that is newly missing
+        self.unfinished: list[
+            Recovered
+        ] = []  # changes of files that a killed run began, and that cannot be undone
         self.facts_read = self.facts_total = 0  # headers tried, and to be read; more than 0 in stage two only
         self._store = store
         self._batch_size = batch_size
@@ -199,7 +203,10 @@ class Scan:
             ) as held:
                 self._began = time.monotonic()
                 if held:
-                    recover(self._store)
+                    found = recover(self._store)
+                    self.unfinished = [
+                        step for step in found if step.outcome in (Outcome.BOTH, Outcome.FAILED)
+                    ]
                     yield from self._scan()
                 else:
                     self.was_stopped = True
@@ -277,6 +284,7 @@ class Scan:
                         with_index(connection)
                         ending = finish(connection, walk, scan_id, allow_missing=self._allow_missing)
                         self.stats.moved, self.stats.missing = ending.moved, ending.missing
+                        self.first_missing = os.fsdecode(ending.first_missing)
                         self.stats.absent_originals = ending.absent_originals
                         found = _links(connection, scan_id) - links_before - ending.absent_originals
                         self.stats.duplicates = max(0, found)
@@ -304,7 +312,8 @@ class Scan:
             self.stats.facts_errors = empty + failed
             self._tell()
 
-        read_facts(self._store, walked, processes=cores(), stopped=self._stopped, progress=progress)
+        found = read_facts(self._store, walked, processes=cores(), stopped=self._stopped, progress=progress)
+        self.stats.damaged, self.stats.lacking = found.damaged, found.lacking
         self.was_stopped = self._stopped()
 
     def _check_roots(self) -> list[bytes]:

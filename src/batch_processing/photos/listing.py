@@ -12,7 +12,7 @@ import os
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from ..exceptions import ConfigurationError, ValidationError
 from .hashing import join
 from .kinds import PHOTO_EXTENSIONS, VIDEO_EXTENSIONS
+from .live import has_videos, partners
 from .tables import IN_LIST, MISSING, below, directories, facts, in_state, photos
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Listed:
     format: str | None  # told by the content
     width: int | None  # pixels as stored
     height: int | None
+    live_with: bytes | None = None  # path of the other half of a Live Photo
 
 
 def date(text: str) -> str:
@@ -122,8 +124,16 @@ def listed(store: Store, wanted: Wanted) -> Iterator[list[Listed]]:
         facts.c.camera,
         facts.c.format,
     )
-    for rows in _pages(store, _order(store, wanted), *columns, facts.c.width, facts.c.height):
-        yield [Listed(path, *values) for path, values in rows]
+    may_live = has_videos(store)
+    order = _order(store, wanted)
+    for rows in _pages(store, order, *columns, facts.c.width, facts.c.height):
+        others = partners(store, [key for key, _, _ in rows]) if may_live else {}
+        page = [Listed(path, *values) for _, path, values in rows]
+        if others:
+            page = [
+                replace(photo, live_with=others.get(key)) for photo, (key, *_) in zip(page, rows, strict=True)
+            ]
+        yield page
 
 
 def without_date(store: Store, wanted: Wanted) -> int:
@@ -140,7 +150,7 @@ def damaged(store: Store) -> Iterator[tuple[bytes, str]]:
     query = sa.select(photos.c.id).select_from(_located)
     query = query.where(facts.c.damaged.is_not(None), photos.c.state != MISSING).order_by(_path())
     for rows in _pages(store, _ids(store, query), facts.c.damaged):
-        yield from ((path, damage) for path, (damage,) in rows if damage is not None)
+        yield from ((path, damage) for _, path, (damage,) in rows if damage is not None)
 
 
 def _order(store: Store, wanted: Wanted) -> array[int]:
@@ -172,15 +182,15 @@ def _ids(store: Store, query: sa.Select[tuple[int]]) -> array[int]:
 
 def _pages(
     store: Store, order: array[int], *columns: sa.ColumnElement[Any]
-) -> Iterator[list[tuple[bytes, Sequence[Any]]]]:
-    """The path and `columns` of the photos with these ids, in their order."""
+) -> Iterator[list[tuple[int, bytes, Sequence[Any]]]]:
+    """Id, path and `columns` of the photos with these ids, in their order."""
     query = sa.select(photos.c.id, _directory, _name, *columns).select_from(_located)
     for start in range(0, len(order), IN_LIST):
         page = order[start : start + IN_LIST]
         with store.read() as connection:
             rows = {row[0]: row for row in connection.execute(query.where(photos.c.id.in_(page)))}
         found = (rows[key] for key in page if key in rows)
-        yield [(join(bytes(directory), bytes(name)), values) for _, directory, name, *values in found]
+        yield [(key, join(bytes(directory), bytes(name)), values) for key, directory, name, *values in found]
 
 
 def _where(wanted: Wanted) -> list[sa.ColumnElement[bool]]:

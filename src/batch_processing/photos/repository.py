@@ -60,6 +60,11 @@ class PhotoFacts(Base):
     latitude: Mapped[float | None]
     longitude: Mapped[float | None]
     camera: Mapped[str | None]
+    taken_from: Mapped[str | None]
+    damaged: Mapped[str | None]
+    lacking: Mapped[str | None]
+    content_id: Mapped[str | None]
+    version: Mapped[int]
 
 
 def _split(path: str | os.PathLike[str]) -> tuple[bytes, bytes]:
@@ -142,6 +147,8 @@ class Photo(Base):
     latitude = association_proxy("facts", "latitude")
     longitude = association_proxy("facts", "longitude")
     camera = association_proxy("facts", "camera")
+    taken_from = association_proxy("facts", "taken_from")
+    damaged = association_proxy("facts", "damaged")
 
     @hybrid_property
     def path(self) -> str:

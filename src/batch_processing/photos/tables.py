@@ -178,7 +178,7 @@ facts = sa.Table(
     sa.Column("longitude", sa.Float),  # degrees, east positive
     sa.Column("camera", sa.Text),  # make and model
     sa.Column("taken_from", sa.String(10)),  # what told `taken_at`: exif, xmp, takeout, name
-    sa.Column("damaged", sa.String(20)),  # what is wrong with the file as a whole: a `headers.Damage`
+    sa.Column("damaged", sa.String(20)),  # what is wrong with the file as a whole: a `damage.Damage`
     sa.Column(
         "lacking", sa.String(20)
     ),  # the library that is not installed, without which no more can be said

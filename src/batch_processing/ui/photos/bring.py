@@ -17,6 +17,7 @@ from .common import (
     Stop,
     WorkspaceOption,
     YesOption,
+    counted,
     exact,
     folders_given,
     open_store,
@@ -248,7 +249,7 @@ class _View:
     @staticmethod
     def _print_left(plan: Plan) -> None:
         for reason, left in plan.card.left.items():
-            print_line(f"{'left alone':>18}  {left.count} {reason}, the first is {left.first}")
+            print_line(f"{'left alone':>18}  {counted(reason, left.count)}, the first is {left.first}")
 
 
 def _left_alone(plan: Plan) -> list[dict[str, Any]]:

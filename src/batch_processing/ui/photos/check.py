@@ -18,6 +18,7 @@ from .common import (
     QuietOption,
     Stop,
     WorkspaceOption,
+    counted,
     exact,
     folders_given,
     open_store,
@@ -180,7 +181,7 @@ def _said(finding: Finding) -> str:
 def _summed_up(counts: Counter[str], left: Counter[str], files: int, unsafe: int) -> str:
     parts = ", ".join(f"{number} {result}" for result, number in counts.items() if number)
     if left:
-        reasons = ", ".join(f"{number} {reason}" for reason, number in left.items())
+        reasons = ", ".join(counted(reason, number) for reason, number in left.items())
         parts = f"{parts} ({reasons})"
     if unsafe:
         return f"{files} files: {parts}. {unsafe} of them are not safe: do not format this card."

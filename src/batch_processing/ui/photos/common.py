@@ -27,7 +27,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...exceptions import ConfigurationError, ResourceError
-from ...i18n import sentence
+from ...i18n import ngettext, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -297,3 +297,31 @@ def no_scan_meanwhile(store: Store, place: Workspace) -> Iterator[None]:
 
     with scan_lock(store, place, print_note, lambda: False):
         yield
+
+
+def counted(reason: str, count: int) -> str:
+    """What was left alone, in words: "1 link", "12 macOS side files". `reason`: a `kinds.Reason` or a `card.Left`."""
+    words = {
+        "links": ngettext("{count} link", "{count} links", count),
+        "folders with .nomedia": ngettext(
+            "{count} folder with .nomedia", "{count} folders with .nomedia", count
+        ),
+        "ignored": ngettext(
+            "{count} that .lote-ignore or --exclude names",
+            "{count} that .lote-ignore or --exclude name",
+            count,
+        ),
+        "bins": ngettext("{count} trash can", "{count} trash cans", count),
+        "machine folders": ngettext("{count} machine folder", "{count} machine folders", count),
+        "macOS side files": ngettext("{count} macOS side file", "{count} macOS side files", count),
+        "no regular files": ngettext(
+            "{count} that is no regular file", "{count} that are no regular files", count
+        ),
+        "files of the system": ngettext("{count} file of the system", "{count} files of the system", count),
+        "empty files": ngettext("{count} empty file", "{count} empty files", count),
+        "sidecars without a photo": ngettext(
+            "{count} sidecar without a photo", "{count} sidecars without a photo", count
+        ),
+        "other files": ngettext("{count} other file", "{count} other files", count),
+    }
+    return words[reason].format(count=count)

@@ -146,7 +146,9 @@ def _print_photos(pages: Iterable[list[Listed]], style: str) -> _Tally:
         else:
             for photo in photos:
                 path = {"path": os.fsdecode(photo.path), "path_bytes": exact(photo.path)}
-                print_json("photo", **path, **_values(photo))
+                live = photo.live_with
+                other = {"live_with": os.fsdecode(live), "live_with_bytes": exact(live)} if live else {}
+                print_json("photo", **path, **_values(photo), **other)
         if nobody_reads():
             break
     return tally
@@ -198,6 +200,7 @@ def stats(
         ("hard links", found["hard_links"]),
         ("missing", found["missing"]),
         ("errors", found["errors"]),
+        ("damaged", found["damaged"]),
         ("with header facts", found["with_facts"]),
         ("wrong extension", found["mismatched"]),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from .common import (
     QuietOption,
     Stop,
     WorkspaceOption,
+    counted,
     folders_given,
     open_store,
     photos_app,
@@ -270,6 +272,16 @@ class _ScanView:
         for path, stage, text in failures:
             if stage != "facts":
                 print_note(f"lote: {path}: {text}")
+        for step in work.unfinished:  # with --quiet too: a photo has another name
+            spare = os.fsdecode(os.path.basename(step.spare))  # noqa: PTH119 - bytes
+            why = step.problem or "another file has its name: rename one of them"
+            print_note(
+                f"lote: {os.fsdecode(step.path)}: is called {spare} since a run that was killed; {why}"
+            )
+        if stats.missing and self._quiet:
+            print_note(
+                f"lote: {stats.missing} photos are missing that were there at the last scan; the first is {work.first_missing}"
+            )
         if self._json:
             print_json("summary", state="stopped" if work.was_stopped else "done", **stats.to_dict())
         elif not self._quiet:
@@ -301,7 +313,7 @@ class _ScanView:
                     "Originals that are away are not there now: their drive is not plugged in, or they were moved."
                 )
             for reason, left in stats.left_alone.items():
-                print_line(f"{'left alone':>18}  {left.count} {reason}, the first is {left.first}")
+                print_line(f"{'left alone':>18}  {counted(reason, left.count)}, the first is {left.first}")
             for format_name, number in stats.lacking.items():
                 print_line(
                     f"{'not understood':>18}  {number} {format_name}: no library that reads it is installed"

@@ -135,8 +135,28 @@ def _scan(say: Say, events: list[dict[str, Any]], *, running: bool) -> str:
         if rows
         else ""
     )
+    left = _left_alone(say, last)
     wrong = "".join(f'<p class="problem" role="alert">{esc(say(event["text"]))}</p>' for event in events[-1:] if event["event"] == "error")  # fmt: skip
-    return f'{bar}<p class="facts">{" <span class=dot>·</span> ".join(facts)}</p>{wrong}<div class="controls">{end}</div>{table}'
+    return f'{bar}<p class="facts">{" <span class=dot>·</span> ".join(facts)}</p>{wrong}<div class="controls">{end}</div>{left}{table}'
+
+
+def _left_alone(say: Say, last: dict[str, Any]) -> str:
+    """What the scan left alone, by reason, and the files that are no photos: nobody should believe that they are safe."""
+    rows = [
+        (say(reason), left["count"], say("the first is {path}", path=left["first"]))
+        for reason, left in last.get("left_alone", {}).items()
+    ]
+    rows += [(kind, number, say("not recorded")) for kind, number in last.get("unhandled", {}).items()]
+    if last.get("absent_originals"):
+        text = say("their originals are not there now: plug in their drive, or scan their folder again")
+        rows.append((say("copies"), last["absent_originals"], text))
+    if not rows:
+        return ""
+    body = "".join(
+        f'<tr><td class="name">{esc(what)}</td><td class="num">{number}</td><td>{esc(text)}</td></tr>'
+        for what, number, text in rows
+    )
+    return f'<h3>{esc(say("Left alone"))}</h3><table class="pages left-alone"><tbody>{body}</tbody></table>'
 
 
 def _statistics(say: Say, known: dict[str, Any]) -> str:
@@ -147,6 +167,7 @@ def _statistics(say: Say, known: dict[str, Any]) -> str:
         (size(known["duplicate_bytes"]), say("to gain")),
         (known["missing"], say("missing")),
         (known["errors"], say("errors")),
+        (known["damaged"], say("damaged")),
     ]
     return (
         '<div class="tiles">'
