@@ -27,6 +27,7 @@ LOCALE = SOURCE / "locale"
 # Calls whose text a person may read. Names ending in "Error" are added when they are errors of Lote.
 TAKES_SENTENCES = {
     "warn", "note", "phase", "Failure", "Finding", "Cancelled", "say",
+    "Unreadable", "HeaderError", "Refused",  # photos: clauses about one file
     "_bad", "_member", "_damaged", "_refused",  # io/archives.py: the same with the archive's name around it
     "print_note", "print_line", "print_table",  # ui/photos
 }  # fmt: skip
@@ -98,6 +99,8 @@ class Gatherer(ast.NodeVisitor):
         if isinstance(node.value, ast.Dict) and getattr(node.targets[0], "id", "").endswith("_WORDS"):
             for value in node.value.values:
                 self.shown(value, ast.literal_eval(value))
+        elif isinstance(node.value, ast.Dict) and getattr(node.targets[0], "id", "").endswith("SENTENCES"):
+            self.sentence(node.value)
         elif isinstance(node.value, ast.List) and getattr(node.targets[0], "id", "") == "rows":
             self.table(node.value)
         self.generic_visit(node)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +24,55 @@ QUIET = (
 )  # fmt: skip
 
 
+@dataclass
+class Told:
+    """An answer of the server. Header names are titled: Set-Cookie."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
 class Server:
     """`lote ui` over a workspace; can be killed and started again at the same address."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
         self.folder, self.workspace, self._options = folder, folder / "ws", options
+        self._variables = variables
+        # What the server says beside its address: nothing that a client does is a traceback in there.
+        self.said = folder.with_name(f"{folder.name}.said")
         self.port = 0
+        self.cookie = ""
         self._process: subprocess.Popen[str] | None = None
         self.start()
 
     def start(self) -> None:
-        words = ["ui", "--no-browser", "--port", str(self.port), "--root", str(self.folder), *self._options]
-        self._process = subprocess.Popen(
-            command(*words),
-            env=environment(self.workspace),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        words = ["ui", "--port", str(self.port), "--root", str(self.folder), *self._options]
+        if "BROWSER" not in self._variables:
+            words.append("--no-browser")
+        with self.said.open("ab") as said:
+            self._process = subprocess.Popen(
+                command(*words),
+                env=environment(self.workspace) | self._variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+            )
         assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().strip()
-        assert self.address.startswith("http://127.0.0.1:"), self.address
+        # What the command prints, and what it is without its token.
+        self.entrance = self._process.stdout.readline().strip()
+        assert self.entrance.startswith("http://127.0.0.1:"), self.entrance
+        self.address = self.entrance.partition("?")[0]
         self.port = int(self.address.rstrip("/").rpartition(":")[2])
+        if self.entrance != self.address:
+            told = self.ask(self.entrance[len(self.address) - 1 :], cookie="")
+            self.cookie = told.headers["Set-Cookie"].partition(";")[0]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """As the kernel does it when memory runs out."""
@@ -50,6 +80,10 @@ class Server:
 
     def stop(self) -> None:
         self._end(signal.SIGINT)
+
+    def terminate(self) -> None:
+        """As the system does it when it goes down."""
+        self._end(signal.SIGTERM)
 
     def _end(self, how: signal.Signals) -> None:
         assert self._process is not None
@@ -70,21 +104,48 @@ class Server:
     def get(
         self, path: str, *, method: str = "GET", data: bytes | None = None, **headers: str
     ) -> tuple[int, bytes]:
-        """Status and body of a request that is sent as it is written, without tidying the path."""
+        """Status and body of a request that is sent as it is written, without tidying the path, by somebody who
+        has opened the page by its printed address."""
+        told = self.ask(path, method=method, data=data, **headers)
+        return told.status, told.body
+
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        data: bytes | None = None,
+        cookie: str | None = None,
+        **headers: str,
+    ) -> Told:
+        """The same with the answer's headers; `cookie` "" is a stranger's."""
         import http.client
 
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.putrequest(method, path, skip_host="Host" in headers)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)
-            if data is not None:
+            if cookie or (cookie is None and self.cookie):
+                connection.putheader("Cookie", cookie or self.cookie)
+            if data is not None and "Content_Length" not in headers:
                 connection.putheader("Content-Length", str(len(data)))
-            connection.endheaders(data)
+            connection.endheaders()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before it was read
+                if data is not None:
+                    connection.send(data)
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return Told(
+                answer.status, answer.read(), {name.title(): value for name, value in answer.getheaders()}
+            )
         finally:
             connection.close()
+
+    def post(self, path: str, wish: object) -> tuple[int, Any]:
+        """What the page's script is told when it sends a wish."""
+        data = wish if isinstance(wish, bytes) else json.dumps(wish).encode()
+        status, body = self.get(path, method="POST", data=data, X_Lote="1")
+        return status, json.loads(body)
 
 
 def until(holds: Callable[[], Any], seconds: float = 20) -> Any:
@@ -112,7 +173,10 @@ class Visitor:
             self.outside.append(request.url)
 
     def open(self, query: str = "") -> Visitor:
-        self.page.goto(self.server.address + query)
+        entrance = self.server.entrance
+        if query and entrance != self.server.address:
+            query = "&" + query.removeprefix("?")
+        self.page.goto(entrance + query)
         self.page.wait_for_selector("html[data-lote=ready]")
         return self
 

@@ -153,7 +153,7 @@ def test_a_card_is_not_known_by_itself(tmp_path: Path, lote) -> None:  # type: i
         json.loads(line)
         for line in lote("known", tmp_path / "card", "--json", code=3).stdout.splitlines()[:-1]
     )
-    assert (said["result"], said["known_as"]) == ("same file", None)
+    assert (said["result"], said["known_as"]) == ("unknown", None)
     write(tmp_path / "library" / "1.jpg", path.read_bytes())
     lote("scan", tmp_path / "library", "--no-facts")
     result = lote("known", tmp_path / "card")

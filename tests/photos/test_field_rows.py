@@ -239,7 +239,7 @@ def test_what_is_left_alone_is_counted_by_reason(photos: Photos, library: Path, 
     assert firsts["machine folders"].startswith(str(library / ".stversions"))
     shown = photos.run("scan", library).out
     for reason, first in firsts.items():
-        assert reason in shown
+        assert f"the first is {first}" in shown, reason
         assert first in shown
     assert photos.json("stats")["photos"] == 2
 

@@ -429,6 +429,9 @@ def test_photos_are_scanned_and_duplicates_stand_side_by_side(visit: Visit, serv
     coloured(folder / "a.png", 1)
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
     coloured(folder / "c.png", 2)
+    (folder / "link.png").symlink_to(folder / "c.png")
+    (folder / "holiday.mp4").write_bytes(b"a video")
+    coloured(folder / "#recycle" / "d.png", 3)
     visitor = visit()
     page = visitor.page
     page.click("#tab-photos-button")
@@ -440,6 +443,12 @@ def test_photos_are_scanned_and_duplicates_stand_side_by_side(visit: Visit, serv
     expect(group).to_contain_text("copy, costs")
     expect(page.locator(".tiles")).to_contain_text("3photos")
     expect(page.locator("table.batches tbody tr")).to_have_count(1)
+    left = page.locator("table.left-alone")
+    expect(left.locator("tr").filter(has_text="links")).to_contain_text(
+        f"1the first is {folder / 'link.png'}"
+    )
+    expect(left.locator("tr").filter(has_text="bins")).to_contain_text(str(folder / "#recycle"))
+    expect(left.locator("tr").filter(has_text=".mp4")).to_contain_text("not recorded")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -107,7 +107,7 @@ def _copy(
             "corrupt", "was written, and other bytes came back: check the library's disk, and the memory"
         )
     if blank:
-        raise Unreadable("blank", "holds nothing but zeros: try to read the card in another reader")
+        raise Unreadable("blank", "holds the same byte over and over: try to read the card in another reader")
     if digest is None:
         steps.know(store, step_id, read)
     try:

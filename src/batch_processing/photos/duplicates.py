@@ -23,9 +23,20 @@ from . import extents, steps
 from .hashing import join
 from .kinds import package_around
 from .reading import open_file
-from .removal import How, Protected, Refusal, Refused, check, in_machine_folder, refusal_of, remove
+from .removal import How, Protected, Refusal, Refused, Wish, in_machine_folder, refusal_of, remove
 from .settle import reconcile
-from .tables import HASH_DUPLICATE, MISSING, PRESENT, aliases, below, directories, duplicates, pages, photos
+from .tables import (
+    HASH_DUPLICATE,
+    MISSING,
+    PRESENT,
+    aliases,
+    below,
+    directories,
+    duplicates,
+    errors,
+    pages,
+    photos,
+)
 
 if TYPE_CHECKING:
     from .store import Store
@@ -58,6 +69,7 @@ class Member:
     is_original: bool
     is_there: bool = True  # now
     place: extents.Extents | None = None  # where its bytes lie, on file systems whose files may share them
+    is_ruined: bool = False  # a scan or `verify` has found that it does not hold its content any more, or no one can read it
 
 
 @dataclass(frozen=True)
@@ -81,14 +93,14 @@ class Group:
     def gain(self) -> int:
         """Bytes that are free when one photo is left: those that are not there now, and those that share the bytes of
         another, cost nothing."""
-        there = [member for member in self.members if member.is_there]
+        there = [member for member in self.members if member.is_there and not member.is_ruined]
         own = {member.place or member.id for member in there}
         return self.size * max(0, len(own) - 1)
 
     def choose(self, keep: Sequence[Keep], protected: Protected) -> Choice | None:
         """The photo that stays, by the first rule that names one. Where several are as good: the original, then the
-        shortest path. None if no rule names one, or if nothing may go."""
-        there = [member for member in self.members if member.is_there]
+        shortest path. None if no rule names one, or if nothing may go. A ruined photo is never the one, and never goes."""
+        there = [member for member in self.members if member.is_there and not member.is_ruined]
         for one in keep:
             candidates = there
             if one.rule is Rule.UNDER and one.folder is not None:
@@ -132,7 +144,7 @@ class _Disks:
 
     share: dict[int, bool] = field(default_factory=dict)  # by device
 
-    def member(self, row: Any, *, is_original: bool) -> Member:
+    def member(self, row: Any, *, is_original: bool, is_ruined: bool) -> Member:
         path = join(bytes(row.directory), bytes(row.name))
         try:
             status = os.lstat(path)
@@ -147,7 +159,7 @@ class _Disks:
                     place = extents.extents(descriptor)
                 finally:
                     os.close(descriptor)
-        return Member(row.id, path, row.mtime_ns, is_original, is_there, place)
+        return Member(row.id, path, row.mtime_ns, is_original, is_there, place, is_ruined)
 
     def _may_share(self, device: int, path: bytes) -> bool:
         if device not in self.share:
@@ -198,10 +210,12 @@ def _groups(store: Store, originals: Sequence[int], disks: _Disks) -> list[Group
             .where(sa.or_(photos.c.id.in_(originals), photos.c.id.in_(copies)), photos.c.state == PRESENT)
             .order_by(photos.c.id)
         ).all()
+        ruined = _ruined(connection, [join(bytes(row.directory), bytes(row.name)) for row in rows])
     together: dict[bytes, list[Member]] = {}
     sizes: dict[bytes, int] = {}
     for row in rows:
-        member = disks.member(row, is_original=row.id in originals)
+        path = join(bytes(row.directory), bytes(row.name))
+        member = disks.member(row, is_original=row.id in originals, is_ruined=path in ruined)
         if not in_machine_folder(member.path):
             together.setdefault(bytes(row.digest), []).append(member)
             sizes[bytes(row.digest)] = row.size
@@ -212,26 +226,35 @@ def _groups(store: Store, originals: Sequence[int], disks: _Disks) -> list[Group
     ]
 
 
+def _ruined(connection: sa.Connection, paths: Sequence[bytes]) -> set[bytes]:
+    """Which of these photos a scan or `verify` could not read, or found to be ruined."""
+    found: set[bytes] = set()
+    for page in pages(paths):
+        query = sa.select(errors.c.path).where(
+            errors.c.path.in_([os.fsdecode(path) for path in page]), errors.c.stage.in_(("hash", "verify"))
+        )
+        found.update(os.fsencode(path) for path in connection.scalars(query))
+    return found
+
+
 def remove_copies(
     store: Store, group: Group, choice: Choice, how: How, protected: Protected
 ) -> Iterator[Deed]:
     """Replace or trash the photos of `group` that may go; gives what happened to each, when it did."""
     staying = [member.path for member in choice.staying]
     for copy in choice.going:
+        wish = Wish(copy.path, choice.kept.path, staying, group.size, group.digest, protected)
         try:
-            step = check(store, copy.path, choice.kept.path, staying, group.size, group.digest, protected)
+            step = remove(store, wish, how)
         except (OSError, Refused) as error:
             refusal, problem = refusal_of(error)
-            if isinstance(error, Refused) and error.other is not None:
-                _remember_alias(store, copy, error.other, group)
-            yield Deed(how, copy.path, choice.kept.path, group.size, refusal, problem)
-            continue
-        try:
-            remove(copy.path, choice.kept.path, group.size, how)
-        except (OSError, Refused) as error:
-            steps.finish(store, step)
-            refusal, problem = refusal_of(error)
-            yield Deed(how, copy.path, choice.kept.path, group.size, refusal, problem)
+            other = error.other if isinstance(error, Refused) else None
+            if other is not None:
+                _remember_same(store, copy, other, group, is_link=refusal is Refusal.HARD_LINK)
+            if _is_done_already(refusal, how) and other in (None, choice.kept.path):
+                yield Deed(how, copy.path, choice.kept.path, group.size)
+            else:
+                yield Deed(how, copy.path, choice.kept.path, group.size, refusal, problem)
             continue
         with store.write() as connection:
             steps.end(connection, step)
@@ -244,11 +267,20 @@ def remove_copies(
         yield Deed(how, copy.path, choice.kept.path, group.size)
 
 
-def _remember_alias(store: Store, copy: Member, other: bytes, group: Group) -> None:
-    """That two photos are one file, and no copies, as the disk has shown."""
+def _is_done_already(refusal: Refusal, how: How) -> bool:
+    """Whether a copy is what it was to become: made so by a run that was killed before it could record it."""
+    if refusal is Refusal.HARD_LINK:
+        return how is not How.TRASH
+    return refusal is Refusal.SHARED and how is How.REFLINK
+
+
+def _remember_same(store: Store, copy: Member, other: bytes, group: Group, *, is_link: bool) -> None:
+    """That two photos are one file, and no copies, as the disk has shown: a hard link, or another way to it."""
     same = next(member for member in group.members if member.path == other)
     known = sa.select(aliases.c.id).where(aliases.c.photo_id == copy.id, aliases.c.same_as_id == same.id)
     with store.write() as connection:
-        if connection.scalar(known) is None:
+        if is_link:
+            connection.execute(photos.update().where(photos.c.id == copy.id).values(hardlink_of_id=same.id))
+        elif connection.scalar(known) is None:
             connection.execute(aliases.insert().values(photo_id=copy.id, same_as_id=same.id))
         reconcile(connection, [group.digest])

@@ -126,7 +126,7 @@ def _renew_errors(connection: sa.Connection, walk: Walk, scan_id: int) -> None:
         blank = connection.execute(
             sa.select(_raw_path, _raw_name).select_from(_located).where(in_state(BLANK), below(root))
         )
-        text = "holds nothing but zeros: there is no photo in it; restore it from a backup"
+        text = "holds the same byte over and over: there is no photo in it; restore it from a backup"
         failed = [(join(bytes(row.directory), bytes(row.name)), "facts", "blank", text) for row in blank]
         write_errors(connection, failed, datetime.now(UTC), None)
 
@@ -166,10 +166,10 @@ def find_lost_folders(connection: sa.Connection, walk: Walk, listings: Listings)
 
 
 def _remember_mounts(connection: sa.Connection, walk: Walk) -> None:
-    """Which disk below the folders each folder lies on, for the day on which it is not plugged in."""
+    """Which disk each folder lies on, for the day on which it is not plugged in."""
     raw = sa.type_coerce(directories.c.path, sa.LargeBinary)
     for root in walk.walked:
-        mounts = sorted(mount for mount in walk.mounts if is_below(mount, root))
+        mounts = sorted(mount for mount in walk.mounts if is_below(mount, root) or is_below(root, mount))
         had = sa.select(directories.c.id, raw).where(below(root), directories.c.mount.is_not(None))
         bare = [
             key
@@ -179,7 +179,11 @@ def _remember_mounts(connection: sa.Connection, walk: Walk) -> None:
         for page in pages(bare):
             connection.execute(directories.update().where(directories.c.id.in_(page)).values(mount=None))
         for mount in mounts:
-            connection.execute(directories.update().where(below(mount)).values(mount=os.fsdecode(mount)))
+            text = os.fsdecode(mount)
+            other = sa.or_(directories.c.mount.is_(None), directories.c.mount != text)
+            connection.execute(
+                directories.update().where(below(root), below(mount), other).values(mount=text)
+            )
 
 
 @dataclass
@@ -372,8 +376,8 @@ def is_lost(part: bytes, was_mount: bool, listings: Listings) -> bool:
     if not was_mount:
         return False
     try:
-        parent = os.lstat(os.path.dirname(part))  # noqa: PTH120 - bytes
-        return os.lstat(part).st_dev == parent.st_dev
+        parent = os.stat(os.path.dirname(part))  # noqa: PTH116, PTH120 - bytes
+        return os.stat(part).st_dev == parent.st_dev  # noqa: PTH116 - bytes
     except OSError:
         return True
 

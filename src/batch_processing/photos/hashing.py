@@ -68,7 +68,7 @@ class Candidate:
     same_as: Candidate | int | None = None  # a hard link of a file (or of a row) that came before
     digest: bytes | None = None
     hashed_ns: int = 0
-    blank: bool = False  # nothing but zeros
+    blank: bool = False  # nothing but one byte
     read: int = 0  # bytes
     error: Unreadable | None = None
 

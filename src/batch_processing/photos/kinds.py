@@ -28,18 +28,39 @@ VIDEO_EXTENSIONS = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mts", ".3gp", ".
 SIDECAR_EXTENSIONS = frozenset([".xmp", ".aae", ".thm", ".wav", ".json"])
 # What systems leave in every folder. Nobody's work is in it.
 SYSTEM_FILES = frozenset([b".ds_store", b"thumbs.db", b"desktop.ini", b".nomedia", b".lote-ignore"])
-# Trash cans: their owner gave up what is in them, and `lote photos duplicates --trash` moves files there.
-BINS = frozenset([b"$recycle.bin", b"recycler", b"@recycle", b".recycle", b"#recycle", b".trash", b".trashes", b".dtrash"])
-# What machines make beside the photos: thumbnails, versions and snapshots of storage boxes, and what Lote itself writes.
-MACHINE_FOLDERS = frozenset([
-    b"@eadir", b".@__thumb", b".thumbnails", b".stversions", b"#snapshot", b".snapshot", b".snapshots",
-    b"@recently-snapshot", b"_lote",
+# Trash cans: their owner gave up what is in them, and `lote photos duplicates --trash` moves files there. macOS, Windows,
+# QNAP, Synology, Samba, digiKam, Nextcloud.
+BINS = frozenset([
+    b"$recycle.bin", b"recycler", b"@recycle", b".recycle", b"#recycle", b".trash", b".trashes", b".dtrash", b".dmrecycle",
+    b"network trash folder", b"files_trashbin",
 ])
-MACHINE_ENDINGS = (b".lrdata", b".lote")
+# What machines make beside the photos: thumbnails, versions, snapshots, caches and indexes of systems, of storage boxes
+# and of programs that synchronise; and what Lote itself writes.
+MACHINE_FOLDERS = frozenset([
+    # Synology, QNAP, NetApp, ZFS, btrfs, Time Machine, Timeshift
+    b"@eadir", b"@tmp", b"@sharebin", b"@transcode", b"@synologydrive", b".synologyworkingdirectory", b".@__thumb",
+    b".@upload_cache", b".@backup", b".streams", b"#snapshot", b".snapshot", b".snapshots", b"~snapshot",
+    b"@recently-snapshot", b".ckpt", b".zfs", b".btrfs", b"timeshift", b"backups.backupdb", b".mobilebackups",
+    # Syncthing, Resilio, Dropbox, Nextcloud, GoodSync
+    b".stversions", b".sync", b".dropbox.cache", b"files_versions", b"_gsdata_",
+    # systems
+    b".thumbnails", b".thumb", b".thumbs", b".cache", b"lost+found", b"system volume information", b".spotlight-v100",
+    b".fseventsd", b".documentrevisions-v100", b".temporaryitems", b"temporary items", b".appledouble", b"resource.frk",
+    # programs
+    b"captureone", b".git", b"_lote",
+])
+MACHINE_ENDINGS = (b".lrdata", b".lrcat-data", b".lote")
+MACHINE_BEGINNINGS = (b"appdata_",)  # Nextcloud's previews
 # Folders that a program keeps whole. The photos in them are scanned, and never moved, trashed or linked.
-PACKAGE_ENDINGS = (b".photoslibrary", b".lrlibrary", b".photolibrary", b".aplibrary", b".migratedphotolibrary", b".cocatalog")
+PACKAGE_ENDINGS = (
+    b".photoslibrary", b".photolibrary", b".aplibrary", b".migratedphotolibrary", b".lrlibrary", b".cocatalog", b".cosession",
+    b".library", b".imovielibrary", b".fcpbundle", b".tvlibrary", b".dtbase2",
+)
+PACKAGE_NAMES = frozenset([b"iphoto library", b"photo booth library", b"aperture library"])
 # Inside of a Photos library: thumbnails and smaller versions. https://support.apple.com/guide/photos (system photo library)
-PACKAGE_DERIVATIVES = frozenset([b"resources", b"derivatives", b"thumbnails", b"previews", b"thumbs", b"scopes", b"caches"])
+PACKAGE_DERIVATIVES = frozenset([
+    b"resources", b"derivatives", b"thumbnails", b"previews", b"thumbs", b"scopes", b"caches", b"data.noindex",
+])
 # fmt: on
 # The first bytes of a file in which macOS keeps what a foreign file system has no place for (AppleDouble, RFC 1740).
 APPLE_DOUBLE = bytes.fromhex("00051607")
@@ -125,18 +146,26 @@ def folder_reason(name: bytes, *, in_package: bool = False) -> Reason | None:
     lower = name.lower()
     if lower in BINS or lower.startswith(b".trash-"):
         return Reason.BIN
-    if lower in MACHINE_FOLDERS or lower.endswith(MACHINE_ENDINGS):
+    if lower in MACHINE_FOLDERS or lower.endswith(MACHINE_ENDINGS) or lower.startswith(MACHINE_BEGINNINGS):
         return Reason.MACHINE
     return Reason.MACHINE if in_package and lower in PACKAGE_DERIVATIVES else None
 
 
 def is_package(name: bytes) -> bool:
     """Whether a folder of this name is kept whole by a program."""
-    return name.lower().endswith(PACKAGE_ENDINGS)
+    lower = name.lower()
+    return lower.endswith(PACKAGE_ENDINGS) or lower in PACKAGE_NAMES
+
+
+def is_home_trash(path: bytes) -> bool:
+    """Whether a folder is the trash of somebody's home. https://specifications.freedesktop.org/trash-spec/latest/"""
+    return path.endswith(b"/share/Trash")
 
 
 def machine_below(directory: bytes, root: bytes) -> bool:
     """Whether a folder below `root` is, or lies in, one that a scan of `root` does not enter."""
+    if b"/share/Trash/" in directory[len(root) :] + b"/":
+        return True
     inside = is_package(root.rpartition(b"/")[2])
     for name in directory[len(root) :].split(b"/"):
         if name and folder_reason(name, in_package=inside) is not None:

@@ -23,8 +23,8 @@ from .hashing import Candidate, hashed, join
 from .kinds import Kind
 from .names import Listings
 from .reading import clamped, explain, open_file
-from .removal import Refused, in_machine_folder, is_apart
-from .tables import PRESENT, below, directories, errors, photos
+from .removal import Apart, Protected, Refused, in_machine_folder, is_apart
+from .tables import PRESENT, directories, errors, photos
 
 if TYPE_CHECKING:
     from .store import Store
@@ -44,12 +44,14 @@ class Result(StrEnum):
     UNKNOWN = "unknown"
     SAME_FILE = "same file"  # recorded only as itself, seen on another way
     NOT_THERE = "not there"  # recorded, but the photo is not where it was, or not as it was
+    UNTOLD = "not told apart"  # recorded, but perhaps as this same file, seen on another way
     UNREADABLE = "unreadable"
     LEFT = "left alone"  # no photo, video or sidecar
 
 
 SENTENCES = {
     Result.NOT_THERE: "recorded, but not there now",
+    Result.UNTOLD: "recorded, perhaps as this same file, seen on another way: mount the card for writing, so that this can be told",
     Result.SAME_FILE: "recorded only as this same file, seen on another way",
     Left.LINK: "a symbolic link, which is not followed",
     Left.SPECIAL: "no regular file",
@@ -90,40 +92,48 @@ def known(store: Store, folder: bytes, stopped: Callable[[], bool] = lambda: Fal
     """A finding for each file below `folder` (absolute), photos and videos with their sidecars first. Ends early when
     `stopped`. Holds the paths of the folder in memory."""
     card = look_at(folder, stopped)
-    candidates = (
-        (_candidate(file), (unit, file)) for unit in card.units for file in unit.files if file.is_media
-    )
-    twins: dict[Unit, list[bytes]] = {}
-    waiting = {unit: sum(file.is_media for file in unit.files) for unit in card.units}
-    for candidate, (unit, file) in hashed(candidates, [folder], stopped):
-        finding = _of_media(store, folder, candidate, file)
-        if finding.twin is not None:
-            twins.setdefault(unit, []).append(finding.twin)
-        yield finding
-        waiting[unit] -= 1
-        if not waiting[unit]:
-            for other in unit.files:
-                if not other.is_media:
-                    yield _of_sidecar(unit, other, twins.get(unit, []))
-    if stopped():
-        return
+    inside = Protected([folder])
+    media = ((_candidate(file), file) for file in card.files if file.is_media)
+    unread: dict[CardFile, str] = {}
+    alike: dict[bytes, list[CardFile]] = {}  # by content
+    for candidate, file in hashed(media, [folder], stopped):
+        file.digest, file.size = candidate.digest, candidate.size
+        if candidate.error is not None or candidate.digest is None:
+            unread[file] = str(candidate.error)
+        else:
+            alike.setdefault(candidate.digest, []).append(file)
+    for unit in card.units:
+        if stopped():
+            return
+        twins = []
+        for file in unit.files:
+            if file in unread:
+                yield Finding(file.path, Result.UNREADABLE, file.kind, text=unread[file])
+            elif file.digest is not None:
+                finding = _of_media(store, file, alike[file.digest], inside)
+                if finding.twin is not None:
+                    twins.append(finding.twin)
+                yield finding
+            else:
+                yield _of_sidecar(unit, file, twins)
     for path, left in card.left_files:
         yield Finding(path, Result.LEFT, Kind.OTHER, left=left, text=SENTENCES[left])
     for path, text in card.problems:
         yield Finding(path, Result.UNREADABLE, Kind.OTHER, text=text)
 
 
-def twins_of(store: Store, digest: bytes, size: int, outside: bytes) -> Twins:
-    """The photos of this content that are recorded outside of the folder `outside`, by whether they stand now."""
+def twins_of(store: Store, digest: bytes, size: int, inside: Protected) -> Twins:
+    """The photos of this content that are recorded, by whether they stand now. Those that lie in one of the folders of
+    `inside`, whatever way leads there, do not count."""
     with store.read() as connection:
         rows = connection.execute(
             sa.select(_raw_path, _raw_name, photos.c.mtime_ns)
             .select_from(_located)
             .where(photos.c.hash == digest.hex(), photos.c.size == size, photos.c.state == PRESENT)
-            .where(sa.not_(below(outside)))
             .order_by(photos.c.id)
         ).all()
-        paths = [join(bytes(row.directory), bytes(row.name)) for row in rows]
+        found = {join(bytes(row.directory), bytes(row.name)): row.mtime_ns for row in rows}
+        paths = [path for path in found if not inside.holds(path)]
         ruined = set()
         if paths:
             wrong = sa.select(errors.c.path).where(
@@ -134,10 +144,10 @@ def twins_of(store: Store, digest: bytes, size: int, outside: bytes) -> Twins:
     listings = Listings()
     standing = [
         path
-        for path, row in zip(paths, rows, strict=True)
-        if path not in ruined and not in_machine_folder(path) and _stands(path, size, row.mtime_ns, listings)
+        for path in paths
+        if path not in ruined and not in_machine_folder(path) and _stands(path, size, found[path], listings)
     ]
-    return Twins(tuple(standing), len(standing) < len(rows))
+    return Twins(tuple(standing), len(standing) < len(paths))
 
 
 def _stands(path: bytes, size: int, mtime_ns: int, listings: Listings) -> bool:
@@ -152,30 +162,25 @@ def _stands(path: bytes, size: int, mtime_ns: int, listings: Listings) -> bool:
     )
 
 
-def twin_of(
-    store: Store, path: bytes, digest: bytes, size: int, outside: bytes
-) -> tuple[bytes | None, Result]:
-    """A photo of the library that stays when the file at `path` goes, and what is known of the file: without such a photo
-    it is UNKNOWN, NOT_THERE or the SAME_FILE.
-
-    Refused if somebody took the file's name while it was looked at."""
-    twins = twins_of(store, digest, size, outside)
-    for twin in twins.standing:
-        if is_apart(store, path, twin, size, digest):
-            return twin, Result.KNOWN
-    if twins.is_recorded:
-        return None, Result.NOT_THERE
-    return None, Result.SAME_FILE if twins.standing else Result.UNKNOWN
-
-
-def _of_media(store: Store, folder: bytes, candidate: Candidate, file: CardFile) -> Finding:
-    if candidate.error is not None or candidate.digest is None:
-        return Finding(file.path, Result.UNREADABLE, file.kind, text=str(candidate.error))
+def _of_media(store: Store, file: CardFile, alike: Sequence[CardFile], inside: Protected) -> Finding:
+    """`alike`: all files of the card with this content: a twin must be none of them, seen on another way."""
+    assert file.digest is not None  # noqa: S101 - it was read
+    twins = twins_of(store, file.digest, file.size, inside)
+    untold = False
     try:
-        twin, result = twin_of(store, file.path, candidate.digest, candidate.size, folder)
+        for twin in twins.standing:
+            told = {is_apart(store, one.path, twin, one.size, file.digest) for one in alike}
+            if told == {Apart.YES}:
+                return Finding(file.path, Result.KNOWN, file.kind, twin)
+            untold = untold or told <= {Apart.YES, Apart.UNTOLD}
     except Refused as refused:
         return Finding(file.path, Result.UNREADABLE, file.kind, text=str(refused))
-    return Finding(file.path, result, file.kind, twin, text=SENTENCES.get(result, ""))
+    if untold:
+        return Finding(file.path, Result.UNTOLD, file.kind, text=SENTENCES[Result.UNTOLD])
+    result = Result.UNKNOWN
+    if twins.is_recorded or twins.standing:
+        result = Result.NOT_THERE if twins.is_recorded else Result.SAME_FILE
+    return Finding(file.path, result, file.kind, text=SENTENCES.get(result, ""))
 
 
 def _of_sidecar(unit: Unit, file: CardFile, twins: Sequence[bytes]) -> Finding:

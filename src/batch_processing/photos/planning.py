@@ -26,7 +26,7 @@ from .header_pool import headers_of
 from .kinds import extension_of, machine_below, package_around
 from .knowledge import twins_of
 from .reading import Stopped, Unreadable, hash_file, new_buffer
-from .removal import Refused, is_apart
+from .removal import Apart, Protected, Refused, is_apart
 from .tables import MISSING, photos
 
 if TYPE_CHECKING:
@@ -197,36 +197,44 @@ class Planner:
                 self._problems[file] = str(error)
             else:
                 if blank:
-                    self._problems[file] = "holds nothing but zeros: try to read the card in another reader"
+                    self._problems[file] = (
+                        "holds the same byte over and over: try to read the card in another reader"
+                    )
                 else:
                     file.digest = digest
         return file.digest
 
     def _find_twins(self, card: Card) -> None:
         """Find the photos of the library that hold what files of the card hold, those below the library first."""
-        inside = self._library.rstrip(b"/") + b"/"
+        alike: dict[bytes, list[CardFile]] = {}
         for file in card.files:
-            if file.digest is None:
-                continue
+            if file.digest is not None:
+                alike.setdefault(file.digest, []).append(file)
+        inside = Protected([self._card])
+        below = self._library.rstrip(b"/") + b"/"
+        for digest, files in alike.items():
             if self._stopped():
                 raise Stopped
-            standing = twins_of(self._store, file.digest, file.size, self._card).standing
+            standing = twins_of(self._store, digest, files[0].size, inside).standing
             try:
-                twins = [twin for twin in standing if self._is_apart(file, twin, twin.startswith(inside))]
+                # A twin is none of the card's files, seen on another way.
+                twins = [
+                    twin for twin in standing if all(self._is_apart(file, twin, below) for file in files)
+                ]
             except Refused as refused:
-                self._problems[file] = str(refused)
+                self._problems |= dict.fromkeys(files, str(refused))
             else:
-                self._twins[file.digest] = sorted(twins, key=lambda twin: not twin.startswith(inside))
+                self._twins[digest] = sorted(twins, key=lambda twin: not twin.startswith(below))
 
-    def _is_apart(self, file: CardFile, twin: bytes, is_inside: bool) -> bool:
+    def _is_apart(self, file: CardFile, twin: bytes, library: bytes) -> bool:
         """Whether a twin is another file than the one on the card. One below the library is, since card and library lie
         apart; others may be the card, seen on another way."""
         assert file.digest is not None  # noqa: S101 - else it had no twin
-        if is_inside or not self._may_rename:
+        if twin.startswith(library) or not self._may_rename:
             with suppress(OSError):
                 return not os.path.samestat(os.lstat(file.path), os.lstat(twin))
             return False
-        return is_apart(self._store, file.path, twin, file.size, file.digest)
+        return is_apart(self._store, file.path, twin, file.size, file.digest) is Apart.YES
 
     def _twin(self, file: CardFile) -> bytes | None:
         return next(iter(self._twins.get(file.digest or b"", ())), None)

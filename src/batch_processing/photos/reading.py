@@ -29,6 +29,10 @@ PIECE = 256 * 1024
 # Up to this size a file is read in one call into fresh memory, which costs less than anything else.
 SMALL = 64 * 1024
 
+# A file of nothing but one byte has a beginning of nothing but it: photos begin with several.
+HEAD = 16
+_BLANKS = (b"\0", b"\xff")
+
 # What is asked for ahead of a large file: then its own reading goes ahead.
 AHEAD = 8 * 1024 * 1024
 
@@ -36,7 +40,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux alone
 
 # What is known of a file in the end: digest; size, mtime_ns, ctime_ns, inode, device and number of links; when
-# reading began; and whether it holds nothing but zeros. Or why it could not be read: kind, text. Plain values: they
+# reading began; and whether it holds nothing but one byte. Or why it could not be read: kind, text. Plain values: they
 # come from another process.
 Answer = tuple[bytes, int, int, int, int, int, int, int, bool] | tuple[str, str]
 
@@ -63,7 +67,7 @@ def signed(inode: int) -> int:
 
 # Kind and sentence of what the system may say of a file. The sentence goes on after the file's name.
 _GONE = "vanished", "vanished while the folder was being scanned"
-_FORBIDDEN = "permission", "no permission to read it"
+_FORBIDDEN = "permission", "may not be read: its permissions forbid it"
 _AWAY = "read", "cannot be read: its disk or network drive does not answer; plug it in, or connect it, again"
 _SENTENCES = {
     errno.ENOENT: _GONE,
@@ -86,9 +90,9 @@ _SENTENCES = {
     errno.EMFILE: ("read", "cannot be read: too many files are open; close other programs"),
     errno.ENFILE: ("read", "cannot be read: too many files are open; close other programs"),
     errno.ENOMEM: ("read", "cannot be read: the system has no memory left"),
-    errno.EROFS: ("read only", "lies on a file system that is mounted read-only"),
+    errno.EROFS: ("read-only", "lies on a file system that is mounted read-only"),
     errno.EBUSY: ("busy", "is in use by another program"),
-    errno.EXDEV: ("other disk", "lies on another file system"),
+    errno.EXDEV: ("other-disk", "lies on another file system"),
     errno.ENOSPC: ("full", "has no room: its disk is full"),
     errno.EDQUOT: ("full", "has no room: its owner's quota is used up"),
     errno.EEXIST: ("exists", "has a name that another file took meanwhile"),
@@ -97,7 +101,9 @@ _SENTENCES = {
 
 def clamped(nanoseconds: int) -> int:
     """A time as databases have it: one that is too far away becomes the farthest there is."""
-    return min(MOST, max(LEAST, nanoseconds))
+    if LEAST <= nanoseconds <= MOST:  # four times as fast as `min` and `max`
+        return nanoseconds
+    return MOST if nanoseconds > 0 else LEAST
 
 
 def explain(error: OSError) -> Unreadable:
@@ -130,7 +136,7 @@ def hash_file(
     path: bytes, buffer: memoryview, stopped: Callable[[], bool]
 ) -> tuple[bytes, os.stat_result, int, bool]:
     """SHA-256 of the file at `path`, its status, when reading began (nanoseconds since 1970), and whether it holds
-    nothing but zeros, as a file does whose blocks were lost.
+    nothing but one byte (`_is_blank`), as a file does whose blocks were lost.
 
     A file that changes meanwhile is read once more; `Unreadable` if it changes again."""
     for _ in range(2):
@@ -158,24 +164,32 @@ def hash_file(
     raise Unreadable("changed", "changed while being read")
 
 
+def _is_blank(data: bytes) -> bool:
+    """Whether bytes are all zero, or all 0xFF, as lost blocks and worn flash memory read."""
+    first = data[:1]
+    return first in _BLANKS and data[:HEAD] == first * len(data[:HEAD]) and not data.strip(first)
+
+
 def _digest(
     descriptor: int, size: int, buffer: memoryview, stopped: Callable[[], bool]
 ) -> tuple[bytes, int, bool]:
-    """Digest and length of what is there, up to one byte more than `size` (then it has grown); whether all is zero."""
+    """Digest and length of what is there, up to one byte more than `size` (then it has grown); whether all is one byte."""
     if size <= SMALL:
         data = os.read(descriptor, size + 1)
-        return hashlib.sha256(data).digest(), len(data), data[:1] == b"\0" and not data.strip(b"\0")
+        return hashlib.sha256(data).digest(), len(data), _is_blank(data)
     sha256 = hashlib.sha256()
     buffers = [buffer]
     length = 0
-    blank = True
+    blank, first = True, b""
     while length <= size:
         count = os.readv(descriptor, buffers)
         if not count:
             break
         sha256.update(buffer[:count])
-        if blank:  # hardly ever beyond the first byte
-            blank = buffer[0] == 0 and not bytes(buffer[:count]).strip(b"\0")
+        if blank:  # hardly ever beyond the first bytes
+            head = bytes(buffer[: min(count, HEAD)])
+            blank = first in (b"", head[:1]) and _is_blank(head) and _is_blank(bytes(buffer[:count]))
+            first = head[:1]
         length += count
         if length == size and count < len(buffer):  # the end: no further call has to say so
             break

@@ -46,7 +46,7 @@ def relocate(store: Store, old: bytes, new: bytes, *, really: bool = True) -> Re
 
     ValidationError if nothing is recorded below `old`, if `new` is no folder, if one lies in the other, or if none of
     the photos is at its new place."""
-    if new == old or new.startswith(old + b"/") or old.startswith(new + b"/"):
+    if is_below(new, old) or is_below(old, new):
         raise ValidationError(
             f"{os.fsdecode(old)} and {os.fsdecode(new)} lie in each other: name the folder as it was, and as it is now."
         )

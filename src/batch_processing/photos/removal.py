@@ -6,24 +6,33 @@ folder for a moment, and what is to stay is opened anew: what is gone with it is
 
 Promises: nothing is removed unless each photo of its content that is to stay was seen standing, by its listed name,
 with its inode, size and time as before, while the removed one had another name, and unless the bytes of both were
-compared; nothing below a protected folder, in a machine's folder, or inside of a library that a program keeps whole.
-Killed at any moment, the next scan or removal gives the file its name back (`steps`). Does not guard against a
-program that changes the photo that stays right after the check; a trashed file can be taken back.
+compared, with each other and with what was recorded, and those that stay are on their disk; nothing below a protected
+folder, on whatever way, in a machine's folder, or inside of a library that a program keeps whole. A name becomes a
+link without a moment in which another program's file could be replaced. Killed at any moment, the next scan or
+removal gives the file its name back, or ends the change (`steps`).
+
+Does not guard against a program that changes the photo that stays right after the check, or replaces a copy at the
+moment it goes to the trash (a trashed file can be taken back); nor against a file system that shows a file under its
+old name, with its old status, after it was renamed (a mount that answers from a cache of its own).
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.workspace import file_system
+from ..core.workspace import NETWORK_FILE_SYSTEMS, file_system
 from . import extents, steps
+from .hashing import join
 from .kinds import folder_reason, package_around
 from .names import Listings
 from .reading import PIECE, explain, open_file
@@ -39,6 +48,10 @@ TELLS_FILES_APART = frozenset([
     "ntfs3", "hfsplus", "apfs", "hfs", "iso9660", "udf", "squashfs", "erofs",
 ])
 # fmt: on
+# Those and the ones that FUSE makes of a whole disk: there one device is one disk, and its numbers tell nothing.
+TELLS_DISKS_APART = TELLS_FILES_APART | {"fuseblk"}
+# File systems that show the numbers of others on a device of their own: two mounts of one server's folder, two layers.
+KEEPS_NUMBERS = frozenset(NETWORK_FILE_SYSTEMS | {"overlay", "aufs", "fuse.overlayfs", "unionfs", "ecryptfs"})
 
 
 class How(StrEnum):
@@ -65,6 +78,9 @@ class Refusal(StrEnum):
     OTHER_DISK = "other disk"
     CANNOT_SHARE = "cannot share"
     NAME_TAKEN = "name taken"
+    OTHER_OWNER = "other owner"
+    NO_TRASH = "no trash"
+    OTHER_NAMES = "other names"
     SYSTEM = "system"
 
 
@@ -81,6 +97,19 @@ SENTENCES = {
     Refusal.KEPT_GONE: "is the only one that is there: the photo to keep is gone or changed; scan again",
     Refusal.OTHER_DISK: "lies on another file system than the photo that is kept",
     Refusal.CANNOT_SHARE: "cannot share its bytes: its file system does not do that",
+    Refusal.OTHER_OWNER: "belongs to another user than the photo that is kept: use --trash or --reflink",
+    Refusal.OTHER_NAMES: "has other names (hard links), so that nothing would be gained: use --hardlink",
+    Refusal.NO_TRASH: "is not taken by the trash of its disk: use --hardlink, or remove it by hand",
+}
+FORBIDDEN = "may not be changed: its permissions, or those of its folder, forbid it"
+# Why the trash takes no file, where the system says so.
+TRASH_SENTENCES = {
+    errno.ENOSPC: "cannot be moved to the trash, whose disk is full: empty the trash",
+    errno.EDQUOT: "cannot be moved to the trash, whose disk is full: empty the trash",
+    errno.ENAMETOOLONG: "has a name that is too long for the trash: rename it, or use --hardlink",
+    errno.EACCES: "cannot be moved to the trash: its permissions, or those of its folder or trash, forbid it",
+    errno.EPERM: "cannot be moved to the trash: its permissions, or those of its folder or trash, forbid it",
+    errno.EROFS: "cannot be moved to the trash: its disk is mounted read-only",
 }
 
 
@@ -121,6 +150,22 @@ class Protected:
                     return True
         return False
 
+    def shows(self, spare: bytes) -> bool:
+        """Whether a file of this new name, which no other file has, is to be seen below one of the folders: then its own
+        folder lies there on a way that neither names nor numbers tell (a pool, a view behind FUSE)."""
+        directory, name = os.path.split(spare)
+        ends = {
+            b"/".join(parts[number:])
+            for way in (directory, os.path.realpath(directory))
+            for parts in (way.strip(b"/").split(b"/"),)
+            for number in range(len(parts) + 1)
+        }
+        return any(
+            os.path.lexists(join(join(folder, end) if end else folder, name))
+            for folder in self.folders
+            for end in ends
+        )
+
 
 def _and_above(directory: bytes) -> Iterator[bytes]:
     while True:
@@ -147,26 +192,41 @@ class Standing:
     status: os.stat_result
 
 
+@dataclass
+class Aside:
+    """A file that is called `spare` for a moment. `step`: its number in the journal; `is_over`: its name belongs to another
+    file by now, and what stood aside was removed."""
+
+    path: bytes
+    spare: bytes
+    step: int
+    is_over: bool = False
+
+
 @contextmanager
-def aside(store: Store, path: bytes, size: int, digest: bytes) -> Iterator[int]:
-    """Have the file at `path` be called otherwise while the block runs: gives the number of its step in the journal,
-    which the caller strikes out when the block has ended well. OSError where it cannot be renamed; Refused if
-    somebody took its name meanwhile: then it keeps the other one."""
+def aside(
+    store: Store, path: bytes, size: int, digest: bytes, action: steps.Action = steps.Action.ASIDE
+) -> Iterator[Aside]:
+    """Have the file at `path` be called otherwise while the block runs. The caller strikes its step out of the journal
+    when the block has ended well. OSError where it cannot be renamed; Refused if somebody took its name
+    meanwhile: then it keeps the other one."""
     folder = os.path.dirname(path)  # noqa: PTH120 - bytes
     spare = steps.spare_name(folder)
-    step = steps.begin(store, steps.Action.ASIDE, path, spare, size, digest)
+    now = Aside(path, spare, steps.begin(store, action, path, spare, size, digest))
     try:
         os.rename(path, spare)  # noqa: PTH104 - bytes
     except BaseException:
-        steps.finish(store, step)
+        steps.finish(store, now.step)
         raise
     try:
-        yield step
+        yield now
     except BaseException:
-        _back(spare, path)
-        steps.finish(store, step)
+        if not now.is_over:
+            _back(spare, path)
+        steps.finish(store, now.step)
         raise
-    _back(spare, path)
+    if not now.is_over:
+        _back(spare, path)
 
 
 def _back(spare: bytes, path: bytes) -> None:
@@ -179,6 +239,72 @@ def _back(spare: bytes, path: bytes) -> None:
         )
         raise Refused(Refusal.NAME_TAKEN, text) from error
     steps.sync_folder(os.path.dirname(path))  # noqa: PTH120 - bytes
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A photo that may go because `kept` has the same bytes: those of `digest`, `size` in number. `staying`: all that are
+    to stay, whether `kept` is among them or not."""
+
+    copy: bytes
+    kept: bytes
+    staying: Sequence[bytes]
+    size: int
+    digest: bytes
+    protected: Protected
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was seen while the copy stood aside: how it was before, and how the kept photo is."""
+
+    aside: Aside
+    copy: os.stat_result
+    kept: os.stat_result
+
+
+def _same(status: os.stat_result) -> Refusal:
+    """What two paths are that lead to one file."""
+    return Refusal.HARD_LINK if status.st_nlink > 1 else Refusal.SAME_FILE
+
+
+def _compared(wish: Wish, kept: int) -> os.stat_result:
+    """How the copy is. Refused unless it is another file than the one behind the descriptor `kept`, with the same bytes.
+
+    It is closed again: network drives and FUSE keep a file that is open under a hidden name when a name of it goes."""
+    with ExitStack() as stack:
+        copy = _open(wish.copy, stack, Refusal.GONE)
+        one, other = os.fstat(copy), os.fstat(kept)
+        if one.st_size != wish.size:
+            raise Refused(Refusal.CHANGED)
+        if other.st_size != wish.size:
+            raise Refused(Refusal.KEPT_GONE)
+        if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
+            raise Refused(_same(one), other=wish.kept)
+        _compare(copy, kept, wish.digest)
+    _unchanged(wish.copy, one, Refusal.CHANGED)
+    return one
+
+
+@contextmanager
+def _proven(store: Store, wish: Wish, action: steps.Action) -> Iterator[Proof]:
+    """The block runs, while the copy stands aside, once it is shown that it may go. Refused or OSError if it may not; then
+    it is as it was."""
+    _refuse_places(wish.copy, wish.protected)
+    with ExitStack() as stack:
+        right = _open(wish.kept, stack, Refusal.KEPT_GONE)
+        one = _compared(wish, right)
+        stand = [Standing(path, _status(path)) for path in dict.fromkeys((wish.kept, *wish.staying))]
+        for now in stand:
+            if (now.status.st_dev, now.status.st_ino) == (one.st_dev, one.st_ino):
+                raise Refused(_same(one), other=now.path)
+        _onto_disk(right)
+        with aside(store, wish.copy, wish.size, wish.digest, action) as moved:
+            _is_the_one(moved.spare, one, right)
+            _still_there(stand, right, Standing(wish.copy, one))
+            if wish.protected.shows(moved.spare):
+                raise Refused(Refusal.PROTECTED)
+            yield Proof(moved, one, stand[0].status)
 
 
 def check(
@@ -194,43 +320,46 @@ def check(
     stay, `kept` among them) goes with it. Returns the number of the step in the journal, to be struck out.
 
     Refused or OSError if it may not be removed; then it is as it was."""
-    _refuse_places(copy, protected)
-    with ExitStack() as stack:
-        left, right = _open(copy, stack, Refusal.GONE), _open(kept, stack, Refusal.KEPT_GONE)
-        one, other = os.fstat(left), os.fstat(right)
-        if one.st_size != size:
-            raise Refused(Refusal.CHANGED)
-        if other.st_size != size:
-            raise Refused(Refusal.KEPT_GONE)
-        if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
-            raise Refused(Refusal.HARD_LINK if one.st_nlink > 1 else Refusal.SAME_FILE, other=kept)
-        if not _equal(left, right):
-            raise Refused(Refusal.OTHER_BYTES)
-        _unchanged(copy, one, Refusal.CHANGED)
-        stand = [Standing(path, _status(path)) for path in dict.fromkeys((kept, *staying))]
-        for now in stand:
-            if (now.status.st_dev, now.status.st_ino) == (one.st_dev, one.st_ino):
-                raise Refused(Refusal.HARD_LINK, other=now.path)
-        with aside(store, copy, size, digest) as step:
-            _still_there(stand, right, one)
-        try:
-            _unchanged(copy, one, Refusal.CHANGED)
-        except BaseException:
-            steps.finish(store, step)
+    wish = Wish(copy, kept, staying, size, digest, protected)
+    with _proven(store, wish, steps.Action.ASIDE) as proof:
+        pass
+    try:
+        _unchanged(copy, proof.copy, Refusal.CHANGED)
+    except BaseException:
+        steps.finish(store, proof.aside.step)
+        raise
+    return proof.aside.step
+
+
+def _compare(left: int, right: int, digest: bytes) -> None:
+    """Refused unless the files behind two descriptors have the same bytes, and those that were recorded (`digest` is
+    empty where nothing was): two photos that are damaged alike are no copies of what they were."""
+    found = hashlib.sha256()
+    if not _equal(left, right, found.update):
+        raise Refused(Refusal.OTHER_BYTES)
+    if digest and found.digest() != digest:
+        raise Refused(Refusal.CHANGED)
+
+
+def _onto_disk(descriptor: int) -> None:
+    """Have the photo that stays on its disk: one that was written a moment ago may be in memory alone, while the removal
+    of its copy survives a power cut."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF):
             raise
-        return step
 
 
-def _still_there(stand: Sequence[Standing], kept: int, moved: os.stat_result) -> None:
-    """Look at the files that are to stay anew, while the other one has another name."""
+def _still_there(stand: Sequence[Standing], kept: int, moved: Standing) -> None:
+    """Look at the files that are to stay anew, while the other one has another name. `moved`: as it was before."""
     listings = Listings()
+    numbers = moved.status.st_ino, moved.status.st_mtime_ns, moved.status.st_size
+    shows_others = _file_system(moved.path) in KEEPS_NUMBERS
     for standing in stand:
         before = standing.status
-        # Two mounts of one server's folder: the same numbers, on another device.
-        if (before.st_ino, before.st_mtime_ns, before.st_size) == (
-            moved.st_ino,
-            moved.st_mtime_ns,
-            moved.st_size,
+        if (before.st_ino, before.st_mtime_ns, before.st_size) == numbers and (
+            shows_others or _file_system(standing.path) in KEEPS_NUMBERS
         ):
             raise Refused(Refusal.SAME_FILE, other=standing.path)
         try:
@@ -254,47 +383,117 @@ def _still_there(stand: Sequence[Standing], kept: int, moved: os.stat_result) ->
 def _refuse_places(path: bytes, protected: Protected) -> None:
     if protected.holds(path):
         raise Refused(Refusal.PROTECTED)
-    if package_around(path) is not None:
-        raise Refused(Refusal.PROGRAM)
-    if in_machine_folder(path):
-        raise Refused(Refusal.MACHINE)
+    for way in (path, os.path.realpath(path)):
+        if package_around(way) is not None:
+            raise Refused(Refusal.PROGRAM)
+        if in_machine_folder(way):
+            raise Refused(Refusal.MACHINE)
 
 
 def in_machine_folder(path: bytes) -> bool:
     """Whether a file lies in a bin, or in a folder of thumbnails, versions or snapshots."""
-    return any(folder_reason(name) is not None for name in path.split(b"/")[:-1] if name)
+    folders = path.lower().split(b"/")[:-1]
+    # The trash in a person's home has a name that a folder of photos may have, too: `Trash/files`.
+    # https://specifications.freedesktop.org/trash-spec/latest/
+    return (b"trash", b"files") in pairwise(folders) or any(
+        folder_reason(name) is not None for name in folders if name
+    )
 
 
-def remove(copy: bytes, kept: bytes, size: int, how: How) -> None:
-    """Do what `check` has shown to be safe. Refused or OSError if it cannot be done; then the copy is as it was."""
+def remove(store: Store, wish: Wish, how: How) -> int:
+    """Get rid of a copy that may go. Returns the number of its step in the journal, to be struck out together with what
+    is recorded of it. Refused or OSError if it may not go, or if it cannot be done; then the copy is as it was."""
+    if how is How.HARDLINK:
+        return _link(store, wish)
     if how is How.TRASH:
-        from send2trash import send2trash
-
-        send2trash(os.fsdecode(copy))
-    elif how is How.HARDLINK:
-        _link(copy, kept)
-    else:
-        _share(copy, kept, size)
-
-
-def _link(copy: bytes, kept: bytes) -> None:
-    """Replace the copy by a hard link, in one step."""
-    if os.lstat(copy).st_dev != os.lstat(kept).st_dev:
-        raise Refused(Refusal.OTHER_DISK)
-    before = os.lstat(kept)
-    spare = steps.spare_name(os.path.dirname(copy))  # noqa: PTH120 - bytes
-    os.link(kept, spare, follow_symlinks=False)
-    is_same = False
+        _refuse_names(wish)
+    step = check(store, wish.copy, wish.kept, wish.staying, wish.size, wish.digest, wish.protected)
     try:
-        is_same = _is_as_before(os.lstat(spare), before)
-        if is_same:
-            os.rename(spare, copy)  # noqa: PTH104 - bytes
-    finally:
-        with suppress(OSError):  # gone, if it was renamed
-            os.unlink(spare)  # noqa: PTH108 - bytes
-    if not is_same:
+        if how is How.TRASH:
+            _trash(wish.copy)
+            _look_after(wish)
+        else:
+            _share(wish.copy, wish.kept, wish.size)
+    except BaseException:
+        steps.finish(store, step)
+        raise
+    return step
+
+
+def _refuse_names(wish: Wish) -> None:
+    """Refused if other names would keep the copy's bytes: each run would trash one more of them, of which no list has
+    told. A name of the kept photo is left to `check`."""
+    with suppress(OSError):  # `check` says what is wrong
+        copy, kept = os.lstat(wish.copy), os.lstat(wish.kept)
+        if copy.st_nlink > 1 and not os.path.samestat(copy, kept):
+            raise Refused(Refusal.OTHER_NAMES)
+
+
+def _trash(path: bytes) -> None:
+    # Set but empty, or relative, it does not count (XDG Base Directory Specification). send2trash would make a folder
+    # `Trash` where the command was called.
+    if not os.path.isabs(os.environ.get("XDG_DATA_HOME", "/")):  # noqa: PTH117 - text
+        del os.environ["XDG_DATA_HOME"]
+    from send2trash import send2trash
+
+    try:
+        send2trash(os.fsdecode(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        text = TRASH_SENTENCES.get(error.errno or 0, SENTENCES[Refusal.NO_TRASH])
+        raise Refused(Refusal.NO_TRASH, text) from error
+    except UnicodeError as error:  # a desktop's trash, whose names are text
+        raise Refused(Refusal.NO_TRASH) from error
+    if os.path.lexists(path):
+        raise Refused(Refusal.NO_TRASH)
+
+
+def _look_after(wish: Wish) -> None:
+    """Whether the kept photo still stands now that its copy is in the trash."""
+    try:
+        _status(wish.kept)
+    except Refused as error:
+        text = "went to the trash at the moment that the photo to keep vanished: take it back from the trash"
+        raise Refused(Refusal.KEPT_GONE, text) from error
+
+
+def _link(store: Store, wish: Wish) -> int:
+    """Have the copy's name be a link of the kept photo. No name is ever taken from another file: the copy stands
+    aside until the link has its name, and goes only then."""
+    with _proven(store, wish, steps.Action.LINK) as proof:
+        if proof.copy.st_dev != proof.kept.st_dev:
+            raise Refused(Refusal.OTHER_DISK)
+        if proof.copy.st_uid != proof.kept.st_uid:  # who could change or hide the other one's photo
+            raise Refused(Refusal.OTHER_OWNER)
+        moved = proof.aside
+        os.link(wish.kept, moved.path, follow_symlinks=False)
+        placed = os.lstat(moved.path)
+        try:
+            _let_go(proof, placed)
+        except BaseException:
+            _withdraw(moved.path, placed)
+            raise
+        moved.is_over = True
+        steps.sync_folder(os.path.dirname(moved.path))  # noqa: PTH120 - bytes
+    return moved.step
+
+
+def _let_go(proof: Proof, placed: os.stat_result) -> None:
+    """Remove what stands aside, if its name is a link of the kept photo now."""
+    if not _is_as_before(placed, proof.kept):
         raise Refused(Refusal.KEPT_GONE)
-    steps.sync_folder(os.path.dirname(copy))  # noqa: PTH120 - bytes
+    steps.sync_folder(os.path.dirname(proof.aside.path))  # noqa: PTH120 - bytes
+    _unchanged(proof.aside.spare, proof.copy, Refusal.CHANGED)
+    os.unlink(proof.aside.spare)  # noqa: PTH108 - bytes
+
+
+def _withdraw(path: bytes, placed: os.stat_result) -> None:
+    """Take back a link that was just made, while it is that link and not the only name of its file."""
+    with suppress(OSError):
+        now = os.lstat(path)
+        if os.path.samestat(now, placed) and now.st_nlink > 1:
+            os.unlink(path)  # noqa: PTH108 - bytes
 
 
 def _share(copy: bytes, kept: bytes, size: int) -> None:
@@ -314,33 +513,41 @@ def _share(copy: bytes, kept: bytes, size: int) -> None:
             raise Refused(Refusal.CANNOT_SHARE) from error
 
 
-def is_apart(store: Store, path: bytes, twin: bytes, size: int, digest: bytes) -> bool:
+class Apart(StrEnum):
+    """Whether two paths of equal content are two files."""
+
+    YES = "yes"
+    NO = "no"
+    UNTOLD = "untold"  # the file cannot be renamed aside, and nothing else tells
+
+
+def is_apart(store: Store, path: bytes, twin: bytes, size: int, digest: bytes) -> Apart:
     """Whether two files of equal content are two: so that `twin` stays when `path` goes. Where device and inode do not
-    tell, `path` is renamed aside for a moment; if it cannot be (a read-only disk), nobody can tell, and they
-    are taken for one. Refused if its name was taken meanwhile."""
+    tell, `path` is renamed aside for a moment. Refused if its name was taken meanwhile."""
     try:
         one, other = _status(path), _status(twin)
     except Refused:
-        return False
+        return Apart.NO
     if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
-        return False
-    if all(_file_system(name) in TELLS_FILES_APART for name in (path, twin)):
-        return True
-    if (one.st_ino, one.st_mtime_ns) == (other.st_ino, other.st_mtime_ns):
-        return False
+        return Apart.NO
+    kinds = {_file_system(name) for name in (path, twin)}
+    if kinds <= TELLS_FILES_APART or (kinds <= TELLS_DISKS_APART and one.st_dev != other.st_dev):
+        return Apart.YES
+    if kinds & KEEPS_NUMBERS and (one.st_ino, one.st_mtime_ns) == (other.st_ino, other.st_mtime_ns):
+        return Apart.NO
     try:
         with ExitStack() as stack:
             kept = _open(twin, stack, Refusal.KEPT_GONE)
-            with aside(store, path, size, digest) as step:
-                _still_there([Standing(twin, other)], kept, one)
-            steps.finish(store, step)
+            with aside(store, path, size, digest) as moved:
+                _still_there([Standing(twin, other)], kept, Standing(path, one))
+            steps.finish(store, moved.step)
     except OSError:
-        return False
+        return Apart.UNTOLD
     except Refused as error:
         if error.code is Refusal.NAME_TAKEN:
             raise
-        return False
-    return True
+        return Apart.NO
+    return Apart.YES
 
 
 def _file_system(path: bytes) -> str:
@@ -352,7 +559,8 @@ def refusal_of(error: OSError | Refused) -> tuple[Refusal, str]:
     if isinstance(error, Refused):
         return error.code, str(error)
     found = explain(error)
-    text = SENTENCES[Refusal.GONE] if found.kind == "vanished" else str(found)
+    texts = {"vanished": SENTENCES[Refusal.GONE], "permission": FORBIDDEN}
+    text = texts.get(found.kind, str(found))
     return Refusal.SYSTEM, text
 
 
@@ -393,8 +601,18 @@ def _unchanged(path: bytes, before: os.stat_result, otherwise: Refusal) -> None:
         raise Refused(otherwise)
 
 
-def _equal(left: int, right: int) -> bool:
-    """Whether the files behind two descriptors have the same bytes."""
+def _is_the_one(spare: bytes, before: os.stat_result, kept: int) -> None:
+    """Refused unless what stands aside is the file that was compared: another may have got its name meanwhile."""
+    _unchanged(spare, before, Refusal.CHANGED)
+    if os.path.samestat(os.lstat(spare), before):
+        return
+    with ExitStack() as stack:  # the file system makes up its numbers
+        if not _equal(_open(spare, stack, Refusal.CHANGED), kept):
+            raise Refused(Refusal.CHANGED)
+
+
+def _equal(left: int, right: int, heard: Callable[[bytes], object] = lambda _: None) -> bool:
+    """Whether the files behind two descriptors have the same bytes; `heard` is given those of the first."""
     offset = 0
     while True:
         one, other = os.pread(left, PIECE, offset), os.pread(right, PIECE, offset)
@@ -402,4 +620,5 @@ def _equal(left: int, right: int) -> bool:
             return False
         if not one:
             return True
+        heard(one)
         offset += len(one)

@@ -389,7 +389,9 @@ class Settler:
         if row is not None and row.hash != item.digest and _is_ruin(work, item, row):
             text = "was a photo, is now no image: restore it from a backup"
             if item.blank:
-                text = "was a photo, is now no image but only zeros: restore it from a backup"
+                text = (
+                    "was a photo, is now no image but the same byte over and over: restore it from a backup"
+                )
             item.error = Unreadable("ruined", text)
             self._fail(work, item)
             return

@@ -1,8 +1,9 @@
 """The journal of file changes: what was begun with a file, so that whoever comes next ends or undoes it.
 
 Promises: a row is committed before the file system is touched, and goes when the change is whole. `recover` renames a
-photo back that stands aside, and removes what is left of a copy that was never ended. It never replaces a file, and
-removes none but those the row says are ours: the spare name, and the empty file that reserved the final one.
+photo back that stands aside, and removes what is left of a copy that was never ended, and of a copy whose name has
+become a link of the photo that is kept. It never replaces a file, and removes none but those the row says are ours: the
+spare name, and the empty file that reserved the final one.
 What lies on a drive that is not there now waits in its row. Does not guard against two programs at once: callers hold
 the scan's lock (`store.scan_lock`).
 """
@@ -39,6 +40,7 @@ class Action(StrEnum):
 
     ASIDE = "aside"  # `path` is called `spare` for a moment, and comes back
     COPY = "copy"  # a file is being written as `spare`, and becomes `path` when it is whole
+    LINK = "link"  # `path` is called `spare` until its name is a link of another file of equal bytes; then `spare` goes
 
 
 class Outcome(StrEnum):
@@ -47,8 +49,9 @@ class Outcome(StrEnum):
     NOTHING = "nothing to do"  # everything is where it should be; the row is gone
     BACK = "renamed back"  # the row is gone
     UNDONE = "removed"  # what was left of the copy; the row is gone
+    LINKED = "linked"  # LINK: the name is a link, what stood aside was removed; the row is gone
     COMPLETE = "complete"  # the copy is whole: its row stays until `end`, called by who records it
-    BOTH = "both"  # ASIDE: another file has the name by now; both are left, and the row stays
+    BOTH = "both"  # ASIDE, LINK: another file has the name by now; both are left, and the row stays
     AWAY = "away"  # neither name is there, nor the rest of the folder: perhaps a drive; the row stays
     FAILED = "failed"  # the system refused, `problem` says why; the row stays
 
@@ -155,7 +158,8 @@ def recover(store: Store) -> list[Recovered]:
     with store.read() as connection:
         rows = connection.execute(query).all()
     found = [_recover(row) for row in rows]
-    gone = [one.id for one in found if one.outcome in (Outcome.NOTHING, Outcome.BACK, Outcome.UNDONE)]
+    over = (Outcome.NOTHING, Outcome.BACK, Outcome.UNDONE, Outcome.LINKED)
+    gone = [one.id for one in found if one.outcome in over]
     if gone:
         with store.write() as connection:
             for step_id in gone:
@@ -171,10 +175,14 @@ def _recover(row: Any) -> Recovered:
         there, aside = _status(path), _status(spare)
         if there is None and aside is None:
             outcome = _without_both(path)
-        elif action is Action.ASIDE:
-            outcome = _bring_back(path, spare, there, aside)
-        else:
+        elif action is Action.COPY:
             outcome = _end_copy(path, spare, there, aside, size, digest)
+        elif action is Action.LINK and _is_linked(path, spare, there, aside, size, digest):
+            os.unlink(spare)  # noqa: PTH108 - bytes
+            sync_folder(os.path.dirname(path))  # noqa: PTH120 - bytes
+            outcome = Outcome.LINKED
+        else:
+            outcome = _bring_back(path, spare, there, aside)
     except OSError as error:
         outcome, problem = Outcome.FAILED, str(explain(error))
     except Unreadable as error:
@@ -189,6 +197,24 @@ def _without_both(path: bytes) -> Outcome:
             return Outcome.AWAY if next(entries, None) is None else Outcome.NOTHING
     except (FileNotFoundError, NotADirectoryError):
         return Outcome.AWAY
+
+
+def _is_linked(
+    path: bytes,
+    spare: bytes,
+    there: os.stat_result | None,
+    aside: os.stat_result | None,
+    size: int,
+    digest: bytes,
+) -> bool:
+    """Whether what is called `path` is another file than the one that stands aside, and both hold what they held."""
+    if there is None or aside is None or os.path.samestat(there, aside):
+        return False
+    buffer = new_buffer()
+    return all(
+        _is_file(status) and status.st_size == size and hash_file(name, buffer, lambda: False)[0] == digest
+        for name, status in ((path, there), (spare, aside))
+    )
 
 
 def _bring_back(

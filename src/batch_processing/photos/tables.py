@@ -1,6 +1,6 @@
 """The tables of a photo library.
 
-    photo_directories   a folder, its absolute path as bytes, and the disk inside of the library that holds it
+    photo_directories   a folder, its absolute path as bytes, and where its disk is mounted
     photos              a path that was hashed: folder, name, identity on disk, SHA-256, state
     duplicates          a copy and the original it is a copy of
     photo_facts         what a photo's header says (second stage)
@@ -32,8 +32,8 @@ T = TypeVar("T")
 metadata = sa.MetaData()
 
 # State of a photo. PENDING is known to be a copy of something whose original was not found standing:
-# a move or a copy, which only the end of the walk can tell. BLANK is there, but holds nothing but zeros: it is
-# no photo, and a copy of nothing.
+# a move or a copy, which only the end of the walk can tell. BLANK is there, but holds the same byte over and over:
+# it is no photo, and a copy of nothing.
 PRESENT, PENDING, MISSING, BLANK = "present", "pending", "missing", "blank"
 # How a path came to be recorded last; NEW and CHANGED are what a batch counts and hands out.
 NEW, CHANGED, COPY, HARD_LINK, MOVED = "new", "changed", "copy", "hard link", "moved"
@@ -81,7 +81,7 @@ directories = sa.Table(
     metadata,
     sa.Column("id", Id, primary_key=True),
     sa.Column("path", PathBytes, nullable=False, unique=True),
-    # The mount point below the scanned folder that held it at the last complete scan; None: the folder's own.
+    # The mount point of the disk that held it at the last complete scan; None: the system's own.
     sa.Column("mount", PathBytes),
 )
 

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ..exceptions import ValidationError
-from .ending import GUARD_NUMBER, GUARD_SHARE, is_lost, known_below, scanned_roots
+from .ending import GUARD_NUMBER, GUARD_SHARE, is_lost, scanned_roots
 from .hashing import Candidate, hashed, join
+from .kinds import looks_like_media
 from .names import Listings
 from .settle import CORRUPT, write_errors
-from .tables import PENDING, PRESENT, below, directories, errors, pages, photos
+from .tables import MISSING, PENDING, PRESENT, below, directories, errors, facts, pages, photos
 from .walk import is_below
 
 if TYPE_CHECKING:
@@ -87,12 +88,16 @@ class Verification:
         self._stopped = stopped
         self._listings = Listings()
         self._lost: dict[bytes, bool] = {}  # folders that may be drives
-        self._where: list[sa.ColumnElement[bool]] = [photos.c.state.in_((PRESENT, PENDING))]
+        self.marked = 0  # photos that are missing since a scan said so
+        self._where: list[sa.ColumnElement[bool]] = [photos.c.state.in_((PRESENT, PENDING, MISSING))]
         if folders:
             self._where.append(sa.or_(*map(below, folders)))
         with store.read() as connection:
             for folder in folders:
-                if not known_below(connection, folder):
+                here = (
+                    sa.select(photos.c.id).select_from(_located).where(self._where[0], below(folder)).limit(1)
+                )
+                if connection.scalar(here) is None:
                     raise NothingToVerifyError(
                         f"No photo is known below {os.fsdecode(folder)}: scan the folder first, or name another."
                     )
@@ -114,10 +119,10 @@ class Verification:
     @property
     def exit_code(self) -> int:
         """0 if all is well, 13 if a drive is more likely away than its photos lost, else 3 if anything is not as it was."""
-        missing, checked = self.counts[Result.MISSING], sum(self.counts.values())
+        missing, checked = self.counts[Result.MISSING] - self.marked, sum(self.counts.values())
         if self.is_drive_away or (missing > GUARD_NUMBER and missing > GUARD_SHARE * checked):
             return 13
-        bad = (Result.CORRUPT, Result.UNREADABLE, Result.MISSING)
+        bad = Result.CORRUPT, Result.UNREADABLE, Result.MISSING
         return 3 if any(self.counts[result] for result in bad) else 0
 
     def __iter__(self) -> Iterator[Finding]:
@@ -130,7 +135,9 @@ class Verification:
             self._write(page)
             for finding, _, row in page:
                 self.counts[finding.result] += 1
-                if finding.result is Result.MISSING:
+                if finding.result is Result.MISSING and row.state == MISSING:
+                    self.marked += 1
+                elif finding.result is Result.MISSING:
                     self._look_for_the_drive(row)
                 yield finding
 
@@ -146,8 +153,11 @@ class Verification:
             photos.c.ctime_ns,
             photos.c.inode,
             photos.c.hashed_ns,
+            photos.c.state,
+            facts.c.format,
         )
-        query = sa.select(*columns).select_from(_located).order_by(photos.c.id)
+        joined = _located.outerjoin(facts, facts.c.photo_id == photos.c.id)
+        query = sa.select(*columns).select_from(joined).order_by(photos.c.id)
         if self._chosen is not None:
             for page in pages(self._chosen):
                 with self._store.read() as connection:
@@ -233,7 +243,8 @@ def _judge(candidate: Candidate, row: Any) -> Finding:
     path, error = candidate.path, candidate.error
     if error is not None:
         if error.kind == "vanished":
-            return Finding(path, Result.MISSING, "is missing", 0)
+            text = "is missing, as a scan has found" if row.state == MISSING else "is missing"
+            return Finding(path, Result.MISSING, text, 0)
         if error.kind == "emptied":
             return Finding(path, Result.CORRUPT, "was a photo, is now empty: restore it from a backup", 0)
         return Finding(path, Result.UNREADABLE, str(error), 0)
@@ -242,6 +253,9 @@ def _judge(candidate: Candidate, row: Any) -> Finding:
     if (candidate.size, candidate.mtime_ns) == (row.size, row.mtime_ns):
         return Finding(path, Result.CORRUPT, CORRUPT, candidate.read)
     if candidate.blank:
-        text = "was a photo, is now no image but only zeros: restore it from a backup"
+        text = "was a photo, is now no image but the same byte over and over: restore it from a backup"
+        return Finding(path, Result.CORRUPT, text, candidate.read)
+    if row.format is not None and not looks_like_media(path):
+        text = "was a photo, is now no image: restore it from a backup"
         return Finding(path, Result.CORRUPT, text, candidate.read)
     return Finding(path, Result.CHANGED, "changed since it was scanned: scan again", candidate.read)

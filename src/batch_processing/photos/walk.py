@@ -26,6 +26,7 @@ from .kinds import (
     Reason,
     extension_of,
     folder_reason,
+    is_home_trash,
     is_package,
     is_side_file,
     kind_of,
@@ -63,6 +64,7 @@ KEEPS_INODES = frozenset(
 )
 # Items in a list. Each costs a turn through the scan's loop, and what is in a list waits for its end.
 STRIDE = 25
+DOT = ord(".")  # how the names of macOS side files begin, and those of few photos
 UNHANDLED_KINDS = 200  # different extensions that are counted one by one; the rest together
 
 _by_name = attrgetter("name")
@@ -140,8 +142,7 @@ class Walk:
         self.visited = Flags()  # directory ids
         self.gone = Flags()  # photo ids
         self.no_photos = Flags()  # photo ids of rows that should not have been made: macOS side files
-        self.mounts: set[bytes] = set()  # folders below the roots on which another disk is mounted
-        self.devices: dict[bytes, int] = {}  # of the roots
+        self.mounts: set[bytes] = set()  # where the disks of the folders are mounted, but for `/`
         self._known = known
         self._exclude = list(exclude)
         self._stride = stride
@@ -151,6 +152,7 @@ class Walk:
         # Hard links met so far: the first one (or its row), and how many of them are still to come.
         self._links: dict[tuple[int, int], tuple[Candidate | int, int]] = {}
         self._keeps: dict[int, bool] = {}
+        self._mounts: dict[int, list[bytes]] = {}  # mount points by device
         self._wanted: dict[bytes, bool] = {}
 
     def __iter__(self) -> Iterator[list[Candidate | WalkError]]:
@@ -199,7 +201,7 @@ class Walk:
             wanted = is_wanted.get(extension)
             if wanted is None:
                 wanted = is_wanted[extension] = kind_of(extension) in self._kinds
-            if (not wanted or name.startswith(b"._")) and not self._is_wanted(folder, entry, found, rows):
+            if (not wanted or name[0] == DOT) and not self._is_wanted(folder, entry, found, rows):
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
@@ -215,7 +217,7 @@ class Walk:
             ):
                 folder.left_alone.add(name)
                 continue
-            size, mtime, ctime = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            size, mtime = status.st_size, status.st_mtime_ns
             row = rows.pop(name, None)
             if not size:
                 found.append(self._empty(prefix + name, row))
@@ -229,12 +231,10 @@ class Walk:
                 row is not None
                 and row[1] == size
                 and (row[2] == mtime or row[2] == clamped(mtime))
-                and (
-                    not keeps
-                    or ((row[4] == inode or row[4] == signed(inode)) and (not paranoid or row[3] == ctime))
-                )
-                and row[5] - RACY_NS >= (ctime if paranoid and keeps and ctime > mtime else mtime)
+                and (not keeps or row[4] == inode or row[4] == signed(inode))
+                and row[5] - RACY_NS >= mtime
                 and row[5]
+                and not (paranoid and keeps and _has_other_change_time(status, row))
             ):
                 if links > 1:
                     self._link(status, row[6])
@@ -297,16 +297,19 @@ class Walk:
             if (row := rows.pop(name, None)) is not None:
                 self.no_photos.add(row[6])
             return False
-        if self._wanted[extension_of(name)]:
+        extension = extension_of(name)
+        if self._wanted.get(extension, False):
             return True
-        if name != IGNORE_FILE:
-            self._count_unhandled(extension_of(name))
+        if name != IGNORE_FILE and name not in rows:  # a video that a scan or an import has recorded
+            self._count_unhandled(extension)
         return False
 
     def _enter(self, folder: _Folder, name: bytes) -> None:
         """Remember a subfolder for later, unless it is to be left alone."""
         path = join(folder.path, name)
         reason = folder_reason(name, in_package=folder.in_package)
+        if is_home_trash(path):
+            reason = Reason.BIN
         if reason is not None:
             self._leave(reason, path)
         elif folder.rules and _ignored(path, folder.rules, folder=True):
@@ -390,17 +393,14 @@ class Walk:
         return first
 
     def _keeps_inodes(self, device: int, directory: bytes) -> bool:
-        """Whether the disk that holds the folder keeps inodes. A disk inside of the folders is remembered."""
+        """Whether the disk that holds the folder keeps inodes. Where it is mounted is remembered."""
         if device not in self._keeps:
             self._keeps[device] = file_system(Path(os.fsdecode(directory))) in KEEPS_INODES
-        root = next(root for root in self.roots if is_below(directory, root))
-        if root not in self.devices:
-            try:
-                self.devices[root] = os.stat(root).st_dev  # noqa: PTH116 - bytes
-            except OSError:  # just gone: the end of the walk sees that
-                self.devices[root] = device
-        if device != self.devices[root]:
-            self.mounts.add(mount_point(directory, root, device))
+        mounts = self._mounts.setdefault(device, [])
+        if not any(is_below(directory, mount) for mount in mounts):
+            mounts.append(mount_point(directory, device))
+            if mounts[-1] != b"/":
+                self.mounts.add(mounts[-1])
         return self._keeps[device]
 
     def place(self, path: bytes, *, folder: bool = False) -> Place:
@@ -443,17 +443,22 @@ class _Folder:
     left_alone: set[bytes] = field(default_factory=set)  # names of files
 
 
+def _has_other_change_time(status: os.stat_result, row: Known) -> bool:
+    ctime = clamped(status.st_ctime_ns)
+    return row[3] != ctime or row[5] - RACY_NS < ctime
+
+
 def is_below(path: bytes, root: bytes) -> bool:
     """Whether a path is `root`, or lies below it."""
     return path == root or path.startswith(root if root == b"/" else root + b"/")
 
 
-def mount_point(directory: bytes, root: bytes, device: int) -> bytes:
-    """The folder below `root` on which the disk is mounted that holds `directory`."""
-    while directory != root:
+def mount_point(directory: bytes, device: int) -> bytes:
+    """The folder on which the disk is mounted that holds `directory`, `/` for that of the system."""
+    while directory != b"/":
         parent = os.path.dirname(directory)  # noqa: PTH120 - bytes
         try:
-            if os.lstat(parent).st_dev != device:
+            if os.stat(parent).st_dev != device:  # noqa: PTH116 - bytes
                 break
         except OSError:
             break

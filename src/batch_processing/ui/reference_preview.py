@@ -2,6 +2,7 @@
 
 Promises that an index means the same image everywhere: the position in the list of paths that was
 loaded. A file that cannot be read keeps its place, with a gray picture, and starts unticked.
+Images are decoded in a worker process: they may come from anybody.
 gradio is imported when components are created, never before.
 """
 
@@ -11,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ImageProcessingError, ValidationError
+from ..exceptions import ValidationError
 from ..logging_config import get_logger
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ReferencePreviewGallery:
         A choice reads `<index>: <name> (confidence: xx.x%)`. Every readable image is ticked."""
         self.reference_images = [str(path) for path in paths]
         self.classifications = {str(path): kind for path, kind in classifications.items()}
-        thumbnails = [_thumbnail(path) for path in self.reference_images]
+        thumbnails = _thumbnails(self.reference_images)
         self.selected_indices = [index for index, image in enumerate(thumbnails) if image is not None]
         images = [image if image is not None else _gray() for image in thumbnails]
         return images, self.choices(), self._ticked()
@@ -182,16 +183,37 @@ def _index(choice: str | int) -> int:
         ) from None
 
 
-def _thumbnail(path: str) -> Image.Image | None:
+def _thumbnails(paths: Sequence[str]) -> list[Image.Image | None]:
+    """A small picture of each, None for what cannot be read. Decoded in a worker with limited memory and time."""
     from PIL import Image
 
+    from ..core.workers import LocalPool, Task
+    from .web.pictures import MEMORY, TIMEOUT
+
+    found: list[Image.Image | None] = []
+    pool = LocalPool(1, memory_limit=MEMORY)
+    try:
+        for path in paths:
+            pool.submit(Task(path, f"{__name__}:thumbnail", {"path": path}, timeout_s=TIMEOUT))
+            while not (results := pool.completed(TIMEOUT)):
+                pass
+            value, failure = results[0].value, results[0].failure
+            if failure:
+                _logger.warning("%s", failure.text)
+            found.append(
+                Image.frombytes("RGB", (value["width"], value["height"]), value["rgb"]) if value else None
+            )
+    finally:
+        pool.close()
+    return found
+
+
+def thumbnail(progress: Any, *, path: str) -> dict[str, Any]:
+    """The worker's task: 8-bit sRGB pixels of a small picture, row by row. ImageProcessingError."""
     from ..io.images import decode
 
-    try:
-        return Image.fromarray(decode(Path(path), max_side=_THUMBNAIL).rgb)
-    except ImageProcessingError as error:
-        _logger.warning("%s", error)
-        return None
+    rgb = decode(Path(path), max_side=_THUMBNAIL).rgb
+    return {"width": rgb.shape[1], "height": rgb.shape[0], "rgb": rgb.tobytes()}
 
 
 def _gray() -> Image.Image:

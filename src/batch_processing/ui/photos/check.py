@@ -82,6 +82,10 @@ def verify(
         print_line(", ".join(f"{number} {result}" for result, number in counts.items()))
     if stop.asked:
         raise typer.Exit(130)
+    if work.marked:
+        print_note(
+            f"lote: {work.marked} photos are missing since a scan; if they were deleted on purpose: lote photos forget --missing"
+        )
     if work.exit_code == 13:
         missing = work.counts[Result.MISSING]
         print_note(
@@ -126,13 +130,14 @@ def known(
         raise ValidationError(f"The folder {place} {problem}: name a folder of photos.")
     counts: Counter[str] = Counter(dict.fromkeys(knowledge.Result, 0))
     left: Counter[str] = Counter()
-    unsafe = 0
+    unsafe = worth = 0
     stop = Stop()
     with open_store(database, workspace) as (store, where), no_scan_meanwhile(store, where), stop.listening():
         recover(store)
         for finding in knowledge.known(store, root, stop):
             counts[finding.result] += 1
             unsafe += not finding.is_safe
+            worth += finding.left not in knowledge.WITHOUT_WORTH
             if finding.left is not None:
                 left[finding.left] += 1
             if as_json:
@@ -146,15 +151,15 @@ def known(
             files=files,
             **{result.replace(" ", "_"): counts[result] for result in knowledge.Result},
             left_by_reason=dict(left),
-            all_known=bool(files) and not unsafe,
+            all_known=bool(worth) and not unsafe,
         )
-    elif not files:
-        print_note(f"There is no file in {place}: nothing can be said about it.")
+    elif not worth:
+        print_note(f"There is no photo in {place}: nothing can be said about it.")
     elif not quiet:
         print_note(_summed_up(counts, left, files, unsafe))
     if stop.asked:
         raise typer.Exit(130)
-    raise typer.Exit(3 if unsafe or not files else 0)
+    raise typer.Exit(3 if unsafe or not worth else 0)
 
 
 def _put(finding: Finding) -> None:
@@ -184,5 +189,5 @@ def _summed_up(counts: Counter[str], left: Counter[str], files: int, unsafe: int
         reasons = ", ".join(counted(reason, number) for reason, number in left.items())
         parts = f"{parts} ({reasons})"
     if unsafe:
-        return f"{files} files: {parts}. {unsafe} of them are not safe: do not format this card."
-    return f"{files} files: {parts}. All of them are in the library."
+        return f"files: {files} ({parts}); not safe: {unsafe}. Do not format this card."
+    return f"files: {files} ({parts}). All of them are in the library."

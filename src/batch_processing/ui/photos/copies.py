@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, ValidationError
 from .common import (
     DatabaseOption,
     JsonOption,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ...photos.duplicates import Choice, Deed, Group, Keep, Member
     from ...photos.removal import How, Protected
+    from ...photos.steps import Recovered
     from ...photos.store import Store
 
 STYLES = ("table", "csv", "json", "null")
@@ -120,10 +121,10 @@ def duplicates(
     rules = _rules(keep or [])
     protected = Protected([rule.folder for rule in rules if rule.folder is not None])
     rules = rules or [Keep(Rule.OLDEST)]
+    only = folders_given(folders or [])
     with open_store(database, workspace) as (store, place):
-        found = (
-            (group, group.choose(rules, protected)) for group in groups(store, folders_given(folders or []))
-        )
+        _refuse_unknown(store, only)
+        found = ((group, group.choose(rules, protected)) for group in groups(store, only))
         if not asked or not yes:
             _List(style, asked[0] if asked else None).print(found)
             return
@@ -133,6 +134,18 @@ def duplicates(
         with no_scan_meanwhile(store, place):
             failed = _Removal(store, asked[0], protected, path, as_json=style == "json").run(found)
     raise typer.Exit(3 if failed else 0)
+
+
+def _refuse_unknown(store: Store, folders: Sequence[bytes]) -> None:
+    """ValidationError for a folder below which no photo is known: "no copies" would say that it has none."""
+    from ...photos.ending import known_below
+
+    with store.read() as connection:
+        for folder in folders:
+            if not known_below(connection, folder):
+                raise ValidationError(
+                    f"No photo is known below {os.fsdecode(folder)}: scan the folder first, or name another."
+                )
 
 
 def _rules(texts: Sequence[str]) -> list[Keep]:
@@ -146,9 +159,12 @@ def _rules(texts: Sequence[str]) -> list[Keep]:
         except ValueError:
             known = ", ".join(rule.value for rule in Rule)
             raise ConfigurationError(f"--keep must be one of {known}, not {text!r}.") from None
-        if (rule is Rule.UNDER) != bool(folder):
+        if (rule is Rule.UNDER) != bool(folder) or folder.startswith("--"):
             raise ConfigurationError("--keep under needs a folder, and only that does: --keep under FOLDER.")
-        rules.append(Keep(rule, folders_given([folder])[0] if folder else None))
+        path = folders_given([folder])[0] if folder else None
+        if path is not None and not os.path.isdir(path):  # noqa: PTH112 - bytes
+            raise ConfigurationError(f"--keep under {folder}: there is no such folder.")
+        rules.append(Keep(rule, path))
     return rules
 
 
@@ -183,7 +199,7 @@ class _List:
                 "summary", groups=self.groups, copies=self.copies, gain=self.gain, not_there=self.absent
             )
         elif self.style == "table":
-            text = f"{self.copies} copies in {self.groups} groups, {size(self.gain)} to gain"
+            text = f"copies: {self.copies} (groups: {self.groups}), {size(self.gain)} to gain"
             if self.how is not None:
                 text = f"{text}; nothing was done yet: add --yes"
             print_line(text)
@@ -196,7 +212,7 @@ class _List:
         members = list(self._roles(group, choice))
         if self.style == "json":
             kept = choice.kept if choice is not None else None
-            others = [member for _, member in members if member is not kept]
+            others = [member for role, member in members if role == "copy"]
             print_json(
                 "group",
                 sha256=group.digest.hex(),
@@ -223,7 +239,7 @@ class _List:
                 for role, member in members
             )
         elif self.style == "null":
-            print_paths(member.path for role, member in members if role != "keep" and member.is_there)
+            print_paths(member.path for role, member in members if role == "copy")
         else:
             from ..console import size
 
@@ -233,7 +249,8 @@ class _List:
 
     @staticmethod
     def _roles(group: Group, choice: Choice | None) -> Iterator[tuple[str, Member]]:
-        """Each photo with what becomes of it: keep, copy, stays, not there; the kept one first."""
+        """Each photo with what becomes of it: keep, copy, stays, not there; the kept one first. Whoever removes the
+        copies himself loses nothing: where no photo is kept, none is a copy."""
         if choice is not None:
             yield "keep", choice.kept
         for member in group.members:
@@ -241,7 +258,7 @@ class _List:
                 continue
             if not member.is_there:
                 yield "not there", member
-            elif choice is None or member in choice.going:
+            elif choice is not None and member in choice.going:
                 yield "copy", member
             else:
                 yield "stays", member
@@ -267,7 +284,7 @@ class _Removal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         stop = Stop()
         with self._path.open("a", encoding="utf-8") as file, stop.listening():
-            recover(self._store)
+            self._tell(recover(self._store))
             for group, choice in list(found):
                 if choice is None or stop.asked:
                     continue
@@ -282,6 +299,19 @@ class _Removal:
         if stop.asked:
             raise typer.Exit(130)
         return self._failed
+
+    def _tell(self, found: Sequence[Recovered]) -> None:
+        """Of photos that have another name since a run that was killed, and cannot have their own back."""
+        from ...photos.steps import Outcome
+
+        for step in found:
+            if step.outcome in (Outcome.BOTH, Outcome.FAILED):
+                self._failed += 1
+                spare = os.fsdecode(os.path.basename(step.spare))  # noqa: PTH119 - bytes
+                why = step.problem or "another file has its name: rename one of them"
+                print_note(
+                    f"lote: {os.fsdecode(step.path)}: is called {spare} since a run that was killed; {why}"
+                )
 
     def _say(self, deed: Deed, group: Group, gain: int) -> dict[str, Any]:
         entry = {
@@ -314,14 +344,12 @@ class _Removal:
         if self._json:
             print_json("summary", done=done, failed=failed, gain=self._gain, log=str(self._path))
         elif self._how == "trash":
-            print_line(
-                f"{done} copies moved to the trash, {gain} gained, {failed} left alone; log: {self._path}"
-            )
+            print_line(f"moved to the trash: {done} ({gain} gained), left alone: {failed}; log: {self._path}")
         elif self._how == "hardlink":
             print_line(
-                f"{done} copies replaced by hard links, {gain} gained, {failed} left alone; log: {self._path}"
+                f"replaced by hard links: {done} ({gain} gained), left alone: {failed}; log: {self._path}"
             )
         else:
             print_line(
-                f"{done} copies share the bytes of another, {gain} gained, {failed} left alone; log: {self._path}"
+                f"share the bytes of another now: {done} ({gain} gained), left alone: {failed}; log: {self._path}"
             )

@@ -99,6 +99,7 @@ def scan(
     Exit codes: 0 done, 3 some files could not be read or are ruined, 11 another scan is at work (--no-wait), 13 too much is
     missing (nothing was marked), 130 interrupted; run the same command again and it goes on."""
     from ...config.effective import photo_settings
+    from ...photos.ending import ScanGuardError
     from ...photos.hashing import MOST_READERS
     from ...photos.ingest import Scan
 
@@ -138,6 +139,9 @@ def scan(
         try:
             for batch in work.run():
                 view.batch(batch, work)
+        except ScanGuardError:
+            view.refused(work)
+            raise
         finally:
             view.close()
         from ...photos.audit import recent_errors
@@ -267,6 +271,12 @@ class _ScanView:
         if self._count is not None:
             self._count.close()
 
+    def refused(self, work: Scan) -> None:
+        """Too much is missing to believe it."""
+        if self._json:
+            work.count()
+            print_json("summary", state="refused", **work.stats.to_dict())
+
     def summary(self, work: Scan, failures: Sequence[tuple[str, str, str]]) -> None:
         stats = work.stats
         for path, stage, text in failures:
@@ -280,7 +290,7 @@ class _ScanView:
             )
         if stats.missing and self._quiet:
             print_note(
-                f"lote: {stats.missing} photos are missing that were there at the last scan; the first is {work.first_missing}"
+                f"lote: missing since the last scan: {stats.missing}; the first is {work.first_missing}"
             )
         if self._json:
             print_json("summary", state="stopped" if work.was_stopped else "done", **stats.to_dict())

@@ -1,9 +1,11 @@
 """The web page: a face of the ledger on which a colourist does a whole chapter. docs/ui.md shows it.
 
-    server.py   who may ask, and what is answered        drafts.py   a chapter before it is a job
+    access.py   who may ask, and how they show it        credentials.py   the password, from where it is kept
+    wishes.py   what may be asked for                    paths.py    which files may be named
+    server.py   what is answered                         drafts.py   a chapter before it is a job
     page.py     the Gradio page                          jobs.py     from a draft to a job, and afterwards
-    views.py    lists, tables and pictures as HTML       texts.py    English and Spanish
-    assets/     the page's script and style
+    views.py    lists and tables as HTML                 pictures.py small pictures, made by workers
+    assets/     the page's script and style              texts.py    English and Spanish
 
 Promises: what runs here is a job like any other, in a process of its own; a reload, a second tab or the
 death of the page loses nothing. Gradio is imported by `launch`, never before.
@@ -12,13 +14,14 @@ death of the page loses nothing. Gradio is imported by `launch`, never before.
 from __future__ import annotations
 
 import os
-import shutil
+import re
+import signal
 import socket
 import sys
-import tempfile
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +44,17 @@ def launch(
     auth: str | None = None,
     workspace: str | Path | None = None,
     open_browser: bool = True,
+    upload_quota: int | None = None,
 ) -> None:
-    """Serve the page until Ctrl-C; prints its address on stdout.
+    """Serve the page until Ctrl-C or SIGTERM; prints its address on stdout, with the token that opens it.
 
     `port` None: 7860 or the next free one; 0: any free one. `roots`: the folders below which typed paths
-    may lie, the home and the current folder when none is given. `auth`: "user:password", which another
-    host than this machine needs (ConfigurationError). `workspace`: as everywhere, None is the default one."""
+    may lie, the home and the current folder when none is given. `auth`: "user:password", asked for instead of the
+    token, which another host than this machine needs (ConfigurationError). `workspace`: as everywhere, None is the
+    default one. `upload_quota`: bytes that all uploads may take together, 64 GiB if None."""
     if host not in LOOPBACK and not auth:
         raise ConfigurationError(
-            f"The page is for this machine alone: another host ({host}) needs --auth USER:PASSWORD."
+            f"The page is for this machine alone: another host ({host}) needs --auth USER, --auth-file or LOTE_AUTH."
         )
     if auth is not None and not all(auth.partition(":")):
         raise ConfigurationError("--auth must be USER:PASSWORD.")
@@ -59,37 +64,68 @@ def launch(
         import uvicorn
     except ImportError as error:
         raise ConfigurationError('The page needs Gradio: pip install "lote[ui]"') from error
-    from .server import Guard
+    from .access import Guard, page_key
+    from .drafts import private
 
-    site = _site(roots, workspace)
+    site = _site(roots, workspace, upload_quota)
     # Gradio serves files from the current directory and keeps its own in this one: both are empty.
-    empty = tempfile.mkdtemp(prefix="lote-ui-")
-    os.environ["GRADIO_TEMP_DIR"] = str(Path(empty) / "gradio")
-    os.chdir(empty)
-    listening = _listen(host, port)
-    number = listening.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{number}/"
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Guard(application(site), host=host, auth=auth),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,  # seconds: a browser holds its connection for ever
-        )
-    )
-    print(address, flush=True)  # noqa: T201 - the result of the command
-    print("Ctrl-C ends the page; jobs go on by themselves.", file=sys.stderr, flush=True)  # noqa: T201
-    if open_browser:
-        threading.Timer(1.0, webbrowser.open, [address]).start()
+    with site.place.scratch() as empty, _signals():
+        private(empty)
+        os.environ["GRADIO_TEMP_DIR"] = str(empty / "gradio")
+        os.chdir(empty)
+        try:
+            listening = _listen(host, port)
+            number = listening.getsockname()[1]
+            key = page_key(site.place.root)
+            guard = Guard(application(site), host=host, port=number, auth=auth, key=key)
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    guard,
+                    log_level="warning",
+                    access_log=False,
+                    server_header=False,
+                    proxy_headers=False,  # whom guesses are counted for is nobody's to say
+                    timeout_graceful_shutdown=2,  # seconds: a browser holds its connection for ever
+                )
+            )
+            address = f"http://{f'[{host}]' if ':' in host else host}:{number}/"
+            print(address + guard.entrance(), flush=True)  # noqa: T201 - the result of the command
+            print("Ctrl-C ends the page; jobs go on by themselves.", file=sys.stderr, flush=True)  # noqa: T201
+            if open_browser:
+                threading.Timer(1.0, webbrowser.open, [address + guard.entrance_once()]).start()
+            server.run([listening])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            os.chdir("/")
+
+
+def quota(text: str | None) -> int | None:
+    """Bytes that a size such as 64G means. ConfigurationError for anything else."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,12})\s*([kmgt]?)(?:i?b)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigurationError(f"--upload-quota must be a size such as 64G or 500M, got {text!r}.")
+    return int(found[1]) << 10 * " kmgt".index(found[2].lower() or " ")
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and the end of the terminal leave as Ctrl-C does, over what has to be cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        server.run([listening])
-    except KeyboardInterrupt:
-        pass
+        yield
     finally:
-        os.chdir("/")
-        shutil.rmtree(empty, ignore_errors=True)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def application(site: Site) -> ASGIApp:
@@ -103,7 +139,7 @@ def application(site: Site) -> ASGIApp:
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=list(routes(site)))
     return gradio.mount_gradio_app(  # type: ignore[no-any-return]
         app,
-        build(site),
+        build(),
         path="/",
         footer_links=[],
         run_history=False,
@@ -119,8 +155,10 @@ def application(site: Site) -> ASGIApp:
     )
 
 
-def _site(roots: Sequence[str | Path], workspace: str | Path | None) -> Site:
+def _site(roots: Sequence[str | Path], workspace: str | Path | None, upload_quota: int | None) -> Site:
     from ...core.workspace import Workspace
+    from .drafts import UPLOAD_QUOTA
+    from .paths import Roots
     from .server import Site
 
     place = Workspace(workspace)
@@ -129,7 +167,8 @@ def _site(roots: Sequence[str | Path], workspace: str | Path | None) -> Site:
     for root in allowed:
         if not Path(root).is_dir():
             raise ConfigurationError(f"The root {root} is not a folder.")
-    return Site(place, allowed)
+    quota = UPLOAD_QUOTA if upload_quota is None else upload_quota
+    return Site(place, Roots(allowed, place.root), upload_quota=quota)
 
 
 def _quiet_gradio() -> None:

@@ -3,7 +3,8 @@
 Promises: everything lives in `uploads/<draft>/` of the workspace, so that a reload or a crash of the page
 loses nothing; nothing outside that folder is written; a draft is known by an unguessable name that one tab
 of a browser holds, so that two people never see each other's selections. Images are looked at in a worker
-process, because what strangers' files contain is decoded there.
+process, because what strangers' files contain is decoded there, and only those that are in the folders that
+the page may use, after every link. All uploads together have a quota; one that breaks off leaves nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import threading
+import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from starlette.concurrency import run_in_threadpool
 
 from ...book import Found, find
 from ...colorize import ARCHIVES, WORKER_MEMORY
@@ -28,13 +33,18 @@ from ...core.workspace import Workspace
 from ...exceptions import BatchProcessingError, ResourceError, ValidationError
 from ...io.outputs import SaveFile
 from ...io.scan import SUPPORTED_IMAGE_FORMATS
+from .paths import Roots
 
 # 122 random bits, as `crypto.randomUUID` gives them.
 NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 # Bytes of one uploaded file. A scanned volume of 200 pages at 600 dpi has some 3 GB.
 UPLOAD_LIMIT = 4 << 30
+# Bytes that everything below `uploads` may take together, what was unpacked and the results with it.
+UPLOAD_QUOTA = 64 << 30
 # An image that takes longer than this to look at is not worth waiting for (seconds).
 LOOK_TIMEOUT = 60.0
+ABANDONED = 600.0  # seconds after which nobody writes on at half an upload
+DRAFTS_OPEN = 500  # drafts held in memory; more are read again from the disk
 BEST = 0.7  # confidence from which "best" takes a reference, as `ReferencePreviewGallery` has it
 ROLES = ("page", "reference")
 
@@ -62,8 +72,9 @@ class Picture:
 class Draft:
     """One chapter being put together. Methods may be called from any thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, roots: Roots, quota: Quota) -> None:
         self.folder = folder
+        self._roots, self._quota = roots, quota
         self.pictures: list[Picture] = []
         self.problem = ""
         self.busy = False
@@ -185,7 +196,7 @@ class Draft:
 
     def _save(self) -> None:
         self.version += 1
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private(self.folder)
         with SaveFile(self.folder / "draft.json") as file:
             file.write(json.dumps(self._state).encode())
 
@@ -198,23 +209,35 @@ class Draft:
         if suffix not in SUPPORTED_IMAGE_FORMATS and suffix not in ARCHIVES:
             raise ValidationError(f"{name} is neither an image nor a .zip or .cbz.")
         folder = self.folder / ("archives" if suffix in ARCHIVES else "pages")
-        folder.mkdir(parents=True, exist_ok=True)
-        target = _free(folder, name)
-        part = folder / f".{target.name}.part"
-        size = 0
-        try:
-            with part.open("xb") as file:
-                async for chunk in parts:
-                    size += len(chunk)
-                    if size > limit:
-                        raise ValidationError(f"{name} is larger than {limit} bytes, the limit of an upload.")
-                    file.write(chunk)
-            part.rename(target)
-        except OSError as error:
-            raise ResourceError(f"{name} cannot be stored: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
+        target = await self._stored(folder, name, parts, limit)
         self.add(str(target if suffix in ARCHIVES else folder))
+
+    async def _stored(self, folder: Path, name: str, parts: AsyncIterator[bytes], limit: int) -> Path:
+        """The file that the parts make, under a free name. Nothing is left of one that breaks off."""
+        size = 0
+        await run_in_threadpool(self._quota.measure)
+        with self._quota.upload() as taken:
+            private(folder)
+            part = folder / f".{secrets.token_hex(8)}.part"
+            try:
+                with part.open("xb") as file:
+                    async for chunk in parts:
+                        size += len(chunk)
+                        if size > limit:
+                            raise ValidationError(
+                                f"{name} is larger than {limit} bytes, the limit of an upload."
+                            )
+                        taken(len(chunk))
+                        file.write(chunk)
+                target = _free(folder, name)
+                part.rename(target)
+            except OSError as error:
+                raise ResourceError(f"{name} cannot be stored: {error.strerror}") from error
+            finally:
+                part.unlink(missing_ok=True)
+                _remove_empty(folder)
+                _remove_empty(self.folder)
+        return target
 
     # -- looking at the images ----------------------------------------------------------------------
 
@@ -258,13 +281,19 @@ class Draft:
             if number != self._look:
                 shutil.rmtree(unpacked, ignore_errors=True)
                 return
-            self.pictures = [Picture(source, self._facts.get(_identity(source))) for source in sources]
+            self.pictures = [Picture(source, self._known(source)) for source in sources]
             self.version += 1
         for old in self.folder.glob("in-*"):
             if old != unpacked:
                 shutil.rmtree(old, ignore_errors=True)
         self._classify(number)
         self._end(number, "\n".join(refused))
+
+    def _known(self, source: Source) -> dict[str, Any] | None:
+        """What is known of an image already: among it, that it is a link to where the page may not look."""
+        if not self._roots.hold(source.path, self.folder):
+            return {"error": "is a link out of the folders that this page may use"}
+        return self._facts.get(_identity(source))
 
     def _left_without(self, number: int, problem: str) -> bool:
         """Drop the input that the sentence names; False where nothing but such inputs is left, or another look
@@ -305,7 +334,7 @@ class Draft:
                 return
             self.busy, self.problem = False, problem
             self.version += 1
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private(self.folder)
             with SaveFile(self.folder / "facts.json") as file:
                 file.write(json.dumps(self._facts).encode())
 
@@ -330,10 +359,12 @@ class Draft:
 class Drafts:
     """The drafts of a workspace, opened when they are asked for."""
 
-    def __init__(self, place: Workspace) -> None:
-        self._place = place
+    def __init__(self, place: Workspace, roots: Roots, quota: int = UPLOAD_QUOTA) -> None:
+        self._uploads = place.root / "uploads"
+        self._roots, self._quota = roots, Quota(self._uploads, quota)
         self._open: dict[str, Draft] = {}
         self._lock = threading.Lock()
+        self._sweep()
 
     def get(self, name: str) -> Draft:
         """ValidationError for a name that no browser made."""
@@ -341,8 +372,93 @@ class Drafts:
             raise ValidationError("This is not the name of a chapter.")
         with self._lock:
             if name not in self._open:
-                self._open[name] = Draft(self._place.root / "uploads" / name)
+                if len(self._open) >= DRAFTS_OPEN:
+                    for old in [name for name, draft in self._open.items() if not draft.busy][
+                        : DRAFTS_OPEN // 2
+                    ]:
+                        del self._open[old]  # what it holds is on the disk
+                self._open[name] = Draft(self._uploads / name, self._roots, self._quota)
             return self._open[name]
+
+    def _sweep(self) -> None:
+        """Remove what a killed server left: halves of uploads, and chapters with nothing in them."""
+        for part in self._uploads.glob("*/*/.*.part"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > ABANDONED:  # else it may be another server's
+                    part.unlink()
+        for folder in self._uploads.glob("*/*/"):
+            _remove_empty(folder)
+        for folder in self._uploads.glob("*/"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                if {path.name for path in folder.iterdir()} <= {"draft.json", "facts.json"}:
+                    state = folder / "draft.json"
+                    if not state.exists() or not json.loads(state.read_bytes())["inputs"]:
+                        (folder / "facts.json").unlink(missing_ok=True)
+                        state.unlink(missing_ok=True)
+            _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # there is something in it
+        folder.rmdir()
+
+
+class Quota:
+    """Bytes that all uploads of a workspace may take together, those that are under way with them."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder, self._limit = folder, limit
+        self._free = limit
+        self._coming = 0
+        self._lock = threading.Lock()
+
+    def measure(self) -> None:
+        """See what is free. Walks over all uploads: for a thread that may wait."""
+        free = self._limit - _size(self._folder)
+        with self._lock:
+            self._free = free
+
+    @contextlib.contextmanager
+    def upload(self) -> Iterator[Callable[[int], None]]:
+        """The function to be told of each chunk before it is stored; ResourceError when it does not fit."""
+        mine = stored = 0
+
+        def taken(more: int) -> None:
+            nonlocal mine
+            with self._lock:
+                if self._coming + more > self._free:
+                    raise ResourceError(
+                        f"The uploads may take {self._limit} bytes together, and they are full: `lote clean` removes "
+                        "chapters that became no job, or start lote ui with a larger --upload-quota."
+                    )
+                self._coming += more
+                mine += more
+
+        try:
+            yield taken
+            stored = mine
+        finally:
+            with self._lock:
+                self._coming -= mine
+                self._free -= stored
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files below a folder, halves of uploads left out."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if not name.endswith(".part"):
+                with contextlib.suppress(OSError):
+                    size += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 - hot
+    return size
+
+
+def private(folder: Path) -> None:
+    """Make a folder of the workspace, and those above it, which others of this machine cannot look into."""
+    for path in (*reversed(folder.parents), folder):
+        if not path.exists():
+            path.mkdir(exist_ok=True, mode=0o700)
 
 
 def safe_name(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -11,10 +10,7 @@ import gradio as gr
 from ...backends import NAMES
 from ...backends import create as create_backend
 from ...config.settings import built_in
-from ...exceptions import BatchProcessingError
-from . import jobs
-from .server import Site
-from .texts import SPANISH, language_of, speak
+from .texts import SPANISH
 
 HEAD = (
     '<link rel="stylesheet" href="/lote/assets/page.css">'
@@ -23,7 +19,6 @@ HEAD = (
 )
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
-Work = Callable[[Site, str, str, dict[str, Any], str], dict[str, Any]]
 
 
 def THEME() -> Any:  # noqa: N802 - a theme, made when Gradio is there
@@ -66,8 +61,8 @@ def translations() -> Any:
     return gr.I18n(en={text: text for text in SPANISH}, es=SPANISH)
 
 
-def build(site: Site) -> Any:
-    """The page of this site."""
+def build() -> Any:
+    """The page, which is the same for everybody: what it shows is asked for by its script."""
     label = gr.I18n()
     with gr.Blocks(title="Lote", analytics_enabled=False, fill_width=True) as page:
         _place('<div data-part="top"></div>', elem_id="lote-top")
@@ -85,17 +80,13 @@ def build(site: Site) -> Any:
                 _place('<div data-part="history"></div>', elem_id="lote-history")
             with gr.Tab(label("Photos"), id="photos", elem_id="tab-photos"):
                 _place('<div data-part="photos"></div>', elem_id="lote-photos")
-        tab = gr.Textbox(visible="hidden", elem_id="lote-tab")
-        page_key = gr.Textbox(visible="hidden", elem_id="lote-key")
-        answer = gr.Textbox(visible="hidden", elem_id="lote-answer")
-        names = list(controls)
-        inputs = [tab, page_key, *controls.values()]
-        mine = "(...all) => { all[0] = lote.draft; all[1] = lote.trial; return all; }"
-        for pressed, work in ((go, _start), (trial, _preview)):
+        # No function of ours is called through Gradio: the page's script sends what it is given here.
+        names = json.dumps(list(controls))
+        for pressed, what in ((go, "start"), (trial, "try")):
             pressed.click(
-                _answering(site, work, names), inputs, answer,
-                js=mine, queue=False, show_progress="hidden", api_visibility="private",
-            ).then(None, answer, None, js="text => lote.answered(text)", queue=False)  # fmt: skip
+                None, list(controls.values()), None, queue=False, api_visibility="private",
+                js=f"(...values) => {{ lote.pressed({what!r}, {names}, values); }}",
+            )  # fmt: skip
     return page
 
 
@@ -177,49 +168,3 @@ def _settings(label: Any) -> dict[str, Any]:
                 ),
             }
     return controls
-
-
-def _answering(site: Site, work: Work, names: list[str]) -> Any:
-    """What Gradio calls for a pressed button. The script gets the job's number, or what was wrong."""
-
-    def answer(request: gr.Request, draft: str, key: str, *values: Any) -> str:
-        accepted = request.headers.get("accept-language", "")
-        say = speak(accepted)
-        try:
-            form = dict(zip(names, values, strict=True))
-            return json.dumps(work(site, draft, key, form, language_of(accepted)))
-        except BatchProcessingError as error:
-            return json.dumps({"error": say(str(error))})
-
-    return answer
-
-
-def _given(site: Site, form: dict[str, Any]) -> tuple[dict[str, Any], str | None, str | None]:
-    """Settings that differ from the built-in ones, so that a configuration file fills the others; paths."""
-    form = dict(form)
-    output, config_file = (form.pop(name) or "" for name in ("output", "config_file"))
-    form["palette"] = site.allowed(form["palette"]) if (form.get("palette") or "").strip() else None
-    values = {
-        name: value
-        for name, value in form.items()
-        if name == "form" or (value not in (None, "", []) and value != built_in(name))
-    }
-    return (
-        values,
-        site.allowed(output) if output.strip() else None,
-        site.allowed(config_file) if config_file.strip() else None,
-    )
-
-
-def _start(site: Site, draft: str, _key: str, form: dict[str, Any], language: str) -> dict[str, Any]:
-    values, output, config_file = _given(site, form)
-    number, child = jobs.start(site.place, site.drafts.get(draft), values, output, config_file, language)
-    site.watch(child)
-    return {"job": number}
-
-
-def _preview(site: Site, draft: str, key: str, form: dict[str, Any], _language: str) -> dict[str, Any]:
-    values, _, config_file = _given(site, form)
-    number, child = jobs.preview(site.place, site.drafts.get(draft), key, values, config_file)
-    site.watch(child)
-    return {"preview": number}

@@ -45,11 +45,12 @@ def _library(place: Workspace) -> Iterator[Store]:
         opened.close()
 
 
-def scan(place: Workspace, folder: str) -> subprocess.Popen[bytes]:
-    """Scan a folder in the background. QueueError while another scan of this workspace runs."""
+def scan(place: Workspace, folder: str, before: subprocess.Popen[bytes] | None) -> subprocess.Popen[bytes]:
+    """Scan a folder in the background. QueueError while another scan of this workspace runs, or `before`, the one
+    begun last, is about to."""
     if not Path(folder).is_dir():
         raise ValidationError(f"{folder} is not a folder.")
-    if place.lock("photos").holder() is not None:
+    if place.lock("photos").holder() is not None or (before is not None and before.poll() is None):
         raise QueueError("A scan is at work: wait for its end, or stop it.")
     return background.run(place, ["photos", "scan", folder, "--json"], place.folder("logs") / LOG, anew=True)
 

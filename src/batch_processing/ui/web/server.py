@@ -1,22 +1,16 @@
-"""The web server behind the page: who may ask for what, and the answers that Gradio does not give.
+"""The answers behind the page that Gradio does not give: data, pictures and files, below /lote/.
 
-Promises: without a password nobody but this machine is answered; a name that rebinding DNS could have
-made is refused in the Host header; another site cannot write through a person's browser; of Gradio's own
-paths only those that the page needs exist; a file leaves only when it belongs to a job or a draft, is no
-link and lies where that job wrote it. Refuses everything else with 404. Does not encrypt: put a proxy with
-TLS in front of another host.
+Promises: what is asked for is a typed wish (`wishes`), every path goes through `paths`, and nothing that came from
+outside is decoded here (`pictures`). A file leaves only when it belongs to a job or a draft, lies below the roots
+or where that job reads or writes, and is a regular file. A question that makes no sense is one sentence and 400, or
+404. Who may ask at all is `access`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
-import ipaddress
 import os
-import re
-import secrets
-import socket
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,156 +29,58 @@ from ...core.status import JobNews
 from ...core.workspace import Workspace
 from ...exceptions import BatchProcessingError, ValidationError
 from ...io.archives import Archive
-from ...io.images import thumbnail
 from ...io.outputs import SaveFile
 from ...io.scan import SUPPORTED_IMAGE_FORMATS
 from .. import background
-from . import LOOPBACK, jobs, photos, views
-from .drafts import BEST, UPLOAD_LIMIT, Drafts
+from ..console import safe
+from . import jobs, photos, views, wishes
+from .drafts import UPLOAD_LIMIT, UPLOAD_QUOTA, Draft, Drafts
+from .paths import Roots, inside
+from .pictures import Pictures
 from .texts import Say, language_of, speak
 
 if TYPE_CHECKING:
     import subprocess
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
     from ...core.ledger import Item, Job
 
-# What Gradio's client asks for. Its file, upload, proxy, stream, monitoring and editing doors stay shut.
-GRADIO = re.compile(
-    r"/|/config/?|/theme\.css|/(static|assets|svelte)/.*|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?"
-    r"|/gradio_api/(app_id|startup-events|queue/(join|data|status)|run/predict|heartbeat/[\w-]+|reset|cancel)/?"
-)
-# Nothing that the page shows or runs comes from another machine. Gradio's templates need eval and inline code.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
 # For files that a job wrote: shown as they are, run nothing.
-SANDBOX = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
+SANDBOX = (
+    "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+)
 THUMBNAIL = 320  # pixels of the longest side, a card at twice the density of most screens
 LARGEST_VIEW = 2400  # pixels: a page on a large screen, zoomed in twice
+SMALL, LARGE = 60_000, 1_500_000  # bytes of either
+LARGEST_ID = 2**63 - 1  # of a row of SQLite
 ASSETS = Path(__file__).parent / "assets"
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 @dataclass
 class Site:
-    """What the answers need: the workspace, the folders that may be named, the drafts."""
+    """What the answers need: the workspace, the folders that may be named, the drafts, the makers of pictures."""
 
     place: Workspace
-    roots: list[str]
+    roots: Roots
     upload_limit: int = UPLOAD_LIMIT
+    upload_quota: int = UPLOAD_QUOTA
     drafts: Drafts = field(init=False)
+    pictures: Pictures = field(default_factory=Pictures)
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    # Decoding takes memory: few at a time, whatever a browser asks for.
-    decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(2))
+    scan: subprocess.Popen[bytes] | None = None
     followers: dict[int, JobNews] = field(default_factory=dict)
     following: threading.Lock = field(default_factory=threading.Lock)
+    # One after the other begins a job or a scan: what the second asks for may have been begun by the first.
+    beginning: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.drafts = Drafts(self.place)
+        self.drafts = Drafts(self.place, self.roots, self.upload_quota)
 
     def watch(self, child: subprocess.Popen[bytes] | None) -> None:
         """Remember a process that was started, and bury those that have ended."""
         self.children = [old for old in self.children if old.poll() is None]
         if child is not None:
             self.children.append(child)
-
-    def allowed(self, text: str) -> str:
-        """A typed path, absolute, if it lies below the roots after following links."""
-        if not text.strip() or "\0" in text:
-            raise ValidationError("Type the path of a folder, an archive or an image.")
-        path = os.path.abspath(Path(text.strip()).expanduser())  # noqa: PTH100 - the user's own links
-        real = os.path.realpath(path)
-        for root in self.roots:
-            if os.path.commonpath([real, root]) == root:
-                return path
-        raise ValidationError(
-            f"{path} lies outside of the folders that this page may use: start lote ui with --root."
-        )
-
-
-# -- the door -----------------------------------------------------------------------------------------
-
-
-class Guard:
-    """Lets through what may come in; see the module's text."""
-
-    def __init__(self, app: ASGIApp, *, host: str, auth: str | None) -> None:
-        self._app = app
-        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
-        self._local = host in LOOPBACK
-        self._auth = base64.b64encode(auth.encode()).decode() if auth else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            return  # no web sockets here
-        request = Request(scope)
-        refusal = self._refusal(request)
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message.setdefault("headers", [])
-                known = {name.lower() for name, _ in headers}
-                for name, value in (
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                    (b"x-frame-options", b"DENY"),
-                ):
-                    if name not in known:
-                        headers.append((name, value))
-            await send(message)
-
-        await self._app(scope, receive, guarded)
-
-    def _refusal(self, request: Request) -> Response | None:
-        host = request.headers.get("host", "")
-        if not self._known(_hostname(host)):
-            return Response("This page does not answer to that name.", 421)
-        if self._auth is not None and not self._authorised(request):
-            headers = {"WWW-Authenticate": 'Basic realm="Lote", charset="UTF-8"'}
-            return Response("A name and a password are needed.", 401, headers)
-        if request.method not in ("GET", "HEAD"):
-            origin = request.headers.get("origin")
-            if origin is not None and origin.partition("://")[2] != host:
-                return Response("Another site cannot write here.", 403)
-        path = request.scope["path"]
-        raw = request.scope.get("raw_path", b"").lower()
-        odd = ".." in path.split("/") or "\\" in path or "\0" in path or b"%2f" in raw or b"%5c" in raw
-        if odd or not (path.startswith("/lote/") or GRADIO.fullmatch(path)):
-            return Response("Not found.", 404)
-        return None
-
-    def _known(self, name: str) -> bool:
-        if name in self._names:
-            return True
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return address.is_loopback if self._local else True  # a number cannot be bound anew, a name can
-
-    def _authorised(self, request: Request) -> bool:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "basic" and secrets.compare_digest(
-            given.strip().encode(), (self._auth or "").encode()
-        )
-
-
-def _hostname(host: str) -> str:
-    """The name in a Host header, without the port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower().rstrip(".")
 
 
 # -- answers ------------------------------------------------------------------------------------------
@@ -200,6 +96,8 @@ def routes(site: Site) -> list[Route]:
             say = speak(request.headers.get("accept-language", ""))
             if request.method != "GET" and request.headers.get("x-lote") != "1":
                 return Response("Another site cannot write here.", 403)
+            if any(isinstance(given, int) and given > LARGEST_ID for given in request.path_params.values()):
+                return JSONResponse({"error": say("There is no such file.")}, 404, _NO_STORE)
             try:
                 if asyncio.iscoroutinefunction(handler):
                     answer = await handler(site, request, say)
@@ -207,7 +105,7 @@ def routes(site: Site) -> list[Route]:
                     answer = await run_in_threadpool(handler, site, request, say)
             except BatchProcessingError as error:
                 return JSONResponse({"error": say(str(error))}, 400, _NO_STORE)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return JSONResponse({"error": say("There is no such file.")}, 404, _NO_STORE)
             return answer if isinstance(answer, Response) else JSONResponse(answer, headers=_NO_STORE)
 
@@ -280,41 +178,56 @@ def _draft_page(site: Site, request: Request, say: Say) -> Any:
 
 async def _draft_do(site: Site, request: Request, say: Say) -> Any:
     draft = site.drafts.get(request.path_params["draft"])
-    wish = await request.json()
-    key = str(wish.get("key", ""))
-    what = wish.get("do")
-    if what == "add":
-        path = site.allowed(str(wish.get("path", "")))
-        if not os.path.lexists(path):
-            raise ValidationError(f"{path} does not exist: check the path.")
-        draft.add(path, recursive=bool(wish.get("recursive")))
-        draft.look()
-    elif what == "look":
-        draft.look()
-    elif what == "clear":
-        draft.clear()
-    elif what == "move":
-        draft.move(key)
-    elif what == "tick":
-        draft.tick(key, on=bool(wish.get("on")))
-    elif what in ("all", "none"):
-        draft.tick_where(lambda _: what == "all")
-    elif what == "best":
-        threshold = float(wish.get("threshold", BEST))
-        draft.tick_where(lambda picture: picture.confidence >= threshold)
-    elif what == "sort":
-        draft.sort_by("order" if draft.sort == "confidence" else "confidence")
-    elif what == "page":
-        draft.set_page(key, jobs.page_settings(wish.get("values", {}), draft))
-    else:
-        raise ValidationError("This button is unknown.")
+    wish = wishes.understood(await request.body(), wishes.DRAFT)
+    language = language_of(request.headers.get("accept-language", ""))
+    return await run_in_threadpool(_draft_wish, site, draft, wish, language)
+
+
+def _draft_wish(site: Site, draft: Draft, wish: wishes.DraftWish, language: str) -> Any:
+    match wish:
+        case wishes.Add(path=path, recursive=recursive):
+            path = site.roots.typed(path)
+            if not os.path.lexists(path):
+                raise ValidationError(f"{path} does not exist: check the path.")
+            draft.add(path, recursive=recursive)
+            draft.look()
+        case wishes.Simple(do="look"):
+            draft.look()
+        case wishes.Simple(do="clear"):
+            draft.clear()
+        case wishes.Simple(do="sort"):
+            draft.sort_by("order" if draft.sort == "confidence" else "confidence")
+        case wishes.Simple(do=which):
+            draft.tick_where(lambda _: which == "all")
+        case wishes.Best(threshold=threshold):
+            draft.tick_where(lambda picture: picture.confidence >= threshold)
+        case wishes.Move(key=key):
+            draft.move(key)
+        case wishes.Tick(key=key, on=on):
+            draft.tick(key, on=on)
+        case wishes.PageSettings(key=key, values=values):
+            draft.set_page(key, jobs.page_settings(values, draft))
+        case wishes.Start(values=form):
+            chapter = jobs.chapter(site.roots, form)
+            with site.beginning:
+                number, child = jobs.start(site.place, site.roots, draft, chapter, language)
+            site.watch(child)
+            return {"job": number}
+        case wishes.Try(key=key, values=form):
+            chapter = jobs.chapter(site.roots, form)
+            with site.beginning:
+                number, child = jobs.preview(site.place, site.roots, draft, key, chapter)
+            site.watch(child)
+            return {"preview": number}
     return {"ok": True}
 
 
 async def _upload(site: Site, request: Request, say: Say) -> Any:
     draft = site.drafts.get(request.path_params["draft"])
     length = request.headers.get("content-length")
-    if length is not None and int(length) > site.upload_limit:
+    if length is not None and not length.isdecimal():
+        raise ValidationError("The upload was broken off.")
+    if length is not None and (len(length) > 18 or int(length) > site.upload_limit):
         raise ValidationError(f"The file is larger than {site.upload_limit} bytes, the limit of an upload.")
 
     async def parts() -> AsyncIterator[bytes]:
@@ -328,13 +241,15 @@ async def _upload(site: Site, request: Request, say: Say) -> Any:
     return {"ok": True}
 
 
-def _draft_thumb(site: Site, request: Request, say: Say) -> Response:
+async def _draft_thumb(site: Site, request: Request, say: Say) -> Response:
     draft = site.drafts.get(request.path_params["draft"])
     try:
-        source = draft.pictures[request.path_params["index"]].source
+        picture = draft.pictures[request.path_params["index"]]
     except IndexError:
         raise FileNotFoundError from None
-    return _picture(site, source.path, THUMBNAIL)
+    if picture.facts is None or picture.error is not None:
+        raise FileNotFoundError  # a worker looks at it first, or could not
+    return await _picture(site, lambda: _allowed(site, picture.source.path, draft.folder), THUMBNAIL)
 
 
 # -- jobs
@@ -386,26 +301,28 @@ def _preview(site: Site, request: Request, say: Say) -> Any:
 
 
 async def _job_do(site: Site, request: Request, say: Say) -> Any:
-    wish = await request.json()
+    wish = wishes.understood(await request.body(), wishes.JOB)
     return await run_in_threadpool(_job_wish, site, request.path_params["job"], wish)
 
 
-def _job_wish(site: Site, number: int, wish: dict[str, Any]) -> Any:
-    place, what, key = site.place, wish.get("do"), wish.get("key")
-    if what == "pause":
-        background.pause(place, number)
-    elif what == "resume":
-        site.watch(background.resume(place, number))
-    elif what == "cancel":
-        background.cancel(place, number)
-    elif what == "retry":
-        site.watch(background.retry(place, number, [str(key)] if key else None)[1])
-    elif what == "approve":
-        place.ledger.approve(number, str(key), approved=bool(wish.get("on", True)))
-    elif what == "redo":
-        site.watch(jobs.redo(place, number, str(key), wish.get("values") or {}))
-    else:
-        raise ValidationError("This button is unknown.")
+def _job_wish(site: Site, number: int, wish: wishes.JobWish) -> Any:
+    place = site.place
+    match wish:
+        case wishes.Control(do="pause"):
+            background.pause(place, number)
+        case wishes.Control(do="cancel"):
+            background.cancel(place, number)
+        case wishes.Control():
+            with site.beginning:
+                site.watch(background.resume(place, number))
+        case wishes.Retry(key=key):
+            with site.beginning:
+                site.watch(background.retry(place, number, [key] if key else None)[1])
+        case wishes.Approve(key=key, on=on):
+            place.ledger.approve(number, key, approved=on)
+        case wishes.Redo(key=key, values=values):
+            with site.beginning:
+                site.watch(jobs.redo(place, number, key, values))
     return {"ok": True}
 
 
@@ -419,28 +336,32 @@ def _item(site: Site, request: Request) -> tuple[Job, Item]:
 
 def _viewer(site: Site, request: Request, say: Say) -> Any:
     job, item = _item(site, request)
-    return {"parts": {"viewer": views.viewer(say, site.place, job, item)}, "key": item.key}
+    return {"parts": {"viewer": views.viewer(say, site.place, job, item)}, "key": safe(item.key)}
 
 
-def _page_picture(site: Site, request: Request, say: Say) -> Response:
-    job, item = _item(site, request)
+async def _page_picture(site: Site, request: Request, say: Say) -> Response:
+    job, item = await run_in_threadpool(_item, site, request)
     width = THUMBNAIL if request.query_params.get("w") == "thumb" else LARGEST_VIEW
     if request.path_params["side"] == "after":
-        return _picture(site, _written(job, item), width)
+        return await _picture(site, lambda: _written(job, item), width)
     if request.path_params["side"] != "before":
         raise FileNotFoundError
-    return _picture(site, _original(site, job, item), width, known=item.input_hash)
+    source = Original(job, item.work["source"], item.key, item.input_hash)
+    return await _picture(site, lambda: _from_input(site, source), width, known=item.input_hash)
 
 
-def _reference_picture(site: Site, request: Request, say: Say) -> Response:
-    references = jobs.references(site.place, request.path_params["job"])
+def _reference(site: Site, request: Request) -> Original:
+    number = request.path_params["job"]
     try:
-        source = references[request.path_params["index"]]
+        source = jobs.references(site.place, number)[request.path_params["index"]]
     except IndexError:
         raise FileNotFoundError from None
-    job = site.place.ledger.job(request.path_params["job"])
-    return _picture(site, lambda: _from_input(site, job, source.path, source.key, source.sha256), 640,
-                    known=source.sha256)  # fmt: skip
+    return Original(site.place.ledger.job(number), source.path, source.key, source.sha256)
+
+
+async def _reference_picture(site: Site, request: Request, say: Say) -> Response:
+    source = await run_in_threadpool(_reference, site, request)
+    return await _picture(site, lambda: _from_input(site, source), 640, known=source.sha256)
 
 
 def _page_file(site: Site, request: Request, say: Say) -> Response:
@@ -452,7 +373,7 @@ def _output_file(site: Site, request: Request, say: Say) -> Response:
     """A file in the job's output folder, or in the folder beside its archive: the report's neighbours."""
     job = site.place.ledger.job(request.path_params["job"])
     root = str(beside(site.place.ledger, job))
-    path = _inside(root, os.path.join(root, request.path_params["path"]))  # noqa: PTH118
+    path = inside(root, os.path.join(root, request.path_params["path"]))  # noqa: PTH118
     kind = "text/html; charset=utf-8" if path.endswith(".html") else None
     headers = {"Content-Security-Policy": SANDBOX} | _NO_STORE
     if kind is None and Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif"):
@@ -477,7 +398,7 @@ async def _hints(site: Site, request: Request, say: Say) -> Any:
         if len(body) > jobs.HINTS_LIMIT:
             raise ValidationError("The hints are too large.")
     job, item = await run_in_threadpool(_item, site, request)
-    child = await run_in_threadpool(jobs.hint, site.place, job, item, bytes(body))
+    child = await run_in_threadpool(jobs.hint, site.place, site.pictures, job, item, bytes(body))
     site.watch(child)
     return {"ok": True}
 
@@ -495,7 +416,7 @@ def _download(site: Site, request: Request, say: Say) -> Response:
     archive = Path(job.output)
     name = f"{archive.stem if archive.suffix else archive.name}.{form}"
     if archive.suffix.lower() in (".zip", ".cbz") and archive.is_file():
-        return _attachment(Path(_inside(str(archive.parent), str(archive))), name)
+        return _attachment(Path(inside(str(archive.parent), str(archive))), name)
     return _attachment(jobs.bundle(site.place, job), name)
 
 
@@ -509,31 +430,26 @@ def _photos(site: Site, request: Request, say: Say) -> Any:
 
 
 async def _photos_do(site: Site, request: Request, say: Say) -> Any:
-    wish = await request.json()
-    if wish.get("do") == "stop":
-        photos.stop(site.place)
-    else:
-        site.watch(photos.scan(site.place, site.allowed(str(wish.get("path", "")))))
+    wish = wishes.understood(await request.body(), wishes.PHOTOS)
+    await run_in_threadpool(_photos_wish, site, wish)
     return {"ok": True}
 
 
-def _photo_thumb(site: Site, request: Request, say: Say) -> Response:
-    return _picture(site, site.allowed(photos.path_of(site.place, request.path_params["photo"])), THUMBNAIL)
+def _photos_wish(site: Site, wish: wishes.PhotosWish) -> None:
+    if isinstance(wish, wishes.Stop):
+        photos.stop(site.place)
+        return
+    folder = site.roots.typed(wish.path)
+    with site.beginning:
+        site.scan = photos.scan(site.place, folder, site.scan)
+
+
+async def _photo_thumb(site: Site, request: Request, say: Say) -> Response:
+    number = request.path_params["photo"]
+    return await _picture(site, lambda: site.roots.below(photos.path_of(site.place, number)), THUMBNAIL)
 
 
 # -- files --------------------------------------------------------------------------------------------
-
-
-def _inside(root: str, path: str) -> str:
-    """`path` if it is a regular file below `root` that is reached over no link. FileNotFoundError else.
-
-    `root` itself may be reached over links: those are the user's own."""
-    base = Path(root).resolve()
-    wanted = base / os.path.relpath(path, root)
-    real = wanted.resolve()
-    if real != wanted or not real.is_relative_to(base) or not stat.S_ISREG(real.lstat().st_mode):
-        raise FileNotFoundError(path)
-    return str(real)
 
 
 def _written(job: Job, item: Item) -> str:
@@ -543,65 +459,95 @@ def _written(job: Job, item: Item) -> str:
     root = job.output
     if os.path.commonpath([item.output, root]) != root:
         root = str(Path(item.output).parent)
-    return _inside(root, item.output)
+    return inside(root, item.output)
 
 
-def _original(site: Site, job: Job, item: Item) -> Callable[[], str]:
-    return lambda: _from_input(site, job, item.work["source"], item.key, item.input_hash)
+@dataclass(frozen=True)
+class Original:
+    """An image of a job's inputs or references: where it lies, and how to find it again in its archive."""
+
+    job: Job
+    path: str
+    key: str
+    sha256: str | None
 
 
-def _from_input(site: Site, job: Job, path: str, key: str, sha256: str | None) -> str:
-    """The file of an input image; taken out of its archive where the job's own copy is gone."""
-    if Path(path).is_file():
-        return path
+def _allowed(site: Site, path: str, *also: str | Path) -> str:
+    """What `path` really is, a regular file below the roots or `also`. FileNotFoundError else."""
+    real = os.path.realpath(path)
+    if not site.roots.hold(real, *also) or not Path(real).is_file():
+        raise FileNotFoundError(path)
+    return real
+
+
+def _from_input(site: Site, source: Original) -> str:
+    """The file of an input image; taken out of its archive where the job's own copy is gone. Whoever submitted
+    the job has named its inputs and references: what lies below them may be shown, but no link out of them."""
+    job, place = source.job, site.place
+    named = [*job.inputs, *job.config["settings"].get("reference_images", ())]
+    own = [place.root / part for part in ("jobs", "uploads", jobs.PREVIEWS, "cache")]
+    if Path(source.path).is_file():
+        return _allowed(site, source.path, *named, *own)
     for text in job.inputs:
-        if Path(text).suffix.lower() not in (".zip", ".cbz") or not Path(text).is_file():
+        if Path(text).suffix.lower() not in ARCHIVES or not Path(text).is_file():
             continue
-        with Archive(Path(text)) as archive:
+        with Archive(Path(_allowed(site, text, *named, *own))) as archive:
             for member in archive.members:
-                if key != member.name and not key.endswith("/" + member.name):
+                if source.key != member.name and not source.key.endswith("/" + member.name):
                     continue
-                target = site.place.folder("cache", "web") / f"{sha256}{Path(member.name).suffix.lower()}"
+                suffix = Path(member.name).suffix.lower()
+                target = place.folder("cache", "web") / f"{source.sha256}{suffix}"
                 with SaveFile(target) as file:
                     digest = hashlib.sha256()
                     for chunk in archive.stream(member):
                         digest.update(chunk)
                         file.write(chunk)
-                if digest.hexdigest() == sha256:
+                if digest.hexdigest() == source.sha256:
                     return str(target)
                 target.unlink()
-    raise FileNotFoundError(path)
+    raise FileNotFoundError(source.path)
 
 
-def _picture(
-    site: Site, source: str | Callable[[], str], longest: int, *, known: str | None = None
+async def _picture(
+    site: Site, source: Callable[[], str], longest: int, *, known: str | None = None
 ) -> Response:
     """A WebP of an image, made once for each content. Pictures change only with their address."""
-    cached: Path | None = None
-    if known:
-        cached = site.place.folder("cache", "web") / f"{known}-{longest}.webp"
-    if cached is None or not cached.exists():
-        path = source if isinstance(source, str) else source()
-        if cached is None:
-            about = Path(path).stat()
-            mark = f"{path}|{about.st_size}|{about.st_mtime_ns}|{about.st_ino}"
-            cached = site.place.folder("cache", "web") / (
-                hashlib.sha256(mark.encode("utf-8", "surrogateescape")).hexdigest() + f"-{longest}.webp"
-            )
-        if not cached.exists():
-            with site.decoding:
-                data = thumbnail(Path(path), longest, 60_000 if longest == THUMBNAIL else 1_500_000)
-            with SaveFile(cached) as file:
-                file.write(data)
-        if path.startswith(str(site.place.root / "cache" / "web")) and path != str(cached):
-            Path(path).unlink(missing_ok=True)
+    cached = await run_in_threadpool(_cached, site, source, longest, known)
+    if not cached.exists():
+        limit = SMALL if longest == THUMBNAIL else LARGE
+        taken_out: list[Path] = []
+
+        def found() -> str:
+            path = source()
+            if Path(path).parent == cached.parent:
+                taken_out.append(Path(path))
+            return path
+
+        # Not in a thread: many may wait for one picture, and the threads are for the others.
+        await asyncio.wrap_future(site.pictures.shrunk(found, cached, longest, limit))
+        for path in taken_out:
+            path.unlink(missing_ok=True)
     return Response(
         cached.read_bytes(), media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"}
     )
 
 
+def _cached(site: Site, source: Callable[[], str], longest: int, known: str | None) -> Path:
+    """Where the picture is kept, made or not."""
+    folder = site.place.folder("cache", "web")
+    if known:
+        return folder / f"{known}-{longest}.webp"
+    path = source()
+    about = Path(path).stat()
+    mark = f"{path}|{about.st_size}|{about.st_mtime_ns}|{about.st_ino}"
+    return folder / (hashlib.sha256(mark.encode("utf-8", "surrogateescape")).hexdigest() + f"-{longest}.webp")
+
+
 def _attachment(path: Path, name: str) -> Response:
-    disposition = f"attachment; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"
+    # RFC 6266: the plain name for what does not know the encoded one. Bytes that are no UTF-8 become U+FFFD.
+    named = os.fsencode(name).decode("utf-8", "replace")
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in named)
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(named, safe='')}"
     return _stream(str(path), "application/octet-stream", {"Content-Disposition": disposition} | _NO_STORE)
 
 

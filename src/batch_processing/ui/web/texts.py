@@ -48,6 +48,23 @@ def _spanish(text: str) -> str:
 
 
 SPANISH: dict[str, str] = {
+    "Another site cannot use this page.": "Otro sitio no puede usar esta página.",
+    "Open the page by the whole address that lote ui has printed: its token is the key.": "Abre la página con la "
+    "dirección completa que escribió lote ui: su token es la llave.",
+    "The request is larger than the page ever sends.": "La petición es más grande que las que envía la página.",
+    "Left alone": "Lo que se dejó como está",
+    "the first is {path}": "el primero es {path}",
+    "not recorded": "no se registran",
+    "their originals are not there now: plug in their drive, or scan their folder again": "sus originales no están ahora: "
+    "conecte su disco o vuelva a explorar su carpeta",
+    "damaged": "dañadas",
+    "links": "enlaces",
+    "folders with .nomedia": "carpetas con .nomedia",
+    "ignored": "excluidos por .lote-ignore o --exclude",
+    "bins": "papeleras",
+    "machine folders": "carpetas de máquinas",
+    "macOS side files": "archivos auxiliares de macOS",
+    "no regular files": "archivos que no son normales",
     "Replace files that Lote did not write": "Sustituir archivos que Lote no escribió",
     "Add": "Añadir",
     "All": "Todas",

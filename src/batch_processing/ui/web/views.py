@@ -154,7 +154,10 @@ def _gallery(say: Say, chapter: Draft, role: str, start: int) -> str:
 def _card(say: Say, chapter: Draft, role: str, picture: Picture, index: int) -> str:
     name = picture.key
     src = f"/lote/draft/{chapter.folder.name}/thumb/{index}?k={abs(hash(picture.source.identity)) % 10**8}"
+    image = f'<img loading="lazy" decoding="async" src="{esc(src)}" alt="{esc(name)}">'
     if picture.facts is None:
+        # Its picture comes with the facts: nothing is shown that no worker has looked at.
+        image = f'<div class="img" role="img" aria-label="{esc(name)}"></div>'
         sure = f'<span class="chip">{esc(say("being looked at"))}</span>'
     else:
         low = " low" if picture.confidence < 0.7 else ""
@@ -182,7 +185,7 @@ def _card(say: Say, chapter: Draft, role: str, picture: Picture, index: int) -> 
         own += button("▷", "preview", kind="icon", title=f"{name}: {say('try this page')}", key=name)
         kind = ""
     return (
-        f'<figure class="card{kind}"><img loading="lazy" decoding="async" src="{esc(src)}" alt="{esc(name)}">'
+        f'<figure class="card{kind}">{image}'
         f'<figcaption><span class="name" title="{esc(name)}">{esc(name)}</span>'
         f'<span class="row">{sure}<span class="grow"></span>{own}{move}</span></figcaption></figure>'
     )

@@ -114,12 +114,15 @@
   }
   let items = [];
   const wish = (what) => send(`job/${lote.job}/do`, what).then(() => { jobVersion = ""; return pollJob(); });
-  lote.answered = (text) => {
-    if (!text) return;
-    const answer = JSON.parse(text);
-    if (answer.error) return say(answer.error, true);
-    if (answer.job) return openJob(answer.job);
-    if (answer.preview) { previewJob = answer.preview; put({ preview: '<p class="busy"><span class="spin"></span></p>' }); }
+  // Gradio hands over the settings of a chapter when one of its two buttons is pressed.
+  lote.pressed = (what, names, given) => {
+    const values = Object.fromEntries(names.map((name, index) => [name, given[index]]));
+    const wish = what === "try" ? { do: what, key: lote.trial, values } : { do: what, values };
+    send(`draft/${lote.draft}/do`, wish).then((answer) => {
+      if (answer.job) return openJob(answer.job);
+      previewJob = answer.preview;
+      put({ preview: '<p class="busy"><span class="spin"></span></p>' });
+    }).catch(fault);
   };
   async function pollPreview() {
     const news = await ask(`job/${previewJob}/preview?draft=${lote.draft}`);
@@ -329,7 +332,7 @@
           return void (await pollJob());
         }
         case "scan": case "scan-stop":
-          await send("photos/do", data.do === "scan" ? { path: $("#lote-folder").value } : { do: "stop" });
+          await send("photos/do", data.do === "scan" ? { do: "scan", path: $("#lote-folder").value } : { do: "stop" });
           scanning = true;
           return void (await wait(700), await pollPhotos());
         case "theme": {
