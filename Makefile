@@ -30,7 +30,7 @@ unit: $(VENV)/.test
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
 	$(PIP) --force-reinstall --no-deps dist/*.whl
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
 
 ## faults: the long form of the fault tests, a table of the cases at its end
 faults: $(VENV)/.test

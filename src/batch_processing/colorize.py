@@ -8,6 +8,7 @@ happens to a page in `pages`.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import book, palette
-from .bindery import ARCHIVES, beside
+from .bindery import ARCHIVES, beside, root_of
 from .comic import WORKER_MEMORY, Comics, examined_facts
 from .core.coordinator import Interrupt, OnNews, run_job
 from .core.ledger import Job, Source
 from .core.workers import LocalPool, Task
 from .core.workspace import Workspace, process_identity
+from .deposits import Deposits
 from .exceptions import (
     QueueError,
     ValidationError,
@@ -171,6 +173,9 @@ def recolour(workspace: Workspace, number: int, file: Path | None = None, *, lea
         config["memory"] = {**(config.get("memory") or {}), "wanted": True}
     if file is not None:
         config["palette"] = _said_of_palette(workspace, job, file)
+        own = beside(workspace.ledger, job) / "palette.json"
+        if own.resolve() == file.resolve():  # changed where the report has put it
+            Deposits(workspace.ledger, job, root_of(job)).returned(own)
     workspace.ledger.reconfigure(number, config)
 
 
@@ -297,6 +302,15 @@ def _settings(
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
+    try:
+        os.lstat(target)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            size = len(os.fsencode(target))
+            raise ValidationError(
+                f"The path of the output is too long ({size} bytes, or a name in it of more than 255): choose a "
+                "shorter one with -o."
+            ) from error
     suffix = target.suffix.lower()
     if suffix in SUPPORTED_IMAGE_FORMATS or suffix in (".cbr", ".rar", ".cb7", ".7z", ".pdf", ".tar"):
         if not target.is_dir():

@@ -11,22 +11,40 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import book, learning, pages, palette, report
 from .backends import create as create_backend
 from .backends.base import Batching
-from .bindery import ARCHIVES, BOUND, Bindery, archive_of, beside, passed_through
+from .bindery import (
+    ARCHIVES,
+    BOUND,
+    Bindery,
+    archive_of,
+    beside,
+    root_of,
+)
 from .core.coordinator import Desk
-from .core.ledger import Item, ItemSpec, Job, Source, chunks
+from .core.ledger import Item, ItemSpec, Job, Settlement, Source, chunks
 from .core.workers import LocalPool, Result, Task
 from .core.workspace import Kind, Workspace
-from .exceptions import BatchProcessingError, ConfigurationError, OutputExistsError, ValidationError
+from .deposits import WRITTEN
+from .exceptions import (
+    BatchProcessingError,
+    ConfigurationError,
+    ValidationError,
+    reason,
+)
+from .io.archives import LARGEST_HINTS
 from .io.images import output_format
-from .io.outputs import NameReservation, hash_file
+from .io.outputs import (
+    NameReservation,
+    expect,
+    hash_file,
+)
 from .learning import PAGE_SETTINGS, Learning
+from .ownership import Ownership, deposits_of
 
 if TYPE_CHECKING:
     from .backends.base import Backend
@@ -42,6 +60,7 @@ WORKER_MEMORY = 6 << 30
 FATAL_DEATHS = 3
 # A coloured page needs about this many bytes a pixel on disk (measured on flats over line art, PNG).
 BYTES_PER_PIXEL = 0.6
+_REMOVED = "its file was removed while the job ran, and again after it was made anew"
 
 
 class Comics:
@@ -56,11 +75,14 @@ class Comics:
         self._why: str | None = None
         self._learning = Learning(workspace, self._backend)
         self._found = book.Found()
+        self._made_again: set[int] = set()  # items whose files were removed while the job ran
+        self._ownership = Ownership(workspace)
 
     def pool(self, job: Job) -> Pool:
         settings = job.config["settings"]
         self._backend, self._why = _choose(settings["backend"])
         self._learning = Learning(self._workspace, self._backend)
+        self._ownership.before_recovery(job)
         if self._backend.exclusive:
             # CUDA reserves far more address space than it uses, so that no limit can be set on it.
             return LocalPool(1, memory_limit=settings["worker_memory"] or 0)
@@ -75,8 +97,8 @@ class Comics:
         config = BatchConfig(**desk.job.config["settings"])
         self._settings = Settings.of(config)
         backend = self._backend
-        if reason := backend.unavailable():
-            raise ConfigurationError(f"The backend {backend.name} cannot run here: {reason}")
+        if why_not := backend.unavailable():
+            raise ConfigurationError(f"The backend {backend.name} cannot run here: {why_not}")
         if self._why:
             desk.note(f"backend flats: {self._why}")
         elif config.backend == "auto":
@@ -94,10 +116,12 @@ class Comics:
         self._learning.remember(desk)
         desk.phase("planning")
         specs = self._specs(desk, config, backend, references, found)
-        desk.ledger.plan(desk.job.id, desk.generation, desk.watched(self._guarded(desk, config, specs)))
+        guarded = self._ownership.guarded(desk, config, specs, found)
+        desk.ledger.plan(desk.job.id, desk.generation, desk.watched(guarded))
         desk.ledger.drop_old_items(desk.job.id, desk.generation)
         self._announce(desk)
         self._learning.learn(desk)
+        self._ownership.prove(desk, found, self.task)
         self._arrange(desk, config, backend)
 
     def _find(self, desk: Desk, config: BatchConfig) -> book.Found:
@@ -132,7 +156,7 @@ class Comics:
         output = Path(desk.job.output)
         own = [beside(desk.ledger, desk.job), desk.workspace.root / "jobs" / str(desk.job.id)]
         for stray in [
-            *(path for folder in own for path in folder.rglob(".*.part")),
+            *(path for folder in own if not folder.is_symlink() for path in folder.rglob(".*.part")),
             *output.glob(".ComicInfo.xml.*.part"),
         ]:
             stray.unlink(missing_ok=True)
@@ -271,7 +295,7 @@ class Comics:
                 "input": source.sha256,
                 "backend": [backend.name, backend.version],
                 "references": learned,
-                "hints": hash_file(Path(hints)) if hints else None,
+                "hints": _hash_of_hints(Path(hints)) if hints else None,
                 "ids": [given, bool(own), first],
                 # A page with references of its own, such as a night, is not the others' business, nor they its.
                 "memory": None if own else known.memory,
@@ -399,66 +423,18 @@ class Comics:
                 desk.job.id, [[ids[number] for number in batch] for batch in result.value["batches"]]
             )
 
-    # -- outputs that are not ours ------------------------------------------------------------------
-
     def _pages_folder(self, desk: Desk) -> Path:
         """Finished pages of an archive stay in the workspace, so that a rerun redoes only changes."""
         if Path(desk.job.output).suffix.lower() in ARCHIVES:
             return desk.workspace.root / "jobs" / str(desk.job.id) / "pages"
         return Path(desk.job.output)
 
-    def _guarded(self, desk: Desk, config: BatchConfig, specs: Iterator[ItemSpec]) -> Iterator[ItemSpec]:
-        """The specs, each with what the file at its output says; OutputExistsError for foreign files."""
-        foreign: list[str] = []
-        for chunk in chunks(specs, 200):
-            owners = desk.ledger.owners_of([spec.output for spec in chunk])
-            for spec in chunk:
-                path = Path(spec.output)
-                owner = owners.get(spec.output)
-                ours = owner is not None and owner.job_id == desk.job.id
-                if not os.path.lexists(path):
-                    yield replace(spec, redo=True)
-                    continue
-                if ours and owner is not None and owner.output_hash:
-                    edited = hash_file(path) != owner.output_hash
-                    if edited and not owner.forced and not config.overwrite:
-                        desk.warn(
-                            f"{path} was changed since Lote wrote it and is left alone: "
-                            f"`lote retry {desk.job.id} --page {spec.key}` redoes it",
-                            spec.key,
-                        )
-                        yield replace(spec, keep=True)
-                        continue
-                elif not config.overwrite:
-                    foreign.append(spec.output)
-                    if len(foreign) > 3:
-                        break
-                complete = all(os.path.lexists(file) for _, file, _ in spec.work["documents"])
-                yield replace(spec, redo=not complete and not (owner and owner.approved))
-            if foreign:
-                break
-        target = archive_of(desk.job)
-        if target is not None and target.exists() and not config.overwrite:
-            written = {desk.job.result.get("output_hash"), desk.job.result.get("previous_hash")}
-            if hash_file(target) not in written:
-                foreign.append(str(target))
-        for path, source in passed_through(desk):
-            if config.overwrite or not os.path.lexists(path):
-                continue
-            if hash_file(path) not in (source.sha256, source.written):
-                foreign.append(str(path))
-                break
-        if foreign:
-            others = " and others" if len(foreign) > 1 else ""
-            raise OutputExistsError(
-                f"{foreign[0]}{others} was not written by this job: choose another output with -o, "
-                "or replace it with --overwrite."
-            )
-
     # -- a page -------------------------------------------------------------------------------------
 
     def task(self, job: Job, item: Item, part: Path) -> Task:
         work = item.work
+        claim = self._ownership.claim(job, item)
+        expect(Path(item.output), claim)
         return Task(
             str(item.token),
             "batch_processing.pages:colour",
@@ -470,6 +446,8 @@ class Comics:
                 "names": work["names"],
                 "palette": work["palette"],
                 "place": item.place,
+                "root": str(claim.root),
+                "documents_root": str(root_of(job)),
                 "pictures": (str(self._workspace.folder("jobs", str(job.id), "thumbs")), item.input_hash),
             },
             timeout_s=job.config["settings"]["timeout"],
@@ -480,7 +458,10 @@ class Comics:
 
     def finish(self, desk: Desk) -> dict[str, Any]:
         job, ledger = desk.job, desk.ledger
-        bindery = Bindery(self._found, self._learning.sets)
+        if not self._all_stand(desk):
+            return dict(job.result)  # the run goes on with the pages that are pending again, and comes back
+        deposits = deposits_of(desk)
+        bindery = Bindery(self._found, self._learning.sets, deposits)
         counts = ledger.counts(job.id)
         # A job that was resumed has planned, and warned, more than once.
         warnings = dict.fromkeys(event.data["text"] for event in ledger.warnings(job.id, job.submitted_at))
@@ -500,9 +481,55 @@ class Comics:
             if (archive := archive_of(job)) is not None:
                 result |= bindery.bind(desk, archive)
         if not job.config["settings"]["preview_mode"]:
-            result["warnings"] += report.write(desk, beside(ledger, job), self._learning.sets, result)
+            sets = self._learning.sets
+            result["warnings"] += report.write(desk, beside(ledger, job), sets, result, deposits)
+        result["warnings"] += deposits.warnings
+        result[WRITTEN] = ledger.job(job.id).result.get(WRITTEN, {})
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
         return result
+
+    def _all_stand(self, desk: Desk) -> bool:
+        """Whether every finished page is still there, which anybody may have removed while the job ran.
+
+        What is missing is made again, once; a page that is gone a second time has failed."""
+        gone = [
+            item
+            for item in desk.ledger.items(desk.job.id, state="completed")
+            if not item.held and not self._stands(item)
+        ]
+        for item in gone:
+            if item.approved:
+                desk.warn(
+                    f"{item.output} was approved and is gone: it is made again, to be approved again",
+                    item.key,
+                )
+            desk.ledger.reset(item.id)
+        again = [item for item in gone if item.id not in self._made_again]
+        if again:
+            self._made_again |= {item.id for item in gone}
+            desk.warn(
+                f"{again[0].output}{' and others' * (len(again) > 1)} was removed meanwhile and is made again"
+            )
+            return False
+        if gone:
+            lost = {item.id for item in gone}
+            desk.ledger.settle(
+                [
+                    Settlement(
+                        item.id, str(item.token), "failed", error_type="FileNotFoundError", error=_REMOVED
+                    )
+                    if item.id in lost
+                    else Settlement(item.id, str(item.token), "pending")
+                    for item in desk.ledger.claim(desk.job.id, desk.ledger.counts(desk.job.id)["pending"])
+                ]
+            )
+        return True
+
+    @staticmethod
+    def _stands(item: Item) -> bool:
+        # A page that was taken over from an earlier run has the documents that it was taken over with.
+        documents = () if item.reused else (file for _, file, _ in item.work["documents"])
+        return all(os.path.lexists(path) for path in (item.output, *documents))
 
     def cancelled(self, desk: Desk) -> None:
         job, ledger = desk.job, desk.ledger
@@ -511,8 +538,18 @@ class Comics:
         if ledger.counts(job.id)["completed"] and planned == [item.key for item in ledger.items(job.id)]:
             if not self._learning.sets:
                 self._learning.key(learning.of_job(desk))
-            report.write(desk, beside(ledger, job), self._learning.sets, {"state": "cancelled"})
+            told = {"state": "cancelled"}
+            report.write(desk, beside(ledger, job), self._learning.sets, told, deposits_of(desk))
         shutil.rmtree(desk.workspace.root / "jobs" / str(job.id) / "in", ignore_errors=True)
+
+
+def _hash_of_hints(path: Path) -> str:
+    """What stands for hints in a fingerprint. Those that cannot be read are the business of the worker, and cost
+    their page."""
+    try:
+        return hash_file(path, limit=LARGEST_HINTS)
+    except OSError as error:
+        return f"unreadable: {reason(error)}"
 
 
 def _choose(name: str) -> tuple[Backend, str | None]:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .core.workspace import Workspace
 
 PAGE_SETTINGS = ("style", "seed", "num_inference_steps", "top_k")
+# So many artefacts of one job's own pages stay, the newest: a ledger that is restored from a copy may need an
+# earlier one, which nothing can make again. A megabyte each for a short book.
+KEPT = 4
 References = list[tuple[str, str]]  # (path, SHA-256) each, in the order of the hashes: names say nothing
 
 
@@ -97,10 +100,17 @@ class Learning:
         """Look up what the job learned from its own pages; learn it now, where that is wanted.
 
         It is made from the pages as they stand, once, and then stays as it is: no page's colours depend on
-        which other page was done first."""
+        which other page was done first. So a wish is fulfilled by one artefact: when the job was stopped before all
+        pages were done again with it, the same wish goes on with them, and learns nothing from those that were."""
         number = desk.job.id
         wish = desk.job.config.get("memory") or {}
         self.memory = wish.get("key")
+        under_way = wish.get("generation", 0) > desk.job.result.get("generation", 0)
+        there = not self.memory or self._memory_file(number, self.memory).exists()
+        if wish.get("wanted") and under_way and there:
+            desk.note("going on with what was learned before the job was stopped")
+            wish = {name: value for name, value in wish.items() if name != "wanted"}
+            desk.ledger.reconfigure(number, {**desk.ledger.job(number).config, "memory": wish})
         if not wish.get("wanted"):
             if self.memory and not self._memory_file(number, self.memory).exists():
                 raise BatchProcessingError(
@@ -146,10 +156,12 @@ class Learning:
                 target.unlink()
                 key = None
         shutil.rmtree(folder, ignore_errors=True)
-        desk.ledger.reconfigure(number, {**desk.ledger.job(number).config, "memory": {"key": key}})
-        for older in target.parent.glob(f"{number}-*.npz"):
-            if older != target:
-                older.unlink()
+        learned_now = {"key": key, "generation": desk.generation}
+        desk.ledger.reconfigure(number, {**desk.ledger.job(number).config, "memory": learned_now})
+        older = [path for path in target.parent.glob(f"{number}-*.npz") if path != target]
+        older.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in older[KEPT - 1 :]:
+            path.unlink()
         self.memory = key
 
     def learn(self, desk: Desk) -> None:

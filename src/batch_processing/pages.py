@@ -13,11 +13,11 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from .exceptions import ImageProcessingError
 
@@ -166,7 +166,8 @@ class Work:
     calls palette ids there.
 
     `pictures` are the folder of the report's pictures, and the page's hash: both of the page's are drawn
-    where its pixels are at hand."""
+    where its pixels are at hand. No link may lead the page out of `root`, nor its documents out of
+    `documents_root`."""
 
     source: str
     name: str
@@ -183,6 +184,8 @@ class Work:
     ids: dict[str, Any]
     place: list[int] | None
     pictures: tuple[str, str]
+    root: str
+    documents_root: str
 
     def job(self) -> PageJob:
         """The page as a backend is given it. ImageProcessingError if it cannot be read."""
@@ -299,12 +302,14 @@ def _written(work: Work, page: Page, coloured: Coloured) -> dict[str, Any]:
 
     pixels = _like_input(coloured.rgb, page, work.format)
     write = partial(encode, pixels, format=work.format, dpi=page.dpi, icc=page.icc)
-    sha256 = write_part(Path(work.part), write)
+    sha256 = write_part(Path(work.part), write, within=Path(work.root))
     details = {"confidence": round(coloured.confidence, 4), **coloured.details}
     kept = [
         target
         for kind, target, record in work.documents
-        if not _write_document(kind, Path(target), Path(record), page, coloured, work.names)
+        if not _write_document(
+            kind, Path(target), Path(record), page, coloured, work.names, Path(work.documents_root)
+        )
     ]
     if kept:
         details["kept_documents"] = kept
@@ -327,22 +332,35 @@ def picture_of_output(folder: Path, sha256: str, stat: os.stat_result) -> Path:
 
 
 def _write_document(
-    kind: DocumentKind, target: Path, record: Path, page: Page, coloured: Coloured, names: Mapping[str, str]
+    kind: DocumentKind,
+    target: Path,
+    record: Path,
+    page: Page,
+    coloured: Coloured,
+    names: Mapping[str, str],
+    root: Path,
 ) -> bool:
     """Write a page's editable document: layered, in 16 bit where the page has it; its flats alone (png); its regions
-    (json). False, and nothing done, where a person has changed the one there is. `names` are what a person calls
-    palette ids.
+    (json). False, and nothing done, where another stands there: a person has changed ours. `names` are what a
+    person calls palette ids.
 
     A backend that knows no layers gets a document of two: the page as it was, and its colours above."""
     import numpy as np
 
     from .backends.base import Layer
     from .io.layers import write_flats, write_layers
-    from .io.outputs import SaveFile, fsync_dir, hash_file, metadata_json, part_path, publish, write_part
+    from .io.outputs import (
+        Claim,
+        SaveFile,
+        fsync_dir,
+        metadata_json,
+        part_path,
+        publish,
+        standing,
+        write_part,
+    )
 
     known = record.read_text().split() if record.exists() else []
-    if target.exists() and hash_file(target) not in known:
-        return False
 
     def opaque(rgb: NDArray[Any]) -> NDArray[Any]:
         full = np.iinfo(rgb.dtype).max
@@ -363,17 +381,28 @@ def _write_document(
     part = part_path(target, "document")
     if kind == "json":
         regions = metadata_json({"size": merged.shape[1::-1], "regions": coloured.details.get("regions", [])})
-        sha256 = write_part(part, lambda file: file.write(regions))
+        sha256 = write_part(part, lambda file: file.write(regions), within=root)
     elif kind == "png":
         flats = [layer for layer in layers if not layer.own]
         colours = [(colour["id"], tuple(colour["rgb"])) for colour in coloured.details.get("palette", ())]
         size = merged.shape[0], merged.shape[1]
-        sha256 = write_part(part, lambda file: write_flats(file, flats, size, colours, page.dpi, page.icc))
+        draw: Callable[[BinaryIO], object] = lambda file: write_flats(  # noqa: E731
+            file, flats, size, colours, page.dpi, page.icc
+        )
+        sha256 = write_part(part, draw, within=root)
     else:
-        sha256 = write_part(part, lambda file: write_layers(file, kind, layers, merged, page.dpi, page.icc))
+        draw = lambda file: write_layers(file, kind, layers, merged, page.dpi, page.icc)  # noqa: E731
+        sha256 = write_part(part, draw, within=root)
+    if standing(target) not in {None, sha256, *known}:
+        part.unlink()
+        return False
     with SaveFile(record) as file:  # before the rename: a kill in between must not make it a stranger's
         file.write("\n".join([*known[-1:], sha256]).encode())
-    publish(part, target)
+    try:
+        publish(part, target, Claim(root, frozenset(known)))
+    except FileExistsError:
+        part.unlink()
+        return False
     fsync_dir(target.parent)
     return True
 
@@ -415,8 +444,8 @@ def _like_input(rgb: NDArray[np.uint8], page: Page, format: OutputFormat) -> NDA
     return wide
 
 
-def bind(progress: Progress, *, part: str, listing: str) -> dict[str, Any]:
-    """Write a ZIP to `part`. `listing` is a file with one JSON array a line: [name, path]."""
+def bind(progress: Progress, *, part: str, listing: str, root: str) -> dict[str, Any]:
+    """Write a ZIP to `part`, below `root`. `listing` is a file with one JSON array a line: [name, path]."""
     from .io.outputs import write_zip
 
     with Path(listing).open(encoding="utf-8") as file:
@@ -429,7 +458,7 @@ def bind(progress: Progress, *, part: str, listing: str) -> dict[str, Any]:
                 progress(done, total)
                 yield name, Path(path)
 
-    return {"sha256": write_zip(Path(part), members()), "details": {}}
+    return {"sha256": write_zip(Path(part), members(), within=Path(root)), "details": {}}
 
 
 def thumbnails(progress: Progress, *, images: list[tuple[str, str, int, int]]) -> dict[str, Any]:
@@ -486,12 +515,12 @@ def crops(
     return {}
 
 
-def contact_sheet(progress: Progress, *, listing: str, target: str) -> dict[str, Any]:
-    """Lay small pictures out on one PNG. `listing` is a file with one JSON array a line: [picture or "",
+def contact_sheet(progress: Progress, *, listing: str, part: str, root: str) -> dict[str, Any]:
+    """Lay small pictures out on one PNG, `part`, below `root`. `listing` is a file with one JSON array a line: [picture or "",
     state]; what has failed is framed in red."""
     from PIL import Image, ImageDraw, ImageFont
 
-    from .io.outputs import SaveFile
+    from .io.outputs import write_part
 
     with Path(listing).open(encoding="utf-8") as file:
         count = sum(1 for _ in file)
@@ -526,22 +555,21 @@ def contact_sheet(progress: Progress, *, listing: str, target: str) -> dict[str,
             draw.text(
                 (x + wide // 2, y + high + line // 2), str(at + 1), (90, 85, 78), font=font, anchor="mm"
             )
-    with SaveFile(Path(target)) as file:
-        sheet.save(file, "PNG")
-    return {}
+    return {"sha256": write_part(Path(part), lambda file: sheet.save(file, "PNG"), within=Path(root))}
 
 
-def copy(progress: Progress, *, source: str, part: str) -> dict[str, Any]:
-    """Copy a file byte for byte."""
+def copy(progress: Progress, *, source: str, part: str, root: str) -> dict[str, Any]:
+    """Copy a file byte for byte to `part`, below `root`."""
     from .io.outputs import write_part
+    from .reading import open_regular
 
     def write(target: Any) -> None:
-        with Path(source).open("rb") as file:
+        with open_regular(Path(source)) as file:
             while chunk := file.read(1 << 20):
                 target.write(chunk)
                 progress(0, 1)
 
-    return {"sha256": write_part(Path(part), write), "details": {}}
+    return {"sha256": write_part(Path(part), write, within=Path(root)), "details": {}}
 
 
 def fingerprint(**parts: Any) -> str:

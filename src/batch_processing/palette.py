@@ -18,6 +18,7 @@ from typing import Any
 
 from .config.settings import suggestion
 from .exceptions import ValidationError, reason
+from .reading import json_of, read_whole
 
 Entry = dict[str, Any]
 """A colour in plain values: some of "rgb", "reference" (three numbers each), "name" and "locked"."""
@@ -27,6 +28,10 @@ Colours = dict[str, Entry]
 KEYS = ("id", "rgb", "name", "locked", "reference", "pages")
 LARGEST_ID = 2 << 24
 """Ids from 1 << 24 on hold an RGB value (see backends/flats/palette.py)."""
+LARGEST_FILE = 1 << 20
+"""Bytes of a `palette.json`: a colour with its name takes about a hundred."""
+MOST_COLOURS = 4096
+"""Colours of a `palette.json`: long series have some hundreds."""
 LONGEST_NAME = 100
 """Characters: a layer's name in a PSD has at most 255 bytes in its old form."""
 
@@ -34,7 +39,7 @@ LONGEST_NAME = 100
 def read(path: Path) -> Colours:
     """The colours of a `palette.json`. ValidationError says what is wrong with it."""
     try:
-        written = json.loads(path.read_text(encoding="utf-8-sig"))
+        written = json_of(read_whole(path, LARGEST_FILE))
     except UnicodeDecodeError as error:
         raise ValidationError(f"The palette {path} is no text: give the palette.json of a report.") from error
     except (OSError, ValueError) as error:
@@ -43,6 +48,11 @@ def read(path: Path) -> Colours:
     if not isinstance(listed, list):
         raise ValidationError(
             f"The palette {path} must hold 'colors', a list like {{'id': 3, 'rgb': [200, 30, 40]}}."
+        )
+    if len(listed) > MOST_COLOURS:
+        raise ValidationError(
+            f"The palette {path} has {len(listed)} colours, more than the limit of {MOST_COLOURS}: leave out those "
+            "that no page uses."
         )
     colours: Colours = {}
     for entry in listed:

@@ -34,9 +34,10 @@ from .classification.classifier import ASK_BELOW
 from .config.settings import PAGE_FIELDS, built_in
 from .core.coordinator import Desk
 from .core.ledger import Event, Item, Source
-from .core.workers import Task
+from .core.workers import Result, Task
+from .deposits import Deposits
 from .exceptions import ResourceError, incident, why
-from .io.outputs import SaveFile, metadata_json
+from .io.outputs import SaveFile, metadata_json, part_path
 from .io.scan import natural_key
 
 # Longest side in pixels and most bytes of the pictures of references and, below, of regions.
@@ -68,7 +69,12 @@ class _Row:
         return {"completed": "coloured", "failed": "failed"}.get(self.item.state, "waiting")
 
 
-def write(desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any]) -> list[str]:
+def files(folder: Path) -> list[Path]:
+    """Everything that a report may consist of."""
+    return [folder / name for name in ("report.html", "contact_sheet.png", "palette.json", "review.json")]
+
+
+def write(desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any], deposits: Deposits) -> list[str]:
     """Write the report of a job that has done its items, and what belongs beside it, into `folder`.
 
     `sets` are the references, (path, SHA-256) each, by the key that items name as their artefact; `result`
@@ -77,7 +83,7 @@ def write(desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any]) -> li
     began = time.time()
     try:
         pictures = _Pictures(desk.workspace.folder("jobs", str(desk.job.id), "thumbs"))
-        report = _Report(desk, folder, sets, result, pictures)
+        report = _Report(desk, folder, sets, result, pictures, deposits)
         report.write()
         pictures.forget_before(began)
     except (OSError, ResourceError) as error:
@@ -131,8 +137,15 @@ class _Report:
     """Writes one report. Each `_html` method gives a part of the page as strings of HTML."""
 
     def __init__(
-        self, desk: Desk, folder: Path, sets: Sets, result: Mapping[str, Any], pictures: _Pictures
+        self,
+        desk: Desk,
+        folder: Path,
+        sets: Sets,
+        result: Mapping[str, Any],
+        pictures: _Pictures,
+        deposits: Deposits,
     ) -> None:
+        self.deposits = deposits
         self.desk, self.folder, self.sets, self.result, self.pictures = desk, folder, sets, result, pictures
         self.job = desk.ledger.job(desk.job.id)
         self.language = i18n.of(self.job.config.get("language", "en"))
@@ -159,14 +172,14 @@ class _Report:
         self._draw_regions()
         if self.palette:
             colours = [self.palette[key] for key in sorted(self.palette, key=int)]
-            with SaveFile(self.folder / "palette.json") as file:
+            with self.deposits.save(self.folder / "palette.json") as file:
                 file.write(palettes.write(colours))
         if self.review:
             regions = [{name: region[name] for name in region if name[0] != "_"} for region in self.review]
-            with SaveFile(self.folder / "review.json") as file:
+            with self.deposits.save(self.folder / "review.json") as file:
                 file.write(metadata_json({"regions": regions}))
         self._draw_contact_sheet()
-        with SaveFile(self.folder / "report.html") as file:
+        with self.deposits.save(self.folder / "report.html") as file:
             for text in self._html():
                 file.write(text.encode("utf-8", "backslashreplace"))
 
@@ -190,7 +203,11 @@ class _Report:
         """What cannot be drawn is left out: the report says so in its place."""
         for result in self.desk.run(tasks):
             if result.failure is not None:
-                self.desk.note(f"a picture of the report is missing: {result.failure.text}")
+                self._missing(result)
+
+    def _missing(self, result: Result) -> None:
+        text = result.failure.text if result.failure else ""
+        self.desk.note(f"a picture of the report is missing: {text}")
 
     def _task(self, name: str, images: list[tuple[str, str, tuple[int, int]]]) -> Task:
         listed = [[source, target, *limits] for source, target, limits in images]
@@ -246,8 +263,13 @@ class _Report:
                 shown = row.after or row.before
                 file.write((json.dumps([str(shown or ""), row.state]) + "\n").encode())
         target = self.folder / "contact_sheet.png"
-        args = {"listing": str(listing), "target": str(target)}
-        self._run([Task("contact sheet", "batch_processing.pages:contact_sheet", args)])
+        part = part_path(target, "sheet")  # one writer: the holder of the lock
+        args = {"listing": str(listing), "part": str(part), "root": str(self.deposits.root)}
+        for result in self.desk.run([Task("contact sheet", "batch_processing.pages:contact_sheet", args)]):
+            if result.value is None:
+                self._missing(result)
+            else:
+                self.deposits.take(part, result.value["sha256"], target)
         listing.unlink()
 
     # -- what the pages tell -------------------------------------------------------------------------

@@ -1,13 +1,15 @@
-"""Looking after a workspace: what state it and this machine are in, a copy of the ledger, freeing space.
+"""Looking after a workspace: what state it and this machine are in, freeing space.
 
-Promises: `doctor` changes nothing; `back_up` gives a consistent copy while others write; `clean` frees
-only what can be made again or belongs to jobs that have ended. Does not touch any output.
+Promises: `doctor` changes nothing; `clean` frees only what can be made again or belongs to jobs that have
+ended, and never a page that somebody approved. Does not touch any output. Copies of the ledger, and the way
+back, are `core.copies`.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shutil
 import sqlite3
 import time
@@ -17,11 +19,10 @@ from importlib import metadata
 from pathlib import Path
 
 from . import __version__, backends
-from .core.ledger import Job
+from .core.ledger import Job, Standstill
 from .core.workers import cores
 from .core.workspace import Workspace, file_system
-from .exceptions import QueueError, ValidationError
-from .io.outputs import fsync_dir, part_path, publish
+from .exceptions import QueueError
 from .memory import MemoryManager
 
 # What can be made again is kept up to this size, the least recently used goes first.
@@ -110,109 +111,123 @@ def _versions() -> Iterator[str]:
             yield f"{name} not installed"
 
 
-def back_up(workspace: Workspace, target: Path) -> None:
-    """A consistent copy of the ledger in the new file `target`, also while jobs run."""
-    if not workspace.database.exists():
-        raise QueueError(f"There is no ledger in the workspace {workspace.root} yet.")
-    if os.path.lexists(target):
-        raise ValidationError(f"{target} exists: name a new file for the copy.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = part_path(target, str(os.getpid()))
-    source, copy = sqlite3.connect(workspace.database), sqlite3.connect(part)
-    try:
-        source.backup(copy)
-    finally:
-        copy.close()
-        source.close()
-    publish(part, target)
-    fsync_dir(target.parent)
-
-
 def clean(workspace: Workspace, *, job: int | None = None, older_than: float | None = None) -> int:
     """Free what jobs that have ended keep in the workspace; the bytes that were freed.
 
     One job, or those that ended more than `older_than` seconds ago, or all. A running job is left alone:
     QueueError when it was named. What nobody can make again, the pages and hints that were given to the web page,
-    goes only with a job that was named or is older than said; results of uploads are outputs, and stay."""
-    every = workspace.ledger.jobs() if workspace.database.exists() else []
-    jobs = every
-    if job is not None:
-        jobs = [workspace.ledger.job(job)]
-        if not jobs[0].ended:
-            raise QueueError(f"Job {job} has not ended: `lote cancel {job}` first.")
-    freed = 0
-    gone: set[int] = set()
-    for row in jobs:
-        age = time.time() - (row.finished_at or row.submitted_at)
-        if row.ended and (older_than is None or age > older_than):
-            gone.add(row.id)
-            freed += _removed(workspace.root / "jobs" / str(row.id))
-            if job is not None or older_than is not None:
-                freed += _forget_hints(workspace, row)
-    kept = [row for row in every if row.id not in gone]
-    freed += _clean_previews(workspace, jobs, gone)
-    if job is not None or older_than is not None:
-        freed += _clean_uploads(workspace, [row for row in jobs if row.id in gone], kept)
-    if job is None:
-        freed += _clean_drafts(workspace, every, DRAFT_REST if older_than is None else older_than)
-    if job is None and older_than is None:
-        freed += trim_cache(workspace, limit=0)
-    return freed
+    goes only with a job that was named or is older than said; results of uploads are outputs, and stay, and so
+    do pages that a person has approved.
 
-
-def _removed(path: Path) -> int:
-    """Delete a folder; the bytes that it held."""
-    size = tree_size(path)
-    shutil.rmtree(path, ignore_errors=True)
-    return size
-
-
-def _forget_hints(workspace: Workspace, row: Job) -> int:
-    """Delete what was drawn on a job's pages in the web page; its next run does without."""
-    folder = workspace.root / "hints" / str(row.id)
-    if not folder.exists():
+    What goes is renamed while no job can begin, and deleted then: whoever begins one meanwhile finds a folder
+    that is whole, or none."""
+    if job is not None and not workspace.ledger.job(job).ended:
+        raise QueueError(f"Job {job} has not ended: `lote cancel {job}` first.")
+    if not workspace.root.exists():
         return 0
-    settings = row.config["settings"]
-    if settings.get("hints") == str(folder):
-        workspace.ledger.reconfigure(row.id, {**row.config, "settings": {**settings, "hints": None}})
-    return _removed(folder)
-
-
-def _clean_previews(workspace: Workspace, jobs: list[Job], gone: set[int]) -> int:
-    """Delete the trials of the web page whose job has ended: another trial makes them again."""
-    root = workspace.root / "previews"
-    outputs = [Path(row.output) for row in jobs if row.id in gone]
-    return sum(_removed(output.parent) for output in outputs if output.parent.parent == root)
-
-
-def _clean_uploads(workspace: Workspace, gone: list[Job], kept: list[Job]) -> int:
-    """Delete what was uploaded for these jobs, unless another job needs it; their results stay."""
-    freed = 0
-    needed = {folder for row in kept for folder in _draft_folders(workspace, row)}
-    for folder in {folder for row in gone for folder in _draft_folders(workspace, row)} - needed:
-        for part in list(folder.iterdir()) if folder.is_dir() else []:
-            if part.is_dir() and part.name != "results":
-                freed += _removed(part)
+    with workspace.scratch() as trash:
+        if workspace.database.exists():
+            with workspace.ledger.standstill() as still:
+                _Cleaning(workspace, trash, still).clean(job, older_than)
+        elif job is None:
+            _Cleaning(workspace, trash, None).clean(None, older_than)
+        freed = tree_size(trash)
+    if job is None and older_than is None:
+        with workspace.lock("comics") as lock:
+            if lock.acquire():  # else a job has looked up what it needs of the cache, and counts on it
+                freed += trim_cache(workspace, limit=0)
     return freed
 
 
-def _draft_folders(workspace: Workspace, row: Job) -> set[Path]:
-    """The folders of the web page's uploads that a job takes pages from."""
-    root = workspace.root / "uploads"
-    paths = [Path(path) for path in row.inputs]
-    return {root / path.relative_to(root).parts[0] for path in paths if root in path.parents}
+class _Cleaning:
+    """Puts what may go into `trash`. `still`: the jobs, None where there is no ledger."""
 
+    def __init__(self, workspace: Workspace, trash: Path, still: Standstill | None) -> None:
+        self._workspace, self._trash, self._still = workspace, trash, still
+        self._jobs = still.jobs if still else []
 
-def _clean_drafts(workspace: Workspace, jobs: list[Job], age: float) -> int:
-    """Delete chapters of the web page that never became a job and that nobody touched for `age` seconds."""
-    root = workspace.root / "uploads"
-    used = {folder for row in jobs for folder in _draft_folders(workspace, row)}
-    freed = 0
-    for folder in root.iterdir() if root.is_dir() else ():
-        newest = max((path.stat().st_mtime for path in _files(folder)), default=folder.stat().st_mtime)
-        if folder not in used and not (folder / "results").exists() and time.time() - newest > age:
-            freed += _removed(folder)
-    return freed
+    def clean(self, job: int | None, older_than: float | None) -> None:
+        now = time.time()
+
+        def may_go(row: Job) -> bool:
+            age = now - (row.finished_at or row.submitted_at)
+            return row.ended and job in (None, row.id) and (older_than is None or age > older_than)
+
+        gone = [row for row in self._jobs if may_go(row)]
+        kept = [row for row in self._jobs if not may_go(row)]
+        for row in gone:
+            self._put_job_away(row)
+            preview = Path(row.output).parent
+            if preview.parent == self._workspace.root / "previews":  # another trial makes it again
+                self._put_away(preview)
+            if job is not None or older_than is not None:
+                self._forget_hints(row)
+        if job is not None or older_than is not None:
+            self._put_uploads_away(gone, kept)
+        if job is None:
+            self._put_drafts_away(DRAFT_REST if older_than is None else older_than)
+
+    def _put_away(self, path: Path) -> None:
+        """Out of the way at once, whatever its size."""
+        self._trash.mkdir(parents=True, exist_ok=True)
+        try:
+            path.rename(self._trash / secrets.token_hex(8))
+        except FileNotFoundError:
+            pass
+        except OSError:  # a folder that somebody has put on another disk
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _put_job_away(self, row: Job) -> None:
+        """A job's folder, but for what no run would make again as it was: pages that were approved, and the
+        record of the documents that Lote has written beside the output."""
+        folder = self._workspace.root / "jobs" / str(row.id)
+        approved = self._still.approved(row.id) if self._still else []
+        kept = {Path(output) for output in approved if Path(output).is_relative_to(folder)}
+        kept.add(folder / "documents")
+        kept = {path for path in kept if os.path.lexists(path)}
+        way = {parent for path in kept for parent in path.parents}
+        if folder not in way:
+            self._put_away(folder)
+            return
+        for base, folders, names in os.walk(folder):
+            for name in [*folders, *names]:
+                path = Path(base, name)
+                if path not in kept and path not in way:
+                    self._put_away(path)
+            folders[:] = [name for name in folders if Path(base, name) in way]
+
+    def _forget_hints(self, row: Job) -> None:
+        """What was drawn on a job's pages in the web page; its next run does without."""
+        folder = self._workspace.root / "hints" / str(row.id)
+        if not folder.exists():
+            return
+        settings = row.config["settings"]
+        if self._still and settings.get("hints") == str(folder):
+            self._still.reconfigure(row.id, {**row.config, "settings": {**settings, "hints": None}})
+        self._put_away(folder)
+
+    def _put_uploads_away(self, gone: list[Job], kept: list[Job]) -> None:
+        """What was uploaded for these jobs, unless another job needs it; their results stay."""
+        needed = {folder for row in kept for folder in self._draft_folders(row)}
+        for folder in {folder for row in gone for folder in self._draft_folders(row)} - needed:
+            for part in list(folder.iterdir()) if folder.is_dir() else []:
+                if part.is_dir() and part.name != "results":
+                    self._put_away(part)
+
+    def _draft_folders(self, row: Job) -> set[Path]:
+        """The folders of the web page's uploads that a job takes pages from."""
+        root = self._workspace.root / "uploads"
+        paths = [Path(path) for path in row.inputs]
+        return {root / path.relative_to(root).parts[0] for path in paths if root in path.parents}
+
+    def _put_drafts_away(self, age: float) -> None:
+        """Chapters of the web page that never became a job and that nobody touched for `age` seconds."""
+        root = self._workspace.root / "uploads"
+        used = {folder for row in self._jobs for folder in self._draft_folders(row)}
+        for folder in list(root.iterdir()) if root.is_dir() else ():
+            newest = max((path.stat().st_mtime for path in _files(folder)), default=folder.stat().st_mtime)
+            if folder not in used and not (folder / "results").exists() and time.time() - newest > age:
+                self._put_away(folder)
 
 
 def trim_cache(workspace: Workspace, limit: int = CACHE_LIMIT) -> int:

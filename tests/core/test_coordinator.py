@@ -447,9 +447,7 @@ class TestFollowers:
     ) -> None:
         """A thread that died without a word, in a process that lives on: the lock tells the truth."""
         number = submit(workspace, tmp_path / "out", {"items": items("a")}).id
-        parent = psutil.Process().parent()
-        assert parent is not None
-        somebody = process_identity() | {"pid": parent.pid, "started": parent.create_time()}
+        somebody = process_identity(os.getppid())
         workspace.ledger.set_job(number, owner=somebody, state="running")
         assert workspace.ledger.job(number).alive
         assert run_job(workspace, number, Tiny()).state == "done"

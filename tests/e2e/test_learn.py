@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from command import lote
+from command import command, environment, lote
 
 PURPLE = (120, 40, 160)
 
@@ -55,6 +62,66 @@ def test_other_pages_learn_what_a_hint_said_and_approved_ones_stay(tmp_path: Pat
     assert (tmp_path / "out" / "1.png").stat().st_mtime_ns == approved.st_mtime_ns
     again = lote(*ask, "--json", workspace=tmp_path / "ws")
     assert again.summary["reused"] == 2, "what was learned is part of every page, and stays as it is"
+
+
+def pages_done(database: Path) -> int:
+    with closing(sqlite3.connect(database, timeout=60.0)) as ledger:
+        return int(ledger.execute("SELECT count(*) FROM event WHERE kind = 'page'").fetchone()[0])
+
+
+def test_a_wish_that_was_killed_is_one_and_goes_on(tmp_path: Path) -> None:
+    """Given again, it learned from what its first part had done, and the archive came out another."""
+    here, begun = tmp_path / "here", tmp_path / "begun"
+    scene(here / "in" / "0.png", colour=True, balloon=False)
+    for number in range(1, 5):
+        scene(here / "in" / f"{number}.png", shift=10 * number)
+    hints = {"points": [{"x": 385, "y": 160, "color": "#7828a0"}]}
+    (here / "in" / "1.hints.json").write_text(json.dumps(hints))
+    workspace = here / "ws"
+    ask = (
+        "colorize",
+        here / "in",
+        "-o",
+        here / "book.cbz",
+        "--backend",
+        "flats",
+        "--style",
+        "line",
+        "--workers",
+        "1",
+    )
+    assert lote(*ask, workspace=workspace, SOURCE_DATE_EPOCH="1600000000").code == 0
+    shutil.copytree(here, begun)
+    learn = ("recolor", "1", "--learn", "--json")
+    whole = lote(*learn, workspace=workspace, SOURCE_DATE_EPOCH="1600000000")
+    assert whole.code == 0, whole.err
+    archive, learned = (
+        (here / "book.cbz").read_bytes(),
+        [path.name for path in (workspace / "memory").iterdir()],
+    )
+    shutil.rmtree(here)
+    begun.rename(here)
+    before = pages_done(workspace / "lote.db")
+    killed = subprocess.Popen(
+        command(*learn), env=environment(workspace), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    with killed:
+        until = time.monotonic() + 120.0
+        while pages_done(workspace / "lote.db") < before + 1:
+            assert killed.poll() is None, "it has ended before it could be killed"
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        os.killpg(killed.pid, signal.SIGKILL)
+    assert [path.name for path in (workspace / "memory").iterdir()] == learned
+    again = lote(*learn, workspace=workspace, SOURCE_DATE_EPOCH="1600000000")
+    assert again.code == 0, again.err
+    assert again.summary["reused"] >= 1
+    assert [path.name for path in (workspace / "memory").iterdir()] == learned
+    assert (here / "book.cbz").read_bytes() == archive
+    anew = lote(*learn, workspace=workspace)  # that wish has come to its end: this is another
+    assert anew.code == 0, anew.err
+    assert [path.name for path in (workspace / "memory").iterdir()] != learned
 
 
 def test_what_cannot_learn_says_so(tmp_path: Path) -> None:

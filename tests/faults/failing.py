@@ -91,7 +91,9 @@ def _plug(fault: Fault) -> None:
 
         counted(DefaultDialect, OF_SQLITE[fault.call])
     else:
-        counted(os, {"fsync": "fsync", "rename": "replace"}[fault.call])
+        # A name is given by `replace`, or by `link` where nobody else's file may be replaced.
+        for name in {"fsync": ["fsync"], "rename": ["replace", "link"]}[fault.call]:
+            counted(os, name)
 
 
 def _writing(count: Callable[[], None]) -> None:

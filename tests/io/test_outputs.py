@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 
 from batch_processing.exceptions import ResourceError, ValidationError
 from batch_processing.io import create_output_path, create_output_zip, handle_filename_collision
+from batch_processing.io.comic_info import comic_info
 from batch_processing.io.outputs import (
     METADATA_NAME,
     NameReservation,
     SaveFile,
-    comic_info,
     fsync_dir,
     hash_file,
     metadata_json,

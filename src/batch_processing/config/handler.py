@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, reason
 from ..logging_config import get_logger
+from ..reading import DEPTH, json_of, read_whole
 from .settings import PAGE_FIELDS, SETTING_NAMES, canonical_name, check_values, suggestion
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["ConfigurationHandler"]
 
 _logger = get_logger(__name__)
+
+LARGEST_FILE = 4 << 20
+"""Bytes of a configuration file: an entry for each of 10,000 pages takes some two million."""
 
 # `photos` belongs to the photo application; see `effective.photo_settings`.
 _SECTIONS = ("default", "images", "photos")
@@ -126,15 +131,14 @@ class ConfigurationHandler:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        written = read_whole(path, LARGEST_FILE)
+        content = _toml_of(written) if path.suffix.lower() == ".toml" else json_of(written)
     except FileNotFoundError as error:
         raise ConfigurationError(f"Configuration file not found: {path}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"Configuration file {path} is not UTF-8 text: save it as UTF-8.") from error
     except OSError as error:
-        raise ConfigurationError(f"Configuration file {path} cannot be read: {error.strerror}.") from error
-    try:
-        content = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+        raise ConfigurationError(f"Configuration file {path} cannot be read: {reason(error)}.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ConfigurationError(f"Failed to parse JSON in {path}, {where}: {error.msg}.") from error
@@ -147,6 +151,19 @@ def _parse(path: Path) -> dict[str, Any]:
             f'Configuration file {path} must hold an object such as {{"default": {{}}, "images": {{}}}}.'
         )
     return content
+
+
+def _toml_of(written: bytes) -> dict[str, Any]:
+    text = written.decode("utf-8-sig")
+    # tomllib takes the square of a dotted key's length, and a megabyte of `a.a.a ...` is one key.
+    if _LONG_KEY.search(text):
+        raise ValueError(f"it has a key of more than {DEPTH} parts")
+    return tomllib.loads(text)
+
+
+# Begins at the beginning of a word only, and never goes back over one: linear in any text.
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:\.[ \t]*+{_PART}){{{DEPTH},}}")
 
 
 def _checked(

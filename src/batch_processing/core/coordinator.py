@@ -31,10 +31,10 @@ from ..exceptions import BatchProcessingError, Cancelled, ResourceError, inciden
 from ..io.outputs import fsync_dir, hash_file, part_path, publish
 from ..logging_config import get_logger
 from ..memory import MemoryManager
-from .ledger import LOCKED_JOB_STATES, Event, Item, Job, Ledger, Settlement
+from .ledger import Event, Item, Job, Ledger, Settlement
 from .status import JobNews, Snapshot
 from .workers import Failure, Pool, Result, Task, disk_is_full
-from .workspace import Kind, Workspace, process_identity
+from .workspace import Kind, KindLock, Workspace, process_identity
 
 log = get_logger(__name__)
 
@@ -85,7 +85,8 @@ class Application(Protocol):
 
     def finish(self, desk: Desk) -> dict[str, Any]:
         """After the last item: what belongs to the job as a whole. MUST be repeatable. The returned
-        dict becomes `Job.result`; its "state" is "done" or "failed"."""
+        dict becomes `Job.result`; its "state" is "done" or "failed". Its "generation" is the engine's: the last
+        one that came to an end, so that what was begun since is known to be under way."""
         ...
 
     def cancelled(self, desk: Desk) -> None:
@@ -196,16 +197,10 @@ def run_job(
                 if job.state == "failed" and job.error:
                     raise JobFailed(job.error, job.exit_code or 1)
                 return job
-            if job.owner != me and not job.alive and ledger.adopt(number, me, keep_wish=followed):
+            if job.owner != me and _take_place(ledger, job, lock, keep_wish=followed):
                 continue
             if job.owner != me:
-                followed = True
-                # Whoever runs it holds the lock: if we can have it, that run is dead.
-                if job.state in LOCKED_JOB_STATES and lock.acquire():
-                    if ledger.job(number).state in LOCKED_JOB_STATES:
-                        ledger.take_over(number, me)
-                    lock.release()
-                    continue
+                followed = followed or job.alive
             elif job.state == "queued" and job.wanted == "cancel":
                 _Run(workspace, job, application, news, on_news, interrupt, budget).cancelled()
                 continue
@@ -235,10 +230,32 @@ def cancel_job(workspace: Workspace, number: int, application: Application) -> J
     QueueError if there is no such job."""
     ledger = workspace.ledger
     ledger.want(number, "cancel")
-    if not ledger.job(number).ended and ledger.adopt(number, process_identity(), keep_wish=True):
-        job, news = ledger.job(number), JobNews(ledger, number)
-        _Run(workspace, job, application, news, lambda events, snapshot: None, Interrupt(), 0).cancelled()
+    with workspace.lock(application.kind) as lock:
+        if not ledger.job(number).ended and _take_place(ledger, ledger.job(number), lock, keep_wish=True):
+            job, news = ledger.job(number), JobNews(ledger, number)
+            _Run(workspace, job, application, news, lambda events, snapshot: None, Interrupt(), 0).cancelled()
     return ledger.job(number)
+
+
+def _take_place(ledger: Ledger, job: Job, lock: KindLock, *, keep_wish: bool) -> bool:
+    """Make this process the one that awaits the job, where no process runs it; False where one does, or may.
+
+    A run holds the lock from its beginning to its end. So a job that some process began is free when the
+    lock can be had, or when another process than its owner has it; that its owner looks dead is not enough."""
+    me = process_identity()
+    if job.state == "queued" and job.alive and job.owner != me:
+        return False  # it waits for its turn
+    if (not job.alive or job.owner == me) and ledger.adopt(job.id, me, keep_wish=keep_wish):
+        return True
+    holder = None if job.alive else lock.holder()
+    if holder is not None and holder != job.owner:
+        return ledger.adopt(job.id, me, keep_wish=keep_wish, certain=True)
+    if not lock.acquire():
+        return False
+    try:
+        return ledger.adopt(job.id, me, keep_wish=keep_wish or job.alive, certain=True)
+    finally:
+        lock.release()
 
 
 def recover(ledger: Ledger, number: int) -> None:
@@ -311,7 +328,7 @@ class _Run:
                 result = self.application.finish(replace(desk, job=self.ledger.job(number)))
                 if not self.ledger.counts(number)["pending"]:
                     break  # else somebody asked for a retry meanwhile
-            state = result.get("state", "done")
+            state, result = result.get("state", "done"), {**result, "generation": generation}
             self.ledger.set_job(number, state=state, phase="", result=result, finished_at=time.time())
         except Cancelled:
             self.cancelled()
@@ -352,7 +369,9 @@ class _Run:
             log.warning("job %d was cancelled, and nothing says what was done: %s", number, error)
         finally:
             self.pool.close()
-        self.ledger.set_job(number, state="cancelled", phase="", finished_at=time.time())
+        ended = self.ledger.job(number)
+        result = {**ended.result, "generation": ended.generation}
+        self.ledger.set_job(number, state="cancelled", phase="", finished_at=time.time(), result=result)
 
     def _desk(self) -> Desk:
         job = self.ledger.job(self.job.id)

@@ -25,7 +25,9 @@ from ..exceptions import ResourceError, WorkspaceError
 WAL_IS_SAFE_FROM = (3, 51, 3)
 # Longest wait for another process's commit before "database is locked". Commits take milliseconds;
 # a laptop that sleeps in the middle of one is the case that needs a whole minute.
-BUSY_TIMEOUT_S = 60.0
+BUSY_TIMEOUT_S = 58.0  # and all that is said and done after it, within the minute that is promised
+# Who has waited so long in vain does not do so again for each statement with which it ends.
+BUSY_AGAIN_S = 0.3
 # PostgreSQL's SQLSTATE of a lock that was not to be had in time. https://www.postgresql.org/docs/current/errcodes-appendix.html
 LOCK_NOT_AVAILABLE = "55P03"
 # What a journal that stays may keep of the disk; a commit of a thousand pages needs half of it.
@@ -78,13 +80,30 @@ class Database:
                 poolclass=sa.pool.QueuePool if self.url.database != ":memory:" else sa.pool.StaticPool,
             )
             sa.event.listen(self.engine, "connect", self._on_connect)
-            sa.event.listen(self.engine, "begin", _on_begin)
+            sa.event.listen(self.engine, "begin", self._on_begin)
         else:
             self.engine = sa.create_engine(self.url, pool_pre_ping=True)
         self._writing = self.engine.execution_options(lote_write=True)
+        self._gave_up = False  # the last wait for another program was in vain
+
+    @property
+    def patience_s(self) -> float:
+        """How long the next statement waits for another program's lock, in seconds."""
+        return BUSY_AGAIN_S if self._gave_up else BUSY_TIMEOUT_S
+
+    def _on_begin(self, connection: sa.Connection) -> None:
+        # pysqlite's own transactions are switched off (isolation_level None): they begin too late.
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - only SQLite's engines are listened to
+        if connection.get_execution_options().get("lote_write"):
+            _begin_writing(connection, driver, self.patience_s)
+        else:
+            driver.execute(f"PRAGMA busy_timeout={self.patience_s * 1000:.0f}")
+            connection.exec_driver_sql("BEGIN")
 
     def _on_connect(self, connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={self.patience_s * 1000:.0f}")
         cursor.execute(f"PRAGMA journal_mode={self.journal}")
         cursor.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
         cursor.execute("PRAGMA synchronous=FULL")
@@ -108,12 +127,11 @@ class Database:
         """What the machine does to a database becomes one sentence (a full disk, a lost permission)."""
         try:
             yield
+            self._gave_up = False
         except sa.exc.OperationalError as error:
             if is_locked(error):
-                raise ResourceError(
-                    f"The database {self.name} is kept locked by {who_locks(self.engine.url)}: nothing that was "
-                    "recorded is lost; wait until that program has ended, or close it, and give the command again."
-                ) from error
+                self._gave_up = True
+                raise kept_locked(self.engine.url) from error
             raise ResourceError(
                 f"The database {self.name} cannot be used ({error.orig}): nothing that was recorded is lost; "
                 "free disk space or mend its permissions, and give the command again."
@@ -175,6 +193,15 @@ def is_locked(error: BaseException) -> bool:
     return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE
 
 
+def kept_locked(url: sa.URL) -> ResourceError:
+    """What there is to say when another program keeps a database locked for longer than anybody waits."""
+    name = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
+    return ResourceError(
+        f"The database {name} is kept locked by {who_locks(url)}: nothing that was "
+        "recorded is lost; wait until that program has ended, or close it, and give the command again."
+    )
+
+
 def who_locks(url: sa.URL) -> str:
     """The process that holds a lock on an SQLite database, for a sentence: "process 4711 (sqlite3)". "another
     program" where the system does not say (only Linux does), and for a database on a server."""
@@ -202,25 +229,15 @@ def who_locks(url: sa.URL) -> str:
     return unknown
 
 
-def _on_begin(connection: sa.Connection) -> None:
-    # pysqlite's own transactions are switched off (isolation_level None): they begin too late.
-    if connection.get_execution_options().get("lote_write"):
-        _begin_writing(connection)
-    else:
-        connection.exec_driver_sql("BEGIN")
-
-
-def _begin_writing(connection: sa.Connection) -> None:
+def _begin_writing(connection: sa.Connection, driver: sqlite3.Connection, patience_s: float) -> None:
     """BEGIN IMMEDIATE, as soon as other processes let us.
 
     SQLite's own wait asks ever more seldom, so that whoever has waited longest comes last: with four
     processes that write all the time one was measured to wait for more than a minute."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - `Database` listens on SQLite's engines only
     began = time.monotonic()
     driver.execute("PRAGMA busy_timeout=0")
     try:
-        while (waited := time.monotonic() - began) < BUSY_TIMEOUT_S:
+        while (waited := time.monotonic() - began) < patience_s:
             try:
                 driver.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
@@ -231,7 +248,7 @@ def _begin_writing(connection: sa.Connection) -> None:
                 return
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails once more, with an error that SQLAlchemy knows
     finally:
-        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}")
+        driver.execute(f"PRAGMA busy_timeout={patience_s * 1000:.0f}")
 
 
 def _turn(waited: float) -> float:

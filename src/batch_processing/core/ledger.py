@@ -20,6 +20,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +41,10 @@ STATES = ("pending", "processing", *TERMINAL)
 # States of a job in which some process holds the lock of its kind, unless it died.
 LOCKED_JOB_STATES = ("planning", "running", "paused", "finishing")
 ACTIVE_JOB_STATES = ("queued", *LOCKED_JOB_STATES)
+
+# The generation of items that failed or were cancelled before the job was submitted again: older than every
+# other. Not told by times: a clock that was ahead when they failed would keep them from being done again.
+ASKED_AGAIN = -1
 
 metadata = sa.MetaData()
 T = TypeVar("T")
@@ -232,6 +237,24 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Standstill:
+    """All jobs, oldest first, at a moment at which nobody can begin one."""
+
+    jobs: list[Job]
+    _connection: sa.Connection
+
+    def approved(self, number: int) -> list[str]:
+        """The outputs of a job's pages that a person has approved."""
+        t = item_table
+        query = sa.select(t.c.output).where(t.c.job_id == number, t.c.approved)
+        return list(self._connection.scalars(query))
+
+    def reconfigure(self, number: int, config: dict[str, Any]) -> None:
+        """Give a job another configuration, for its next run."""
+        self._connection.execute(job_table.update().where(job_table.c.id == number).values(config=config))
+
+
+@dataclass(frozen=True)
 class Source:
     """Something found in a job's inputs. `facts` (what examining it gave) is None until examined."""
 
@@ -386,6 +409,11 @@ class Ledger:
                             submitted_at=now, phase="", error=None, exit_code=None, started_at=None, finished_at=None,
                         )
                     )  # fmt: skip
+                    connection.execute(
+                        item_table.update()
+                        .where(item_table.c.job_id == number, item_table.c.state.in_(("failed", "cancelled")))
+                        .values(generation=ASKED_AGAIN)
+                    )
         return self.job(number)
 
     def job(self, number: int) -> Job:
@@ -418,6 +446,14 @@ class Ledger:
             rows = connection.execute(query).all()
         return [_job(row) for row in rows]
 
+    @contextmanager
+    def standstill(self) -> Iterator[Standstill]:
+        """What is true of all jobs for as long as the block lasts: whoever begins one must write its state first,
+        and waits meanwhile, as every other commit does. For a few renames, not for work."""
+        with self.database.write() as connection:
+            rows = connection.execute(sa.select(job_table).order_by(job_table.c.id)).all()
+            yield Standstill([_job(row) for row in rows], connection)
+
     def current_job(self, kind: str) -> Job:
         """The running job, else the one submitted last. QueueError when there is none."""
         jobs = self.jobs(kind)
@@ -426,22 +462,22 @@ class Ledger:
         running = [job for job in jobs if job.state in ("planning", "running", "paused", "finishing")]
         return running[0] if running else max(jobs, key=lambda job: job.submitted_at)
 
-    def adopt(self, number: int, owner: dict[str, Any], *, keep_wish: bool = False) -> bool:
-        """Make `owner` the process that awaits a job which nobody runs or awaits; False if somebody does.
+    def adopt(
+        self, number: int, owner: dict[str, Any], *, keep_wish: bool = False, certain: bool = False
+    ) -> bool:
+        """Make `owner` the process that awaits a job which nobody runs or awaits; False if somebody does, or may.
 
         The job is wanted to run, unless `keep_wish`: who takes a dead process's place inherits what was
-        wanted of it."""
+        wanted of it. A job that some process began is taken only when the caller is `certain`, by the lock of
+        its kind, that nobody runs it: that its owner looks dead is not enough, and that it lives does not count."""
         t = job_table
         with self.database.write() as connection:
             row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == number)).one_or_none()
             if row is None:
                 raise QueueError(f"There is no job {number} in this workspace.")
-            if (
-                row.owner != owner
-                and row.state in ACTIVE_JOB_STATES
-                and row.owner
-                and process_alive(row.owner)
-            ):
+            begun = row.state in LOCKED_JOB_STATES and row.owner
+            awaited = row.state == "queued" and row.owner and row.owner != owner
+            if (begun and not certain) or (awaited and process_alive(row.owner)):
                 return False
             self._enqueue(connection, number, owner, **({} if keep_wish else {"wanted": "run"}))
         return True
@@ -454,13 +490,6 @@ class Ledger:
             if (row.owner, row.state) == (owner, "queued"):
                 connection.execute(t.update().where(t.c.id == number).values(owner=None, state="paused"))
                 _say(connection, number, "state", None, {"state": "paused"})
-
-    def take_over(self, number: int, owner: dict[str, Any]) -> None:
-        """Make `owner` the process that awaits a job, whoever it was before.
-
-        Only for the process that holds the lock: to it, a state that needs the lock is a dead run's."""
-        with self.database.write() as connection:
-            self._enqueue(connection, number, owner)
 
     def _enqueue(self, connection: sa.Connection, number: int, owner: dict[str, Any], **values: Any) -> None:
         values |= {"owner": owner, "state": "queued", "error": None, "exit_code": None, "finished_at": None}
@@ -619,7 +648,6 @@ class Ledger:
         other begins anew as pending. What failed or was cancelled does so when somebody has submitted the job since,
         and stays as it is when another page was asked for (`retry`)."""
         t = item_table
-        submitted_at = self.job(number).submitted_at
         for chunk in chunks(specs, CHUNK):
             with self.database.write() as connection:
                 known = {
@@ -632,7 +660,7 @@ class Ledger:
                             t.c.output,
                             t.c.state,
                             t.c.approved,
-                            t.c.finished_at,
+                            t.c.generation,
                         ).where(t.c.job_id == number, t.c.key.in_([spec.key for spec in chunk]))
                     )
                 }
@@ -655,7 +683,7 @@ class Ledger:
                         values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
                     elif row.state == "pending" and same:
                         values["deaths"] = 0  # it was begun before, and `attempts` goes on counting
-                    elif same and missed and (row.finished_at or 0.0) > submitted_at:
+                    elif same and missed and row.generation != ASKED_AGAIN:
                         pass
                     elif not spec.held or row.state == "completed":
                         values |= _BLANK

@@ -36,6 +36,9 @@ Kind = Literal["comics", "photos"]
 # https://sqlite.org/howtocorrupt.html, section 2.1
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "afpfs", "webdav"}
 
+# Another one after each start of the machine. random(4)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 def default_root() -> Path:
     """`LOTE_WORKSPACE`, else this user's data folder.
@@ -71,13 +74,16 @@ class Workspace:
             from .ledger import Ledger
 
             self.ensure()
+            with suppress(FileExistsError):  # SQLite gives its other files the mode of this one
+                os.close(os.open(self.database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             self._ledger = Ledger(self.database)
         return self._ledger
 
     def ensure(self) -> None:
         """Make the folder, and check that it can be trusted with a ledger."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._close_to_others()
         except OSError as error:
             raise WorkspaceError(
                 f"The workspace {self.root} cannot be made ({error.strerror}): choose another with --workspace."
@@ -92,10 +98,23 @@ class Workspace:
                 "trusted: choose a local folder with --workspace or LOTE_WORKSPACE."
             )
 
+    def _close_to_others(self) -> None:
+        """What is remembered here is its owner's: names of files, and who may open the page. Only a folder that is
+        a workspace already, or empty, is closed: `--workspace` may name one that serves other purposes, too."""
+        about = self.root.stat()
+        if about.st_mode & 0o077 and about.st_uid == os.geteuid():
+            if self.database.exists() or not any(self.root.iterdir()):
+                self.root.chmod(0o700)
+            if self.database.exists():
+                self.database.chmod(0o600)
+
     def folder(self, *parts: str) -> Path:
         """The folder `root/parts`, made if it is not there."""
-        path = self.root.joinpath(*parts)
-        path.mkdir(parents=True, exist_ok=True)
+        path = self.root
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for part in parts:  # one by one: `mode` is that of the last alone
+            path /= part
+            path.mkdir(exist_ok=True, mode=0o700)
         return path
 
     @contextmanager
@@ -103,7 +122,8 @@ class Workspace:
         """A folder that nobody else uses, to be made when it is needed; it is gone when the block ends."""
         self.sweep()
         me = process_identity()
-        folder = self.root / "scratch" / f"{me['pid']}-{me['started']}-{secrets.token_hex(4)}"
+        birth = f"{me['pid']}-{me['started']}-{str(me['boot']).replace('-', '')}"
+        folder = self.root / "scratch" / f"{birth}-{secrets.token_hex(4)}"
         try:
             yield folder
         finally:
@@ -111,10 +131,13 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove the scratch folders of processes that were killed."""
-        for left in self.root.glob("scratch/*-*-*"):
-            pid, started, _ = left.name.split("-")
-            if not process_alive({"pid": pid, "host": socket.gethostname(), "started": started}):
-                shutil.rmtree(left, ignore_errors=True)
+        for left in self.root.glob("scratch/*-*"):
+            pid = left.name.partition("-")[0]
+            with suppress(ProcessLookupError, ValueError):
+                boot, started = _birth(int(pid))
+                if left.name.startswith(f"{pid}-{started}-{boot.replace('-', '')}-"):
+                    continue
+            shutil.rmtree(left, ignore_errors=True)
 
     def lock(self, kind: Kind) -> KindLock:
         return KindLock(self, kind)
@@ -136,7 +159,7 @@ class KindLock:
         self._workspace = workspace
         self._path = workspace.root / f"{kind}.lock"
         self._who = workspace.root / f"{kind}.holder"
-        self._lock = FileLock(self._path, thread_local=False)
+        self._lock = FileLock(self._path, mode=0o600, thread_local=False)
 
     def acquire(self) -> bool:
         """Take the lock if nobody has it. WorkspaceError if it cannot be had at all."""
@@ -176,22 +199,55 @@ class KindLock:
         self.release()
 
 
-def process_identity() -> dict[str, str | int | float]:
-    """What tells this process from every other, past ones with the same number included."""
-    return {"pid": os.getpid(), "host": socket.gethostname(), "started": psutil.Process().create_time()}
+def process_identity(pid: int | None = None) -> dict[str, str | int | float]:
+    """What tells this process (or the one of that number) from every other, past ones with the same number
+    included. It never changes while the process lives, whatever becomes of the clock or the machine's name.
+
+    ProcessLookupError when there is no such process."""
+    number = os.getpid() if pid is None else pid
+    boot, started = _birth(number)
+    return {"pid": number, "host": socket.gethostname(), "boot": boot, "started": started}
 
 
 def process_alive(who: dict[str, str | int | float]) -> bool:
-    """Whether the process of that `process_identity` still runs on this machine."""
+    """Whether the process of that `process_identity` still runs on this machine.
+
+    Only a reason to look closer: a process behind the wall of a container looks dead. What decides who may
+    work is the lock."""
     try:
-        process = psutil.Process(int(who["pid"]))
-        return (
-            who["host"] == socket.gethostname()
-            and abs(process.create_time() - float(who["started"])) < 1.0
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
-    except (psutil.Error, KeyError, ValueError):
+        return (who["boot"], who["started"]) == _birth(int(who["pid"]))
+    except (ProcessLookupError, KeyError, ValueError):
         return False
+
+
+def _birth(pid: int) -> tuple[str, int | float]:
+    """(boot, start) of a process that is there and has not ended: the boot of the machine as the kernel names
+    it, and the clock ticks from then to the start of the process (proc(5), "starttime").
+
+    Not as a time of day: psutil and ps add the time of the boot, which moves with every step of the clock.
+    Where there is no /proc (macOS) the kernel keeps the time of the start as it was told."""
+    try:
+        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return "", _told_start(pid)
+    try:
+        # The name of the program, in parentheses, may hold anything: fields count from behind it.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError as error:
+        raise ProcessLookupError(pid) from error
+    if fields[0] in (b"Z", b"X"):  # ended, and not yet asked about by its parent
+        raise ProcessLookupError(pid)
+    return boot, int(fields[19])
+
+
+def _told_start(pid: int) -> float:
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise ProcessLookupError(pid)
+        return float(process.create_time())
+    except psutil.Error as error:
+        raise ProcessLookupError(pid) from error
 
 
 def file_system(path: Path) -> str:

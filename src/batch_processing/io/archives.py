@@ -38,9 +38,12 @@ from typing import BinaryIO, Literal, NamedTuple, Self
 
 from ..exceptions import ResourceError, ValidationError, ZIPExtractionError, reason
 from ..logging_config import get_logger
+from ..reading import open_regular
+from .comic_info import LIMIT as COMIC_INFO_LIMIT
 from .scan import SUPPORTED_IMAGE_FORMATS, is_hints, is_junk
 
 __all__ = [
+    "LARGEST_HINTS",
     "Archive",
     "Limits",
     "Member",
@@ -59,6 +62,10 @@ _NAME_LIMIT = 1_024  # bytes: PATH_MAX of macOS; no comic comes near
 _DIRECTORY_LIMIT = 16 << 20  # bytes: 10,000 entries of 1.6 KB each
 _END_SEARCH = 22 + 65_535  # bytes: end record and its longest comment
 _ARCHIVE_SUFFIXES = {".zip", ".cbz"}
+LARGEST_HINTS = 256 << 20
+"""Bytes of a file of hints: those of a PNG as large as a page may be."""
+# Bytes of what is read whole later, and so is not even stored where it is larger.
+_LARGEST: dict[Kind, int] = {"comic_info": COMIC_INFO_LIMIT, "hints": LARGEST_HINTS}
 _UTF8 = 0x800
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # encrypted, strongly encrypted, encrypted directory
 
@@ -192,6 +199,16 @@ def unpack(archive: Archive, target_dir: Path) -> Iterator[Unpacked]:
     for member in archive.members:
         if member.kind in {"junk", "other"}:
             continue
+        if member.size > _LARGEST.get(member.kind, member.size):
+            archive.left_out.append(member.name)
+            _log.warning(
+                "%s inside %s has %d bytes and is left out: such a file has at most %d.",
+                member.name,
+                archive.path,
+                member.size,
+                _LARGEST[member.kind],
+            )
+            continue
         ordinal += 1
         path = target_dir / f"{ordinal:06d}{_safe_suffix(member.name)}"
         _store(archive, member, path)
@@ -203,7 +220,7 @@ def unpack(archive: Archive, target_dir: Path) -> Iterator[Unpacked]:
         try:
             with Archive(path, left) as nested:
                 for inner in nested.members:
-                    if inner.kind in {"image", "hints"}:
+                    if inner.kind == "image" or (inner.kind == "hints" and inner.size <= _LARGEST["hints"]):
                         ordinal += 1
                         inner_path = target_dir / f"{ordinal:06d}{_safe_suffix(inner.name)}"
                         stored.append(Unpacked(f"{prefix}/{inner.name}", inner_path, inner.kind))
@@ -293,7 +310,7 @@ def _open(path: Path) -> BinaryIO:
             raise ValidationError(f"The archive {path} does not exist.")
         if not path.is_file():
             raise ValidationError(f"{path} is not a file.")
-        file = path.open("rb")
+        file = open_regular(path)
     except (OSError, ValueError) as fault:
         raise ValidationError(f"The archive {path} cannot be read: {reason(fault)}.") from fault
     head = file.read(8)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import io
 import math
-import stat
+import os
 import struct
 import threading
 import zlib
@@ -37,6 +37,8 @@ from PIL import Image, ImageCms
 
 from ..exceptions import ImageProcessingError, reason
 from ..logging_config import get_logger
+from ..reading import open_regular
+from . import bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +51,7 @@ __all__ = [
     "Page",
     "decode",
     "encode",
+    "opened",
     "output_format",
     "probe",
     "srgb_profile",
@@ -125,7 +128,7 @@ class Page:
 
 def probe(path: Path) -> ImageInfo:
     """What the header of `path` says, without decoding a pixel. Raises ImageProcessingError."""
-    with _opened(path) as (im, kind):
+    with opened(path) as (im, kind):
         orientation, dpi = _orientation_and_dpi(im, kind)
         width, height = im.size
         if orientation >= 5:
@@ -140,8 +143,8 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
 
     With `max_side` (pixels) a picture that is larger comes back shrunk to that longest side, at 8 bit:
     for looking at it, not for colouring it. JPEG files are then decoded at 1/2, 1/4 or 1/8."""
-    with _opened(path) as (opened, kind):
-        im = opened
+    with opened(path) as (found, kind):
+        im = found
         orientation, dpi = _orientation_and_dpi(im, kind)
         if orientation >= 5:
             dpi = dpi and (dpi[1], dpi[0])
@@ -170,7 +173,7 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
             raise
         except _FAULTS as fault:
             raise ImageProcessingError(path, _damaged(fault)) from fault
-    del im, opened  # a third of what a large page needs
+    del im, found  # a third of what a large page needs
     if target and rgb.shape[1::-1] != target:
         native = None
         rgb = np.asarray(Image.fromarray(rgb).resize(target, Image.Resampling.BOX))
@@ -280,20 +283,18 @@ def _kind(head: bytes) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
+def opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
     """The file as a Pillow image with its header read and its size checked, and its format."""
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ImageProcessingError(path, "it is a folder, not an image")
-        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
-            raise ImageProcessingError(path, "it is not a regular file")
-        if status.st_size == 0:
-            raise ImageProcessingError(path, "the file is empty")
-        file = path.open("rb")
+        file = open_regular(path)
+        size = os.fstat(file.fileno()).st_size
+    except IsADirectoryError as fault:
+        raise ImageProcessingError(path, "it is a folder, not an image") from fault
     except (OSError, ValueError) as fault:
         raise ImageProcessingError(path, f"the file cannot be read ({reason(fault)})") from fault
     with file:
+        if not size:
+            raise ImageProcessingError(path, "the file is empty")
         head = file.read(32)
         kind = _kind(head)
         if kind is None:
@@ -302,7 +303,10 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
                 path,
                 f"the file is not an image{suffix} (or of a kind that Lote does not read: convert it to PNG)",
             )
-        file.seek(0)
+        try:
+            bounds.check(file, kind)
+        except ValueError as fault:
+            raise ImageProcessingError(path, _damaged(fault)) from fault
         try:
             im = _factory(kind, path)(file, str(path))
         except ImageProcessingError:
@@ -330,7 +334,7 @@ def _factory(kind: str, path: Path) -> Any:
             from pi_heif import HeifImagePlugin  # noqa: F401 - registers itself
         except ImportError as fault:
             raise ImageProcessingError(
-                path, 'HEIC pictures need one more package: pip install "lote[heif]"'
+                path, "HEIC pictures need the package pi-heif, which is not installed: pip install pi-heif"
             ) from fault
     Image.init()
     return Image.OPEN[kind][0]
@@ -373,17 +377,16 @@ def _damaged(fault: BaseException) -> str:
     return f"the image is damaged ({text})"
 
 
+_EXIF_TAGS = frozenset({274, 282, 283, 296})  # orientation, resolution across and down, and its unit
+
+
 def _orientation_and_dpi(im: Image.Image, kind: str) -> tuple[int, Resolution | None]:
     tags: Any = {}
     if kind == "TIFF":
         tags = im.tag_v2  # type: ignore[attr-defined]
     elif exif := im.info.get("exif"):
         # Not `im.getexif()`: for a PNG it decodes the picture to look for a late chunk.
-        tags = Image.Exif()
-        try:
-            tags.load(exif)
-        except _FAULTS:
-            tags = {}
+        tags = bounds.exif_tags(exif, _EXIF_TAGS)
     try:
         orientation = int(tags.get(274, 1))
     except _FAULTS:

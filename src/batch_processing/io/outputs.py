@@ -3,12 +3,15 @@
 Promises
 * A file appears under its name whole or not at all: it is written beside its place, fsynced, renamed, and
   the folder is fsynced by whoever groups the renames (`publish`, `fsync_dir`) or at once (`SaveFile`).
+* With a `Claim`, nothing is replaced but what the claim calls ours, also not what appears at the last moment, and
+  no link leads out of the output.
 * Two pages never share an output name, also where the file system ignores case or Unicode form, and every
   name is at most 255 bytes long.
 * An output archive is a function of its members: fixed timestamps, given order, given names.
 * A full disk is a `ResourceError` that names the file, what it needs and what is free.
 
-Does not guarantee: durability on disks that lie about fsync; atomicity between file systems (part and
+Does not guarantee: to see a file that appears in the instant of the rename where the file system has no hard
+links (FAT, exFAT); durability on disks that lie about fsync; atomicity between file systems (part and
 target are always in one folder); names that Windows forbids.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -26,28 +30,32 @@ import time
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
-from xml.parsers import expat
 
 from ..exceptions import ResourceError, ValidationError
+from ..reading import open_regular
 from .scan import SUPPORTED_IMAGE_FORMATS, iter_images
 
 __all__ = [
     "METADATA_NAME",
+    "Claim",
     "NameReservation",
     "SaveFile",
-    "comic_info",
+    "check_inside",
     "create_output_path",
     "create_output_zip",
+    "expect",
     "fsync_dir",
     "handle_filename_collision",
     "hash_file",
     "metadata_json",
     "part_path",
     "publish",
+    "standing",
     "write_part",
     "write_zip",
 ]
@@ -56,7 +64,6 @@ METADATA_NAME: Final = "processing_metadata.json"
 
 _NAME_MAX = 255  # bytes in one name: ext4, APFS and NTFS alike
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can hold
-_COMIC_INFO_LIMIT = 4 << 20  # bytes; real ones have some KB
 # Formats that do not get smaller: storing them is faster, and readers can seek in them.
 _COMPRESSED = SUPPORTED_IMAGE_FORMATS - {".bmp"} | {".zip", ".cbz", ".psd", ".ora"}
 
@@ -174,13 +181,37 @@ def part_path(target: Path, token: str) -> Path:
     return target.with_name(name)
 
 
-def write_part(part: Path, content: bytes | Iterable[bytes] | Callable[[BinaryIO], object]) -> str:
+@dataclass(frozen=True)
+class Claim:
+    """What may be done at one place of an output.
+
+    `root` is the output folder: no link below it is followed out of it. `ours` are SHA-256 of what was written
+    there before, the only content that is replaced; with `overwrite` any file is."""
+
+    root: Path
+    ours: frozenset[str] = frozenset()
+    overwrite: bool = False
+
+
+def check_inside(root: Path, path: Path) -> None:
+    """OSError where a link between `root` and `path` leads out of `root`. What `root` itself is, is its owner's choice.
+
+    Asked right before each write and rename, because links can be put there at any time."""
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(root)):
+        raise OSError(
+            errno.ELOOP, f"a link leads out of {root}: remove it, or choose another output", str(path.parent)
+        )
+
+
+def write_part(
+    part: Path, content: bytes | Iterable[bytes] | Callable[[BinaryIO], object], *, within: Path | None = None
+) -> str:
     """Write `part` (bytes, chunks, or a function that writes into the file), fsync it; its SHA-256 in hex.
 
-    Makes the folder. On any error the part is gone; a full disk is a ResourceError."""
-    part.parent.mkdir(parents=True, exist_ok=True)
+    Makes the folder, and with `within` refuses one that lies outside of that (`check_inside`). On any error the
+    part is gone; a full disk is a ResourceError."""
     needed = len(content) if isinstance(content, bytes) else None
-    with _removed_on_error(part, needed), part.open("w+b") as file:
+    with _new_part(part, within, needed) as file:
         if isinstance(content, bytes):
             file.write(content)
         elif callable(content):
@@ -188,15 +219,112 @@ def write_part(part: Path, content: bytes | Iterable[bytes] | Callable[[BinaryIO
         else:
             for chunk in content:
                 file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-        file.seek(0)  # encoders seek back in what they write, so the hash is taken from the finished file
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return _synced(file)
 
 
-def publish(part: Path, target: Path) -> None:
-    """Rename the finished `part` to `target`, replacing it. Durable after `fsync_dir(target.parent)`."""
-    part.replace(target)
+@contextmanager
+def _new_part(part: Path, within: Path | None, needed: int | None = None) -> Iterator[io.BufferedRandom]:
+    """A new file at `part`; gone on any error."""
+    if within is not None:
+        check_inside(within, part)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    if within is not None:
+        check_inside(within, part)
+    part.unlink(missing_ok=True)  # a killed run's; and `x` below follows no link that was put in its place
+    with _removed_on_error(part, needed), part.open("x+b") as file:
+        yield file
+
+
+def _synced(file: io.BufferedRandom) -> str:
+    """The SHA-256 of what was written, once it is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.seek(0)  # encoders seek back in what they write, so the hash is taken from the finished file
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(part: Path, target: Path, claim: Claim | None = None) -> None:
+    """Give the finished `part` its name, `target`. Durable after `fsync_dir(target.parent)`.
+
+    Without a claim (here or from `expect`) whatever stands there is replaced. With one a new name is taken only
+    while it is free, and what stands there is replaced only if it is ours; a file with exactly the content of `part` stays and is ours from now on. FileExistsError for any other: its owner must decide."""
+    claim = claim or _expected.pop(target, None)
+    if claim is None:
+        part.replace(target)
+        return
+    check_inside(claim.root, target)
+    if claim.overwrite:
+        part.replace(target)
+        return
+    if _took_free_name(part, target):
+        return
+    there = standing(target)
+    if there is not None and there == hash_file(part):
+        part.unlink()
+    elif there is None or there in claim.ours:
+        part.replace(target)
+    else:
+        raise FileExistsError(
+            errno.EEXIST,
+            "another file was put there meanwhile, and is not touched: move it away, or use --overwrite",
+            str(target),
+        )
+
+
+# What `expect` was told, until it is published. Of this process only.
+_expected: dict[Path, Claim] = {}
+
+
+def expect(target: Path, claim: Claim) -> None:
+    """Say what `publish` may do at `target` next time, where the one who will call it cannot know."""
+    _expected[target] = claim
+
+
+# How file systems say that they have no hard links.
+_NO_LINKS = {
+    errno.EPERM,
+    errno.EOPNOTSUPP,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+    errno.EMLINK,
+    errno.EINVAL,
+    errno.EXDEV,
+}
+
+
+def _took_free_name(part: Path, target: Path) -> bool:
+    """Rename `part` to `target` unless something stands there."""
+    try:
+        # Not a rename, which replaces without asking. Both names stand for the file until the next line; a kill in
+        # between leaves a part that is swept like any other.
+        os.link(part, target, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as fault:
+        if fault.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            return False
+        part.replace(target)  # here, and only here, a file that appears within this instant is lost
+        return True
+    with suppress(OSError):
+        part.unlink()
+    return True
+
+
+def standing(path: Path) -> str | None:
+    """What stands at a place of an output: the SHA-256 of a regular file, None for nothing, "" for anything else
+    (a folder, a link, a pipe, what cannot be read): never ours. OSError where nothing can stand at all: the path is
+    too long."""
+    try:
+        with open_regular(path, follow=False) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as fault:
+        if fault.errno == errno.ENAMETOOLONG:
+            raise
+        return ""
 
 
 def fsync_dir(folder: Path) -> None:
@@ -208,22 +336,31 @@ def fsync_dir(folder: Path) -> None:
         os.close(descriptor)
 
 
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hex. OSError when it cannot be read."""
-    with path.open("rb") as file:
+def hash_file(path: Path, *, limit: int | None = None) -> str:
+    """The SHA-256 of a regular file, in hex. OSError when it cannot be read, or has more than `limit` bytes."""
+    with open_regular(path) as file:
+        if limit is not None and os.fstat(file.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def SaveFile(path: Path) -> Iterator[BinaryIO]:  # noqa: N802 - reads as the thing it gives
-    """A binary file that appears at `path`, whole and durable, when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def SaveFile(  # noqa: N802 - reads as the thing it gives
+    path: Path, *, within: Path | None = None, place: Callable[[Path, str], None] | None = None
+) -> Iterator[BinaryIO]:
+    """A binary file that appears at `path`, whole and durable, when the block ends without an error.
+
+    It replaces what stands there, unless `place(part, sha256)` is given, which publishes it then. With `within`
+    no link leads it out of that folder."""
     part = part_path(path, secrets.token_hex(8))
-    with _removed_on_error(part, None):
-        with part.open("w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+    with _new_part(part, within) as file:
+        yield file
+        sha256 = _synced(file)
+        if place is not None:
+            place(part, sha256)
+            return
+        if within is not None:
+            check_inside(within, path)
         publish(part, path)
         fsync_dir(path.parent)
 
@@ -247,7 +384,13 @@ def _removed_on_error(part: Path, needed: int | None) -> Iterator[None]:
 # --- archives and metadata -------------------------------------------------------------------------------
 
 
-def write_zip(part: Path, members: Iterable[tuple[str, Path | bytes]], *, comment: bytes = b"") -> str:
+def write_zip(
+    part: Path,
+    members: Iterable[tuple[str, Path | bytes]],
+    *,
+    comment: bytes = b"",
+    within: Path | None = None,
+) -> str:
     """Write a ZIP with `members` (name, file or bytes) in the order given, fsync it; its SHA-256 in hex.
 
     Compressed formats are stored, everything else deflated; every member is 0644, dated 1980-01-01.
@@ -276,7 +419,7 @@ def write_zip(part: Path, members: Iterable[tuple[str, Path | bytes]], *, commen
                         with content.open("rb") as source:
                             shutil.copyfileobj(source, member, 1 << 20)
 
-    return write_part(part, write)
+    return write_part(part, write, within=within)
 
 
 def metadata_json(metadata: Mapping[str, Any]) -> bytes:
@@ -306,11 +449,7 @@ def create_output_zip(
     images = list(iter_images(folder, recursive=True))
     if not images:
         raise ValidationError(f"No images found in {output_dir}.")
-    target = Path(
-        handle_filename_collision(
-            folder / (zip_name if zip_name.lower().endswith(".zip") else f"{zip_name}.zip")
-        )
-    )
+    wanted = folder / (zip_name if zip_name.lower().endswith(".zip") else f"{zip_name}.zip")
     names = NameReservation([METADATA_NAME])
     members: list[tuple[str, Path | bytes]] = []
     for image in images:
@@ -324,98 +463,13 @@ def create_output_zip(
             "software": f"Lote {__version__}",
         }
         members.append((METADATA_NAME, metadata_json({**known, **metadata})))
-    part = part_path(target, secrets.token_hex(8))
+    part = part_path(wanted, secrets.token_hex(8))
     write_zip(part, members)
-    publish(part, target)
+    target = None
+    while target is None:
+        free = Path(handle_filename_collision(wanted))
+        with suppress(FileExistsError):  # somebody was faster: the next name
+            publish(part, free, Claim(folder))
+            target = free
     fsync_dir(folder)
     return str(target)
-
-
-# Elements of ComicInfo 2.1 that its schema (a sequence) puts after BlackAndWhite.
-_AFTER_BLACK_AND_WHITE = frozenset(
-    [
-        "Manga",
-        "Characters",
-        "Teams",
-        "Locations",
-        "ScanInformation",
-        "StoryArc",
-        "StoryArcNumber",
-        "SeriesGroup",
-        "AgeRating",
-        "Pages",
-        "CommunityRating",
-        "MainCharacterOrTeam",
-        "Review",
-        "GTIN",
-    ]
-)
-
-
-def comic_info(xml: bytes) -> bytes:
-    """A ComicInfo.xml that says `No` in BlackAndWhite (added if missing); every other byte as it was.
-
-    ValidationError when it is not well-formed, not a ComicInfo, has a document type (nothing is ever expanded
-    or fetched), or more than 4 MiB."""
-    if len(xml) > _COMIC_INFO_LIMIT:
-        raise ValidationError(
-            f"ComicInfo.xml has {len(xml)} bytes, more than the limit of {_COMIC_INFO_LIMIT}."
-        )
-    declared = re.match(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']", xml)
-    if xml[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        encoding = "utf-16-le" if xml[:1] == b"\xff" else "utf-16-be"
-    else:
-        encoding = declared[1].decode() if declared else "utf-8"
-    try:
-        # Python's own encodings of bytes as text, not its others (zip, rot13 ...), which `decode` refuses.
-        text = xml.decode(encoding).encode("utf-8")
-        result = _without_black_and_white(text)
-        return result.decode("utf-8").encode(encoding)
-    except (expat.ExpatError, LookupError, UnicodeError) as fault:
-        raise ValidationError(f"ComicInfo.xml is damaged: {fault}.") from fault
-
-
-def _without_black_and_white(text: bytes) -> bytes:
-    parser = expat.ParserCreate("utf-8")  # whatever the declaration says: it has been decoded
-    element = b"<BlackAndWhite>No</BlackAndWhite>"
-    edits: list[tuple[int, int, bytes]] = []
-    opened: list[int] = []  # where the tags of the open elements begin
-    before: list[int] = []  # where elements begin that the schema puts after BlackAndWhite
-
-    def tag_end(at: int) -> int:
-        tag = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>").match(text, at)
-        return tag.end() if tag else at  # always a match: expat has accepted it
-
-    def start(name: str, _attributes: object) -> None:
-        if not opened and name != "ComicInfo":
-            raise ValidationError(f"ComicInfo.xml is no ComicInfo: its root is {name[:60]!r}.")
-        opened.append(parser.CurrentByteIndex)
-        if len(opened) == 2 and name in _AFTER_BLACK_AND_WHITE:
-            before.append(opened[-1])
-
-    def end(name: str) -> None:
-        first = opened.pop()
-        head = tag_end(first)
-        is_empty = text[:head].endswith(b"/>")
-        at = parser.CurrentByteIndex  # of the end tag; expat gives none for an empty element
-        if len(opened) == 1 and name == "BlackAndWhite":
-            edits.append((first, head if is_empty else tag_end(at), element))
-        elif not opened and not edits:
-            if is_empty:
-                edits.append((head - 2, head, b">" + element + b"</ComicInfo>"))
-            elif before:
-                indent = text[len(text[: before[0]].rstrip()) : before[0]]
-                edits.append((before[0], before[0], element + indent))
-            else:
-                edits.append((at, at, element))
-
-    def refuse(*_: object) -> None:
-        raise ValidationError("ComicInfo.xml has a document type, which is not read.")
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.StartDoctypeDeclHandler = refuse
-    parser.Parse(text, True)
-    for first, last, new in reversed(edits):
-        text = text[:first] + new + text[last:]
-    return text

@@ -7,7 +7,6 @@ an unforeseen error ends: it becomes a sentence and a log file, never a tracebac
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -700,11 +699,30 @@ def backup(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Copy the ledger, also while jobs run."""
-    from .. import upkeep
+    from ..core import copies
     from ..core.workspace import Workspace
+    from .console import safe
 
-    upkeep.back_up(Workspace(workspace), file)
-    typer.echo(str(file))
+    copies.back_up(Workspace(workspace), file)
+    typer.echo(safe(str(file)))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Copy that `lote backup` made.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Put a copy of the ledger in its place; the one before is kept."""
+    from ..core import copies
+    from ..core.workspace import Workspace
+    from .console import safe
+
+    place = Workspace(workspace)
+    before = copies.restore(place, file)
+    if before is not None:
+        kept = _("the ledger before it is kept in {file}: delete it when you no longer need it")
+        typer.echo(kept.format(file=safe(str(before))), err=True)
+    typer.echo(safe(str(place.database)))
 
 
 @app.command()
@@ -748,19 +766,45 @@ def ui(
         int | None, typer.Option("--port", metavar="N", help="7860 or the next free one if left out.")
     ] = None,
     auth: Annotated[
-        str | None, typer.Option("--auth", metavar="USER:PASSWORD", help="Ask for this name and password.")
+        str | None,
+        typer.Option(
+            "--auth",
+            metavar="USER",
+            help="Ask for this name and a password, which is read from the terminal (USER:PASSWORD, too, but others can read that).",
+        ),
+    ] = None,
+    auth_file: Annotated[
+        str | None,
+        typer.Option(
+            "--auth-file", metavar="FILE", help="USER:PASSWORD in a file of yours alone (else LOTE_AUTH)."
+        ),
     ] = None,
     root: Annotated[
         list[str] | None,
         typer.Option("--root", metavar="DIR", help="Folder that the page may read and write. Repeatable."),
     ] = None,
+    upload_quota: Annotated[
+        str | None,
+        typer.Option(
+            "--upload-quota", metavar="SIZE", help="What all uploads may take together; 64G if left out."
+        ),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Open the web page: a whole chapter without the command line."""
-    from .web import launch
+    from .web import launch, quota
+    from .web.credentials import credentials
 
-    launch(host, port, roots=root or (), auth=auth, workspace=workspace, open_browser=not no_browser)
+    launch(
+        host,
+        port,
+        roots=root or (),
+        auth=credentials(auth, auth_file),
+        workspace=workspace,
+        open_browser=not no_browser,
+        upload_quota=quota(upload_quota),
+    )
 
 
 app.add_typer(models_app, name="models")
@@ -769,7 +813,10 @@ app.add_typer(photos_app, name="photos")
 
 def main() -> None:
     """Entry point of the command: runs it and exits with the documented code."""
-    sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
+    from .console import patient_streams
+
+    # What `lote photos` prints is what was asked for: there a full disk is said. Elsewhere the work is.
+    patient_streams(results=sys.argv[1:2] == ["photos"])
     command = typer.main.get_command(app)
     try:
         translate_command(command)
@@ -782,28 +829,6 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the border: see the text of this module
         sys.exit(_misused(error) if isinstance(error, USAGE_ERRORS) else _unforeseen(error))
-
-
-class _Patient(io.FileIO):
-    """A stream whose reader may go away (`lote list | head -1`): what nobody reads is dropped, and the
-    run goes on to its end and its own exit code."""
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data) or 0
-        except BrokenPipeError:
-            return len(data)
-
-
-def _patient(stream: Any) -> Any:
-    """The same stream, that neither a closed pipe nor a character it cannot encode ends."""
-    try:
-        raw = _Patient(stream.fileno(), "w", closefd=False)
-    except (AttributeError, OSError, ValueError):  # no stream, or one that is no file
-        return stream
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=True, write_through=True
-    )
 
 
 def _say(text: str) -> None:

@@ -7,6 +7,7 @@ control characters are shown as escapes. People read their own language (i18n.py
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -49,6 +50,50 @@ WISH_WORDS = {
 }
 # Below this many columns there is no room for a bar beside words.
 NARROW = 70
+
+
+class _Patient(io.FileIO):
+    """A stream that may be closed at the other end (`lote list | head -1`), or full (`2> /dev/full`): what nobody
+    can read is dropped, and the run goes on to its end and its own exit code. With `results` a stream that takes
+    no more is an OSError, as ever."""
+
+    def __init__(self, descriptor: int, *, results: bool) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._results = results
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if self._results and not isinstance(error, BrokenPipeError):
+                raise
+            return len(data)
+
+
+def patient_streams(*, results: bool) -> None:
+    """Make this process's streams such that neither a closed pipe, a full disk, a descriptor that is not there
+    (`2>&-`) nor a character that cannot be encoded ends the work. `results`: a full stdout is an OSError."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Else the next file that is opened has its number, and messages of a child are written into it.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = _patient(sys.stdout, 1, results=results)
+    sys.stderr = _patient(sys.stderr, 2, results=False)
+
+
+def _patient(stream: Any, number: int, *, results: bool) -> Any:
+    try:
+        raw = _Patient(number if stream is None else stream.fileno(), results=results)
+    except (AttributeError, OSError, ValueError):  # one that is no file: a test has put it there
+        return stream
+    encoding = "utf-8" if stream is None else stream.encoding
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True, write_through=True
+    )
 
 
 def err_console() -> Console:

@@ -13,7 +13,6 @@ understood is an error that names the file and the entry; nothing is ignored in 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...exceptions import ImageProcessingError
+from ...exceptions import ImageProcessingError, reason
+from ...reading import json_of, read_whole
 from .regions import Labels, nearest_label
 
 Rgb = tuple[int, int, int]
 PAPER: Rgb = (255, 255, 255)
+LARGEST_FILE = 4 << 20
+"""Bytes of a `.hints.json`."""
+MOST_ENTRIES = 10_000
+"""Points, strokes and locks of one page, and points of one stroke: a person draws some hundreds."""
+MOST_COLOURS = 1_000
+"""Colours of the strokes of one page."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,10 @@ class Hints:
             shown = cv2.resize(self.painted, (width, height), interpolation=cv2.INTER_NEAREST)
             on = shown[..., 3] >= 200
             code = shown[..., :3].astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-            for value in np.unique(code[on]).tolist():
-                colours.append((value >> 16, value >> 8 & 255, value & 255))
-                seeds[on & (code == value)] = len(colours)
+            # Not colour by colour: a painted file can have as many as it has pixels.
+            values, which = np.unique(code[on], return_inverse=True)
+            colours += [(value >> 16, value >> 8 & 255, value & 255) for value in values.tolist()]
+            seeds[on] = which + 1
         for stroke in self.strokes:
             if stroke.rgb not in colours:
                 colours.append(stroke.rgb)
@@ -78,18 +85,26 @@ def read(path: Path, width: int, height: int, palette: dict[int, Rgb]) -> Hints:
     """Read the hints of a page of `width` x `height` pixels; `palette` gives the colours of the job's ids."""
     if path.suffix.lower() == ".json":
         return Hints(width, height, tuple(_from_json(path, width, height, palette)))
-    from PIL import Image
+    from ...io.images import opened
 
+    painted = None
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
+        with opened(path) as (picture, kind):
             size = picture.size
-            if size != (width, height):
-                raise ImageProcessingError(
-                    path, f"these hints are {size[0]} x {size[1]} pixels and their page is {width} x {height}"
-                )
-            painted = np.asarray(picture.convert("RGBA"))
+            if kind == "PNG" and size == (width, height):
+                painted = np.asarray(picture.convert("RGBA"))
+    except ImageProcessingError as fault:
+        raise ImageProcessingError(
+            path, f"these hints are no readable PNG ({fault.message}); save them again"
+        ) from fault
     except (OSError, SyntaxError, ValueError) as fault:
         raise ImageProcessingError(path, "these hints are no readable PNG; save them again") from fault
+    if kind != "PNG":
+        raise ImageProcessingError(path, "these hints are no readable PNG; save them again")
+    if painted is None:
+        raise ImageProcessingError(
+            path, f"these hints are {size[0]} x {size[1]} pixels and their page is {width} x {height}"
+        )
     if (painted[..., 3] >= 200).mean() > 0.9:
         raise ImageProcessingError(
             path, "these hints have no transparent background: only strokes may be opaque"
@@ -99,9 +114,9 @@ def read(path: Path, width: int, height: int, palette: dict[int, Rgb]) -> Hints:
 
 def _from_json(path: Path, width: int, height: int, palette: dict[int, Rgb]) -> list[Stroke]:
     try:
-        data = json.loads(path.read_text("utf-8-sig"))
+        data = json_of(read_whole(path, LARGEST_FILE))
     except (OSError, ValueError) as fault:
-        raise ImageProcessingError(path, f"these hints are no readable JSON: {fault}") from fault
+        raise ImageProcessingError(path, f"these hints are no readable JSON: {reason(fault)}") from fault
     kinds = {"points", "strokes", "lock"}
     if not isinstance(data, dict) or not kinds.issuperset(data):
         raise ImageProcessingError(
@@ -112,17 +127,23 @@ def _from_json(path: Path, width: int, height: int, palette: dict[int, Rgb]) -> 
         entries = data.get(kind, [])
         if not isinstance(entries, list):
             raise ImageProcessingError(path, f'"{kind}" must be a list')
+        if len(entries) > MOST_ENTRIES:
+            raise ImageProcessingError(path, f'"{kind}" has more than the limit of {MOST_ENTRIES} entries')
         for number, entry in enumerate(entries):
             try:
                 strokes.append(_stroke(kind, entry, width, height, palette))
-            except (KeyError, TypeError, ValueError) as fault:
-                reason = f"{fault.args[0]!r} is missing" if isinstance(fault, KeyError) else str(fault)
-                raise ImageProcessingError(path, f'"{kind}" entry {number + 1}: {reason}') from fault
+            except (KeyError, TypeError, ValueError, OverflowError) as fault:
+                why = f"{fault.args[0]!r} is missing" if isinstance(fault, KeyError) else str(fault)
+                raise ImageProcessingError(path, f'"{kind}" entry {number + 1}: {why}') from fault
+    if len({stroke.rgb for stroke in strokes}) > MOST_COLOURS:
+        raise ImageProcessingError(path, f"these hints have more than the limit of {MOST_COLOURS} colours")
     return strokes
 
 
 def _stroke(kind: str, entry: Any, width: int, height: int, palette: dict[int, Rgb]) -> Stroke:
     points = entry["points"] if kind == "strokes" else [(entry["x"], entry["y"])]
+    if len(points) > MOST_ENTRIES:
+        raise ValueError(f"a stroke has at most {MOST_ENTRIES} points")
     at = tuple((float(x), float(y)) for x, y in points)
     if not at:
         raise ValueError("a stroke needs points")
