@@ -111,12 +111,23 @@ def _copy(
     if digest is None:
         steps.know(store, step_id, read)
     try:
-        steps.take_name(spare, target)
+        _take_name(spare, target)
         steps.sync_folder(os.path.dirname(target))  # noqa: PTH120 - bytes
         status = os.lstat(target)
     except OSError as error:
         raise _refusal(error) from error
     return Copied(step_id, read, status, after, checked_ns)
+
+
+def _take_name(spare: bytes, target: bytes) -> None:
+    """`steps.take_name`; Unreadable for a name that the disk does not take, though it took the file: `?` or `:` on exFAT,
+    which some file systems call a folder that is not there."""
+    try:
+        steps.take_name(spare, target)
+    except FileNotFoundError as error:
+        if os.path.lexists(spare):
+            raise Unreadable(*_REFUSED[errno.EINVAL]) from error
+        raise
 
 
 def _write(descriptor: int, before: os.stat_result, spare: bytes) -> bytes:

@@ -54,6 +54,18 @@ EDITED = (
     "-bewerkt",
     "-edytowane",
     "-editada",
+    "-effects",
+    "-ha editado",
+    "-editat",
+    "-redigerad",
+    "-redigeret",
+    "-redigert",
+    "-muokattu",
+    "-upravené",
+    "-szerkesztett",
+    "-編集済み",
+    "-已修改",
+    "-수정됨",
 )
 # The photo of a Live Photo has the sidecar, and its video none.
 LIVE_PHOTO = (".heic", ".jpg", ".jpeg")
@@ -199,6 +211,7 @@ def takeout_names(name: str) -> Iterator[str]:
     `IMG.jpg.supplemental-metadata.json` (since 2024) and `IMG.jpg.json`; both are cut, and a copy's number `(1)` moves
     behind what was cut. An edited photo has that of the photo it was made from."""
     whole, extension = os.path.splitext(name)  # noqa: PTH122
+    whole = normalize("NFC", whole)
     edited = [
         whole.replace(whole[at : at + len(end)], "") for end in EDITED if (at := whole.lower().find(end)) > 0
     ]

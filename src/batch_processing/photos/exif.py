@@ -1,7 +1,7 @@
 """Dates, positions and orientations out of EXIF: sense or nothing.
 
 Promises: a value that makes no sense is left out, never guessed: a position of 0,0, degrees without their hemisphere,
-month 13. An original date that is there and cannot be read is not replaced by a later one. Does not say whether a
+month 13. A date of taking or digitizing that is there and cannot be read is not replaced by a later one. Does not say whether a
 camera's clock was right.
 """
 
@@ -30,7 +30,8 @@ FIRST_YEAR = 1826
 _MOMENT = re.compile(
     r"([0-9]{4})([:/.-])\s?([0-9]{1,2})\2\s?([0-9]{1,2})"
     r"(?:[T\s]\s*([0-9]{1,2})[:.]\s?([0-9]{1,2})(?:[:.]\s?([0-9]{1,2})(?:[.,][0-9]+)?)?"
-    r"\s*(?:([AaPp])\.?[Mm]\.?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?)?\W*"
+    # An offset in another form (UTC, GMT+2, +02) is no part of EXIF: the local time before it stands, without it.
+    r"\s*(?:([AaPp])\.?[Mm]\.?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?(?:[A-Za-z]{1,5})?(?:[+-][0-9]{1,2})?)?\W*"
 )
 _OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4]):?([0-5][0-9])")
 
@@ -87,7 +88,7 @@ def taken_at(tags: Mapping[int, Any]) -> str | None:
         if not is_there(value):
             continue
         found = moment(_text(value), _text(tags.get(offset)))
-        if found is not None or date == ORIGINAL:
+        if found is not None or date != DATE_TIME:
             return found
     return None
 

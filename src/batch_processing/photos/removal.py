@@ -511,6 +511,11 @@ def _share(copy: bytes, kept: bytes, size: int) -> None:
             raise Refused(Refusal.OTHER_BYTES) from error
         except OSError as error:
             raise Refused(Refusal.CANNOT_SHARE) from error
+        places = extents.extents(source)
+        if places is None or places != extents.extents(
+            target
+        ):  # small files that lie among the file system's own data
+            raise Refused(Refusal.CANNOT_SHARE)
 
 
 class Apart(StrEnum):
