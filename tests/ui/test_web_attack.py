@@ -369,8 +369,7 @@ def test_others_cannot_read_the_workspace(server: Server, job: int) -> None:
     for name in ("lote.db", "page.key", "comics.lock"):
         assert stat.S_IMODE((server.workspace / name).stat().st_mode) == 0o600
     assert Draft(server).upload("a.png", b"x")[0] == 200
-    for name in ("uploads", "scratch"):
-        assert stat.S_IMODE((server.workspace / name).stat().st_mode) == 0o700, name
+    assert stat.S_IMODE((server.workspace / "uploads").stat().st_mode) == 0o700
 
 
 def test_a_workspace_that_others_could_read_is_closed(tmp_path: Path) -> None:
