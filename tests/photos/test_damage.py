@@ -197,6 +197,19 @@ def test_a_box_that_is_longer_than_its_file_is_told_without_the_library(tmp_path
     assert judged(cut, stub) == {"cut.heic": "cut off", "stub.heic": "cut off"}
 
 
+def test_a_picture_that_was_never_written_is_missed(tmp_path: Path) -> None:
+    """Zeros from before the box of the pictures on; a TIFF whose second page lies beyond its end."""
+    whole = heif()
+    start = whole.index(b"mdat") - 4
+    empty = put(tmp_path / "empty.heic", whole[:start] + bytes(len(whole) - start))
+    pages = saved("TIFF", BIG, save_all=True, append_images=[noise(BIG)], compression="tiff_deflate")
+    second = max(struct.unpack_from("<I", pages, 4)[0], len(pages) * 6 // 10)
+    cut = put(tmp_path / "cut.tif", pages[:second])
+    told = judged(empty, cut, put(tmp_path / "whole.tif", pages))
+    assert told["empty.heic"] in ("tail of zeros", "cut off")
+    assert (told["cut.tif"], told["whole.tif"]) == ("cut off", None)
+
+
 def test_a_video_behind_a_photo_may_be_cut_off_without_harm_to_the_photo(tmp_path: Path) -> None:
     content = motion()
     assert judged(put(tmp_path / "a.jpg", content[:-3000])) == {"a.jpg": None}

@@ -126,6 +126,16 @@ class Tiff:
                 found.append(entries)
         return found
 
+    @property
+    def leads_outside(self) -> bool:
+        """Whether the directory after the last one would stand beyond the end of the file."""
+        seen: set[int] = set()
+        offset = self.first
+        while offset and offset < self.region.size and offset not in seen and len(seen) < MOST_DIRECTORIES:
+            seen.add(offset)
+            _, offset = self.directory(offset)
+        return offset >= self.region.size
+
     def all(self) -> list[Directory]:
         """The directories of the chain, and those below them (SubIFDs)."""
         found = self.chain()

@@ -13,7 +13,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from .containers import START_OF_SCAN, Box, Directory, Region, Tiff, boxes, chunks, segments
+from .containers import START_OF_SCAN, Box, Directory, Region, Tiff, box, boxes, chunks, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,7 +247,15 @@ def _iso(region: Region) -> Damage | None:
     last, names = _walk(region)
     if last is None or names == {b"ftyp"}:  # it says what it is, and nothing else
         return Damage.CUT
+    if b"meta" in names and b"mdat" not in names and not _has_inner_data(region):
+        return Damage.ZEROS if ends_in_zeros(region) else Damage.CUT
     return Damage.ZEROS if last.type in _DATA_BOXES and ends_in_zeros(region.part(0, last.end)) else None
+
+
+def _has_inner_data(region: Region) -> bool:
+    """Whether the picture lies inside of the box that describes it (ISO 23008-12: `idat`), as small ones may."""
+    meta = box(region, b"meta")
+    return meta is not None and any(each.type == b"idat" for each in boxes(region, meta.begin + 4, meta.end))
 
 
 def _movie(region: Region) -> Damage | None:
@@ -362,7 +370,9 @@ def _needed(tiff: Tiff, entries: Directory, counts: list[int]) -> list[int]:
 
 
 def _tiff(region: Region) -> Damage | None:
-    return tiff_damage(Tiff(region))
+    tiff = Tiff(region)
+    # Raw files may have anything there; pages of a TIFF follow each other.
+    return tiff_damage(tiff) or (Damage.CUT if tiff.leads_outside else None)
 
 
 def _raf(region: Region) -> Damage | None:
