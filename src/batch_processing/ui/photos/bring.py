@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...i18n import sentence
+from ...i18n import _, sentence
 from .common import (
     BottomLine,
     DatabaseOption,
@@ -249,7 +249,7 @@ class _View:
     @staticmethod
     def _print_left(plan: Plan) -> None:
         for reason, left in plan.card.left.items():
-            print_line(f"{'left alone':>18}  {counted(reason, left.count)}, the first is {left.first}")
+            print_line(f"{_('left alone'):>18}  {counted(reason, left.count)}, the first is {left.first}")
 
 
 def _left_alone(plan: Plan) -> list[dict[str, Any]]:

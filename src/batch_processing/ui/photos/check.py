@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...exceptions import ConfigurationError, ValidationError
+from ...i18n import _, sentence
 from .common import (
     BottomLine,
     DatabaseOption,
@@ -30,6 +31,18 @@ from .common import (
 
 if TYPE_CHECKING:
     from ...photos.knowledge import Finding
+
+
+# What is known of a file, as people read it.
+RESULT_WORDS = {
+    "known": "known",
+    "unknown": "unknown",
+    "same file": "same file",
+    "not there": "not there",
+    "not told apart": "not told apart",
+    "unreadable": "unreadable",
+    "left alone": "left alone",
+}
 
 
 @photos_app.command()
@@ -56,7 +69,7 @@ def verify(
     read = 0
     stop = Stop()
     bottom, began = BottomLine(wanted=not quiet and not as_json), time.monotonic()
-    with open_store(database, workspace) as (store, _), stop.listening():
+    with open_store(database, workspace) as (store, _where), stop.listening():
         work = Verification(store, folders_given(folders or []), sample=number, share=share, stopped=stop)
         for finding in work:
             read += finding.read
@@ -177,14 +190,14 @@ def _put(finding: Finding) -> None:
 
 
 def _said(finding: Finding) -> str:
-    path = os.fsdecode(finding.path)
+    path, word = os.fsdecode(finding.path), _(RESULT_WORDS[finding.result])
     if finding.twin is not None:
-        return f"{finding.result}  {path}  = {os.fsdecode(finding.twin)}"
-    return f"{finding.result}  {path}: {finding.text}" if finding.text else f"{finding.result}  {path}"
+        return f"{word}  {path}  = {os.fsdecode(finding.twin)}"
+    return f"{word}  {path}: {sentence(finding.text)}" if finding.text else f"{word}  {path}"
 
 
 def _summed_up(counts: Counter[str], left: Counter[str], files: int, unsafe: int) -> str:
-    parts = ", ".join(f"{number} {result}" for result, number in counts.items() if number)
+    parts = ", ".join(f"{number} {_(RESULT_WORDS[result])}" for result, number in counts.items() if number)
     if left:
         reasons = ", ".join(counted(reason, number) for reason, number in left.items())
         parts = f"{parts} ({reasons})"

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from ...exceptions import ConfigurationError, ValidationError
+from ...i18n import _
 from .common import (
     DatabaseOption,
     JsonOption,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from ...photos.steps import Recovered
     from ...photos.store import Store
 
+# What becomes of a photo, as people read it.
+ROLE_WORDS = {"keep": "keep", "copy": "copy", "stays": "stays", "not there": "not there now"}
+HOW_WORDS = {"trash": "to the trash", "hardlink": "to a link", "reflink": "to share"}
 STYLES = ("table", "csv", "json", "null")
 
 
@@ -245,7 +249,7 @@ class _List:
 
             print_line(f"{size(group.gain)} to gain: {len(group.members)} x {size(group.size)}")
             for role, member in members:
-                print_line(f"  {self._word(role):<14}  {os.fsdecode(member.path)}")
+                print_line(f"  {self._word(role):<16}  {os.fsdecode(member.path)}")
 
     @staticmethod
     def _roles(group: Group, choice: Choice | None) -> Iterator[tuple[str, Member]]:
@@ -265,8 +269,8 @@ class _List:
 
     def _word(self, role: str) -> str:
         if role == "copy" and self.how is not None:
-            return {"trash": "to the trash", "hardlink": "to a link", "reflink": "to share"}[self.how]
-        return {"not there": "not there now"}.get(role, role)
+            return _(HOW_WORDS[self.how])
+        return _(ROLE_WORDS[role])
 
 
 class _Removal:

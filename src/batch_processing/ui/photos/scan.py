@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...exceptions import ConfigurationError
-from ...i18n import sentence
+from ...i18n import _, sentence
 from .common import (
     BottomLine,
     DatabaseOption,
@@ -323,16 +323,16 @@ class _ScanView:
                     "Originals that are away are not there now: their drive is not plugged in, or they were moved."
                 )
             for reason, left in stats.left_alone.items():
-                print_line(f"{'left alone':>18}  {counted(reason, left.count)}, the first is {left.first}")
+                print_line(f"{_('left alone'):>18}  {counted(reason, left.count)}, the first is {left.first}")
             for format_name, number in stats.lacking.items():
                 print_line(
-                    f"{'not understood':>18}  {number} {format_name}: no library that reads it is installed"
+                    f"{_('not understood'):>18}  {number} {format_name}: no library that reads it is installed"
                 )
             if stats.damaged:
-                print_line(f"{'damaged':>18}  {stats.damaged}: `lote photos errors --damaged` lists them")
+                print_line(f"{_('damaged'):>18}  {stats.damaged}: `lote photos errors --damaged` lists them")
             if stats.unhandled:
                 kinds = ", ".join(f"{number} {kind}" for kind, number in stats.unhandled.items())
-                print_line(f"{'not photos':>18}  {kinds}: these files are not recorded")
+                print_line(f"{_('not photos'):>18}  {kinds}: these files are not recorded")
             if stats.errors or stats.facts_errors:
                 print_line("`lote photos errors` lists what could not be read.")
         if work.was_stopped:
