@@ -192,8 +192,9 @@ def _jpeg2000(file: BinaryIO) -> None:
         body = file.read(min(max(length - 2, 0), 64))
         if marker == 0xFF51:  # SIZ: image and tile sizes, components
             x, y, left, top, wide, high, tile_left, tile_top, components = struct.unpack(">2x8LH", body[:36])
-            across, down = -(-(x - tile_left) // wide), -(-(y - tile_top) // high) if wide and high else 0
-            tiles = across * down
+            tiles = 0
+            if wide and high:
+                tiles = -(-(x - tile_left) // wide) * -(-(y - tile_top) // high)
             packets = components
             if not (0 < tiles <= 65_535 and left < x and top < y):
                 raise ValueError("its header gives it no tiles")
