@@ -106,6 +106,13 @@ BOOK = plain(a__p_png=PAGE, b_png=PAGE, ComicInfo_xml=b"<ComicInfo/>", extra_zip
 EXIF = struct.pack("<2sHLHHHLLHHLLL", b"II", 42, 8, 2, 274, 3, 1, 6, 282, 5, 1, 38, 0) + struct.pack(
     "<LL", 300, 1
 )
+
+
+def with_an_endless_box(jpeg2000: bytes) -> bytes:
+    """A JPEG 2000 with a box before its picture that is longer than any file can be."""
+    return jpeg2000[:12] + struct.pack(">L4sQ", 1, b"free", 2**64 - 1) + jpeg2000[12:]
+
+
 PALETTE = {"colors": [{"id": 4, "name": "hair", "rgb": "#4a302a", "locked": True, "reference": [74, 48, 42]}]}
 HINTS = {
     "points": [{"x": 1, "y": 2, "color": "#c0392b"}],
@@ -143,7 +150,12 @@ READERS = {
         images.probe,
         list(PICTURES.values()),
         (BatchProcessingError,),
-        kept=[without_tiles(data) for data in PICTURES.values() if data[4:8] == b"jP  "],
+        kept=[
+            damaged(data)
+            for data in PICTURES.values()
+            if data[4:8] == b"jP  "
+            for damaged in (without_tiles, with_an_endless_box)
+        ],
     ),
 }  # fmt: skip
 

@@ -240,7 +240,7 @@ def _codestream(file: BinaryIO, size: int) -> tuple[int, int]:
             if at + length > size:
                 raise ValueError("image file is truncated inside its codestream")
             return at + offset, at + length
-        if length < offset:
+        if length < offset or length > size - at:  # also a length that no file can be sought to
             break
         at += length
     raise ValueError("it holds no codestream")
