@@ -31,7 +31,7 @@ from .kinds import (
     is_side_file,
     kind_of,
 )
-from .reading import Unreadable, clamped, explain, signed, unexpected
+from .reading import LEAST, MOST, Unreadable, clamped, explain, signed, unexpected
 from .tables import BLANK, MISSING
 
 if TYPE_CHECKING:
@@ -242,7 +242,23 @@ class Walk:
                     unchanged += 1
                     continue
                 trusted = True
-            found.append(self._candidate(directory, name, prefix + name, status, row, trusted))
+            ctime = status.st_ctime_ns
+            candidate = Candidate(  # here, and without a call: a first scan makes one for each photo
+                directory,
+                name,
+                prefix + name,
+                size,
+                mtime if LEAST <= mtime <= MOST else clamped(mtime),
+                ctime if LEAST <= ctime <= MOST else clamped(ctime),
+                inode if inode <= MOST else signed(inode),
+                status.st_dev,
+                links,
+                row[6] if row is not None else None,
+                trusted,
+            )
+            if links > 1 and not trusted:
+                candidate.same_as = self._link(status, candidate)
+            found.append(candidate)
         self.seen += seen
         self.unchanged += unchanged
         self._count_gone(folder, rows, limit)
@@ -343,32 +359,6 @@ class Walk:
             text = "was a photo, is now empty: restore it from a backup"
             return WalkError(path, Unreadable("ruined", text), "hash")
         return WalkError(path, Unreadable("empty", "is empty: there is no photo in it"), "facts")
-
-    def _candidate(
-        self,
-        directory: bytes,
-        name: bytes,
-        path: bytes,
-        status: os.stat_result,
-        row: Known | None,
-        trusted: bool,
-    ) -> Candidate:
-        candidate = Candidate(
-            directory,
-            name,
-            path,
-            status.st_size,
-            clamped(status.st_mtime_ns),
-            clamped(status.st_ctime_ns),
-            signed(status.st_ino),
-            status.st_dev,
-            status.st_nlink,
-            row[6] if row is not None else None,
-            trusted,
-        )
-        if status.st_nlink > 1 and not trusted:
-            candidate.same_as = self._link(status, candidate)
-        return candidate
 
     def _count_gone(self, folder: _Folder, rows: dict[bytes, Known], limit: tuple[int, bytes] | None) -> None:
         """Remember which of a folder's rows met no entry: their photos are gone, unless they were left alone."""
