@@ -14,7 +14,7 @@ import json
 import logging
 import logging.handlers
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -31,6 +31,7 @@ __all__ = [
     "get_logger",
     "handle_record",
     "job_log",
+    "rotate",
     "setup_logging",
 ]
 
@@ -145,12 +146,30 @@ def job_log(path: str | Path, *, json_lines: bool = False) -> Iterator[Path]:
         handler.close()
 
 
+def rotate(path: Path) -> None:
+    """Begin a log anew that several processes add to, when it has grown as large as one may: as a file of `setup_logging` is
+    rotated. What a process that lives still says goes to the file that it had opened."""
+    try:
+        if path.stat().st_size < _MAX_BYTES:
+            return
+    except FileNotFoundError:
+        return
+    for number in range(_BACKUPS, 0, -1):
+        before = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
+        with suppress(FileNotFoundError):
+            before.replace(path.with_name(f"{path.name}.{number}"))
+
+
+RecordValues = dict[str, str | int | float | bool | None]
+"""A log record's values by name, as they travel from one process to another."""
+
+
 class WorkerHandler(logging.Handler):
     """Hands each record to `send` as a dict of plain values, for another process to write.
 
     In a worker: `logging.getLogger().addHandler(WorkerHandler(connection.send))`."""
 
-    def __init__(self, send: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(self, send: Callable[[RecordValues], object]) -> None:
         super().__init__()
         self._send = send
 
@@ -237,12 +256,12 @@ def _file_handler(
     return handler
 
 
-def _extra(record: logging.LogRecord) -> dict[str, Any]:
+def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
-def _plain(record: logging.LogRecord) -> dict[str, Any]:
-    values = {
+def _plain(record: logging.LogRecord) -> RecordValues:
+    values: RecordValues = {
         key: getattr(record, key)
         for key in (
             "name",

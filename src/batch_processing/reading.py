@@ -11,15 +11,19 @@ Does not guarantee: an answer from a file system that hangs.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
+import re
 import stat
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["DEPTH", "json_of", "open_regular", "read_whole"]
+from .messages import Message
+
+__all__ = ["DEPTH", "json_of", "open_regular", "read_whole", "text_encoding"]
 
 DEPTH: Final = 32
 """Levels of lists and objects in each other; no file of Lote's needs more than five."""
@@ -50,16 +54,34 @@ def read_whole(path: Path, limit: int) -> bytes:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(
-            errno.EFBIG, f"it has more than the {limit} bytes that are read of such a file", str(path)
+            errno.EFBIG,
+            Message("it has more than the {limit} bytes that are read of such a file", limit=limit),
+            str(path),
         )
     return content
+
+
+# What people write text and names in. Python decodes by other names too, some of them (punycode) in the square of the
+# length.
+_ENCODINGS = re.compile(r"utf-?(8|16|32)|ascii|iso8859|cp\d|shift_jis|euc_|gb|big5|koi8|mac-|johab|hz$")
+
+
+def text_encoding(name: str) -> str:
+    """Python's own name of a character encoding that text can have. LookupError for any other."""
+    try:
+        found = codecs.lookup(name).name
+    except ValueError as error:  # a NUL in the name
+        raise LookupError(name) from error
+    if not _ENCODINGS.match(found):
+        raise LookupError(f"unknown encoding: {name}")
+    return found
 
 
 def _regular(status: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        raise OSError(errno.EINVAL, Message("it is not a regular file"), str(path))
 
 
 def json_of(content: bytes) -> Any:
@@ -79,8 +101,8 @@ def json_of(content: bytes) -> Any:
     raise ValueError(_TOO_DEEP)
 
 
-_TOO_DEEP = f"it is nested more than {DEPTH} levels deep"
+_TOO_DEEP = Message("it is nested more than {limit} levels deep", limit=DEPTH)
 
 
-def _inside(outer: dict[str, Any] | list[Any]) -> list[Any]:
+def _inside(outer: dict[str, object] | list[object]) -> list[object]:
     return list(outer.values()) if isinstance(outer, dict) else outer

@@ -13,12 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, reason
 from ..logging_config import get_logger
+from ..messages import Message, as_message, joined
 from .handler import ConfigurationHandler
 from .settings import (
+    AUTO,
     FLAGS,
     PAGE_FIELDS,
     SETTING_NAMES,
@@ -74,7 +77,7 @@ class Settings:
         flag and variable at once, and is raised for an unreadable file; what is wrong inside the file
         is warned of."""
         environ = os.environ if environ is None else environ
-        problems: list[str] = []
+        problems: list[Message] = []
         given = {name: value for name, value in flags.items() if value is not None and value not in ([], ())}
         variables = {
             name: environ[variable]
@@ -92,7 +95,7 @@ class Settings:
         config_file = {**env_layer, **flag_layer}.get("config_file")
         if config_file is not None:
             self._file.load_config_file(config_file.value)
-            self._job |= self._from_file(self._file.get_default_config(), "default")
+            self._job |= self._from_file(self._file.get_file_default(), "default")
         self._job |= env_layer | flag_layer
 
     @classmethod
@@ -124,13 +127,21 @@ class Settings:
             **{name: force[name].value for name in PAGE_FIELDS if name != "reference_images"},
         )
 
+    def unused(self, images: Iterable[str]) -> list[str]:
+        """The entries in the file that belong to none of these images, each with its place."""
+        path = self._file.path
+        return [f"{path.name}: images/{key}" for key in self._file.unused(list(images))] if path else []
+
     def warn_unused(self, images: Iterable[str]) -> None:
         """Warn of entries in the file that belong to none of these images."""
         self._file.warn_unused(list(images))
 
-    def describe(self, image: str | Path | None = None) -> str:
-        """One line for each setting: its name, its value and, in brackets, where it was set."""
-        force = self.effective(image)
+    def describe(
+        self, image: str | Path | None = None, resolved: Mapping[str, Effective] = MappingProxyType({})
+    ) -> str:
+        """One line for each setting: its name, its value and, in brackets, where it was set. `resolved` are those whose
+        value is found out only where they are used."""
+        force = {**self.effective(image), **resolved}
         width = max(map(len, force))
         return "\n".join(
             f"{name:<{width}}  {_shown(effective.value)}  ({effective.origin})"
@@ -147,7 +158,7 @@ class Settings:
 def photo_settings(
     flags: Mapping[str, Any], config_file: str | Path | None = None, environ: Mapping[str, str] | None = None
 ) -> dict[str, Effective]:
-    """`root` (a path, or None), `batch_size` (at least 1) and `videos` (whether they are scanned like photos) of the photo
+    """`root` (a path, or None), `batch_size` (at least 1; None: `auto`, what fits the machine) and `videos` (whether they are scanned like photos) of the photo
     application, with origins.
 
     From weakest to strongest: built-in, the section `photos` of the file (or of `LOTE_CONFIG`),
@@ -174,28 +185,54 @@ def photo_settings(
     for name in force:
         if text := environ.get(f"LOTE_{name.upper()}"):
             parsed: Any = text
-            if name == "batch_size" and text.strip().isdecimal():
-                parsed = int(text)
+            if name == "batch_size":
+                parsed = _count(text)
             elif name == "videos":
                 with suppress(ValueError):  # said below
                     parsed = yes_or_no(name, text)
             force[name] = Effective(parsed, f"LOTE_{name.upper()}")
         if flags.get(name) is not None:
-            force[name] = Effective(flags[name], f"--{name.replace('_', '-')}")
+            given = _count(flags[name]) if name == "batch_size" else flags[name]
+            force[name] = Effective(given, f"--{name.replace('_', '-')}")
     root, size = force["root"], force["batch_size"]
     if root.value is not None and (not isinstance(root.value, str | Path) or not str(root.value).strip()):
-        problems.append(f"{root.origin}: root must be the path of a folder, got {root.value!r}")
-    if not isinstance(size.value, int) or isinstance(size.value, bool) or size.value < 1:
-        problems.append(f"{size.origin}: batch_size must be a whole number of at least 1, got {size.value!r}")
+        problems.append(
+            Message(
+                "{origin}: root must be the path of a folder, got {given}",
+                origin=root.origin,
+                given=repr(root.value),
+            )
+        )
+    if size.value == AUTO:
+        size = force["batch_size"] = Effective(None, f"{size.origin}: {AUTO}")
+    elif not isinstance(size.value, int) or isinstance(size.value, bool) or size.value < 1:
+        problems.append(
+            Message(
+                "{origin}: batch_size must be auto or a whole number of at least 1, got {given}",
+                origin=size.origin,
+                given=repr(size.value),
+            )
+        )
     if not isinstance((videos := force["videos"]).value, bool):
-        problems.append(f"{videos.origin}: videos must be true or false, got {videos.value!r}")
+        problems.append(
+            Message(
+                "{origin}: videos must be true or false, got {given}",
+                origin=videos.origin,
+                given=repr(videos.value),
+            )
+        )
     if problems:
         raise ConfigurationError(all_problems(problems))
     return force
 
 
+def _count(given: object) -> object:
+    """The number that a text is, where it is one."""
+    return int(given) if isinstance(given, str) and given.strip().isdecimal() else given
+
+
 def _layer(
-    values: Mapping[str, Any], origins: Mapping[str, str], problems: list[str]
+    values: Mapping[str, Any], origins: Mapping[str, str], problems: list[Message]
 ) -> dict[str, Effective]:
     """One layer's values, checked; adds what is wrong with it to `problems`, each with its origin."""
     understood = {}
@@ -203,10 +240,17 @@ def _layer(
         try:
             understood[name] = parse_text(name, value) if isinstance(value, str) else value
         except ValueError as error:
-            problems.append(f"{origins[name]}: {error}")
+            problems.append(_as_said(as_message(reason(error)), origins[name]))
     good, wrong = check_values(understood)
-    problems += [f"{origins[name]}: {problem}" for name, problem in wrong]
+    problems += [_as_said(problem, origins[name]) for name, problem in wrong]
     return {name: Effective(value, origins[name]) for name, value in good.items()}
+
+
+def _as_said(problem: Message, origin: str) -> Message:
+    """What is wrong with a setting, which is called as the person set it: "--workers" and not "max_concurrent"."""
+    if "name" in problem.values and origin != "BatchConfig":
+        return Message(problem.template, **{**problem.values, "name": origin})
+    return joined((origin, problem), ": ")
 
 
 def _warn_of_unknown(environ: Mapping[str, str]) -> None:

@@ -19,17 +19,27 @@ import copy
 import json
 import re
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unicodedata import normalize
 
 from ..exceptions import ConfigurationError, reason
+from ..json_types import JsonObject
 from ..logging_config import get_logger
+from ..messages import Message
 from ..reading import DEPTH, json_of, read_whole
-from .settings import PAGE_FIELDS, SETTING_NAMES, canonical_name, check_values, suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from .settings import (
+    PAGE_FIELDS,
+    SETTING_NAMES,
+    BatchConfig,
+    all_problems,
+    built_in,
+    canonical_name,
+    check_values,
+    suggestion,
+)
 
 __all__ = ["ConfigurationHandler"]
 
@@ -42,42 +52,63 @@ LARGEST_FILE = 4 << 20
 _SECTIONS = ("default", "images", "photos")
 
 
+@dataclass(frozen=True)
+class _Sections:
+    """The right settings of a file, by section, and what is wrong with the others."""
+
+    default: JsonObject = field(default_factory=dict)
+    images: dict[str, JsonObject] = field(default_factory=dict)
+    photos: JsonObject = field(default_factory=dict)
+    problems: list[Message] = field(default_factory=list)
+
+
 class ConfigurationHandler:
     """The settings of one file. Before a file is loaded there are none."""
 
     path: Path | None
-    _default: dict[str, Any]
-    _images: dict[str, dict[str, Any]]
+    _sections: _Sections
     _keys: dict[tuple[str, ...], str]
-    _photos: dict[str, Any]
 
     def __init__(self) -> None:
         self.clear_cache()
 
-    def load_config_file(self, config_path: str | Path) -> dict[str, Any]:
+    def load_config_file(self, config_path: str | Path) -> JsonObject:
         """Read a .json or .toml file and return its content as written; warn of what in it is wrong.
 
         ConfigurationError "Configuration file not found", "Failed to parse JSON" (or TOML) with line and
         column, and for a file whose sections are not tables. What was loaded before is then kept."""
         path = Path(config_path)
         content = _parse(path)
-        default, images, photos, problems = _checked(content)
-        self.path, self._default, self._images, self._photos = path, default, images, photos
-        self._keys = {_key_parts(key): key for key in images}
-        for problem in problems:
+        sections = _checked(content)
+        self.path, self._sections = path, sections
+        self._keys = {_key_parts(key): key for key in sections.images}
+        for problem in sections.problems:
             _logger.warning("%s: %s", path, problem)
         return content
 
-    def get_default_config(self) -> dict[str, Any]:
-        """The file's own default settings, under their full names."""
-        return copy.deepcopy(self._default)
+    def get_default_config(self) -> JsonObject:
+        """Every setting of a job that has a default: the file's, where it is right, else the built-in one."""
+        return self.merge_configs(
+            {
+                name: built_in(name)
+                for name in BatchConfig.model_fields
+                if name not in {"input_dir", "output_dir"}
+            },
+            self._sections.default,
+        )
 
-    def get_image_config(self, image_path: str | Path) -> dict[str, Any]:
+    def get_file_default(self) -> JsonObject:
+        """The right ones of the settings that the file's `default` names, under their full names."""
+        return copy.deepcopy(self._sections.default)
+
+    def get_image_config(self, image_path: str | Path) -> JsonObject:
         """What the file says for this image: its entry laid over the file's default.
 
         The entry is the one whose key is the longest end of `image_path`: `ch2/p1.png` before `p1.png`."""
         key = self.entry_for(image_path)
-        return self.merge_configs(self._default, self._images[key] if key is not None else {})
+        return self.merge_configs(
+            self._sections.default, self._sections.images[key] if key is not None else {}
+        )
 
     def has_image_config(self, image_path: str | Path) -> bool:
         """Whether the file has an entry for this image."""
@@ -91,73 +122,95 @@ class ConfigurationHandler:
                 return key
         return None
 
-    def get_image_entry(self, key: str) -> dict[str, Any]:
+    def get_image_entry(self, key: str) -> JsonObject:
         """The entry of that key alone, without the file's default."""
-        return copy.deepcopy(self._images[key])
+        return copy.deepcopy(self._sections.images[key])
 
-    def get_photo_config(self) -> dict[str, Any]:
+    def get_photo_config(self) -> JsonObject:
         """The section `photos` as written; the photo application checks its own settings."""
-        return copy.deepcopy(self._photos)
+        return copy.deepcopy(self._sections.photos)
+
+    def unused(self, image_paths: list[str]) -> list[str]:
+        """The keys of entries that belong to none of these images."""
+        used = {self.entry_for(path) for path in image_paths}
+        return [key for key in self._sections.images if key not in used]
 
     def warn_unused(self, image_paths: list[str]) -> None:
         """Warn of entries that belong to none of these images, with the name that was likely meant."""
-        used = {self.entry_for(path) for path in image_paths}
         names = {Path(path).name for path in image_paths} | set(image_paths)
-        for key in self._images:
-            if key not in used:
-                hint = suggestion(key, names) or "."
-                _logger.warning("%s: images: no image is called %r%s", self.path, key, hint)
+        for key in self.unused(image_paths):
+            hint = suggestion(key, names) or "."
+            _logger.warning("%s: images: no image is called %r%s", self.path, key, hint)
 
-    def validate_config(self, config: Mapping[str, Any]) -> list[str]:
-        """Everything that is wrong with a whole file's content, or with one table of settings.
+    def validate_config(self, config: Mapping[str, Any]) -> bool:
+        """True where all of a whole file's content, or of one table of settings, will take effect.
 
-        An empty list means that all of it will take effect."""
+        ConfigurationError names everything that is wrong with it."""
+        if problems := self._problems(config):
+            raise ConfigurationError(all_problems(problems))
+        return True
+
+    def problems(self, config: Mapping[str, Any]) -> list[str]:
+        """What `validate_config` would name, one text each; an empty list where nothing is wrong."""
+        return list(map(str, self._problems(config)))
+
+    @staticmethod
+    def _problems(config: Mapping[str, Any]) -> list[Message]:
+        if not isinstance(config, Mapping):
+            return [Message("the configuration must be a dictionary, got {kind}", kind=type(config).__name__)]
         if any(section in config for section in _SECTIONS):
-            return _checked(config)[-1]
+            return _checked(config).problems
         return [problem for _, problem in _check_table(config, SETTING_NAMES)[1]]
 
-    def merge_configs(self, base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    def merge_configs(self, base: Mapping[str, Any], override: Mapping[str, Any]) -> JsonObject:
         """A new dict: `base`, with each key that `override` has taken from there (shallow)."""
         return copy.deepcopy({**base, **override})
 
     def clear_cache(self) -> None:
         """Forget the loaded file."""
         self.path = None
-        self._default = {}
-        self._images = {}
+        self._sections = _Sections()
         self._keys = {}
-        self._photos = {}
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(path: Path) -> JsonObject:
     try:
         written = read_whole(path, LARGEST_FILE)
         content = _toml_of(written) if path.suffix.lower() == ".toml" else json_of(written)
     except FileNotFoundError as error:
-        raise ConfigurationError(f"Configuration file not found: {path}") from error
+        raise ConfigurationError("Configuration file not found: {path}", path=path) from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"Configuration file {path} is not UTF-8 text: save it as UTF-8.") from error
+        raise ConfigurationError(
+            "Configuration file {path} is not UTF-8 text: save it as UTF-8.", path=path
+        ) from error
     except OSError as error:
-        raise ConfigurationError(f"Configuration file {path} cannot be read: {reason(error)}.") from error
+        raise ConfigurationError(
+            "Configuration file {path} cannot be read: {error}.", path=path, error=reason(error)
+        ) from error
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigurationError(f"Failed to parse JSON in {path}, {where}: {error.msg}.") from error
+        where = Message("line {line}, column {column}", line=error.lineno, column=error.colno)
+        raise ConfigurationError(
+            "Failed to parse JSON in {path}, {where}: {problem}.", path=path, where=where, problem=error.msg
+        ) from error
     except tomllib.TOMLDecodeError as error:  # its text ends with "(at line 3, column 5)"
-        raise ConfigurationError(f"Failed to parse TOML in {path}: {error}.") from error
+        raise ConfigurationError(
+            "Failed to parse TOML in {path}: {error}.", path=path, error=error
+        ) from error
     except (RecursionError, ValueError) as error:  # nested too deeply, a number of too many digits
-        raise ConfigurationError(f"Failed to parse {path}: {error}.") from error
+        raise ConfigurationError("Failed to parse {path}: {error}.", path=path, error=error) from error
     if not isinstance(content, dict):
         raise ConfigurationError(
-            f'Configuration file {path} must hold an object such as {{"default": {{}}, "images": {{}}}}.'
+            'Configuration file {path} must hold an object such as {{"default": {{}}, "images": {{}}}}.',
+            path=path,
         )
     return content
 
 
-def _toml_of(written: bytes) -> dict[str, Any]:
+def _toml_of(written: bytes) -> JsonObject:
     text = written.decode("utf-8-sig")
     # tomllib takes the square of a dotted key's length, and a megabyte of `a.a.a ...` is one key.
     if _LONG_KEY.search(text):
-        raise ValueError(f"it has a key of more than {DEPTH} parts")
+        raise ValueError(Message("it has a key of more than {limit} parts", limit=DEPTH))
     return tomllib.loads(text)
 
 
@@ -168,50 +221,66 @@ _LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:\.[ \t]*+{_PART}){{{DEPTH},}}")
 
 def _checked(
     content: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any], list[str]]:
+) -> _Sections:
     """The right settings of `default`, of each image and of `photos`, and all problems with their place."""
     problems = []
     for name in content:
         if canonical_name(name):
-            problems.append(f"{name!r} stands outside of the sections: move it into 'default'")
+            problems.append(
+                Message("{name} stands outside of the sections: move it into 'default'", name=repr(name))
+            )
         elif name not in _SECTIONS:
-            problems.append(f"unknown section {name!r}{suggestion(name, _SECTIONS)}")
+            problems.append(
+                Message("unknown section {name}{hint}", name=repr(name), hint=suggestion(name, _SECTIONS))
+            )
     default, wrong = _check_table(_table(content, "default"), SETTING_NAMES)
-    problems += [f"default: {problem}" for _, problem in wrong]
+    problems += [Message("default: {problem}", problem=problem) for _, problem in wrong]
     images = {}
     for key, entry in _table(content, "images").items():
         images[key], wrong = _check_table(_table({f"images/{key}": entry}, f"images/{key}"), PAGE_FIELDS)
-        problems += [f"images/{key}: {problem}" for _, problem in wrong]
-    return default, images, _table(content, "photos"), problems
+        problems += [Message("images/{key}: {problem}", key=key, problem=problem) for _, problem in wrong]
+    return _Sections(default, images, _table(content, "photos"), problems)
 
 
-def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _table(content: Mapping[str, Any], name: str) -> JsonObject:
     table = content.get(name, {})
     if not isinstance(table, dict):
-        raise ConfigurationError(f"{name!r} in the configuration must be a table, got {table!r}.")
+        raise ConfigurationError(
+            "{name} in the configuration must be a table, got {table}.", name=repr(name), table=repr(table)
+        )
     return table
 
 
 def _check_table(
     table: Mapping[str, Any], allowed: tuple[str, ...]
-) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+) -> tuple[JsonObject, list[tuple[str, Message]]]:
     """The right settings of one table under their full names, and (key, problem) of the others."""
-    values: dict[str, Any] = {}
+    values: JsonObject = {}
     problems = []
     for key, value in table.items():
         name = canonical_name(key)
         if name is None:
             problems.append(
-                (key, f"unknown setting {key!r}{suggestion(key, [*allowed, 'steps', 'references'])}")
+                (
+                    key,
+                    Message(
+                        "unknown setting {key}{hint}",
+                        key=repr(key),
+                        hint=suggestion(key, [*allowed, "steps", "references"]),
+                    ),
+                )
             )
         elif name not in allowed:
-            problems.append((key, f"{key!r} is a setting of the whole job, not of one image"))
+            problems.append(
+                (key, Message("{key} is a setting of the whole job, not of one image", key=repr(key)))
+            )
         elif name in values:
-            problems.append((key, f"{key!r} is set twice, under two names"))
+            problems.append((key, Message("{key} is set twice, under two names", key=repr(key))))
         else:
             values[name] = value
     good, wrong = check_values(values)
-    return good, problems + wrong
+    # What is `auto` is as if it were not set: a file is the weakest of all who set anything.
+    return {name: value for name, value in good.items() if value is not None}, problems + wrong
 
 
 def _key_parts(path: str) -> tuple[str, ...]:

@@ -13,18 +13,23 @@ import re
 from difflib import get_close_matches
 from inspect import Parameter, Signature
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..exceptions import ConfigurationError
+from ..json_types import JsonObject
+from ..messages import NOTHING, Message, joined
+from ..reading import text_encoding
+from .values import SettingValues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
 __all__ = [
+    "ALL_SLOTS",
     "FLAGS",
     "PAGE_FIELDS",
     "SETTING_NAMES",
@@ -55,20 +60,34 @@ FLAGS = {
     "output_as_zip": "--zip",
     "zip_output_name": "--zip-name",
     "format": "--format",
+    "quality": "--quality",
     "layers": "--layers",
     "layers_by": "--layers-by",
+    "right_to_left": "--right-to-left",
     "backend": "--backend",
+    "flats": "--flats",
     "keep_ink": "--keep-ink",
     "drop_references": "--drop-references",
     "as_lineart": "--as-lineart",
     "as_reference": "--as-reference",
+    "keep": "--keep",
     "pages": "--pages",
     "hints": "--hints",
+    "name_encoding": "--name-encoding",
     "palette": "--palette",
     "worker_memory": "--worker-memory",
     "timeout": "--timeout",
     "config_file": "--config",
+    "engine": "--engine",
+    "ray_address": "--ray-address",
+    "files": "--files",
 }
+
+AUTO = "auto"
+# Settings that the command line takes `auto` for: what fits the machine (`core.tuning`).
+AUTOMATIC = ("max_concurrent", "worker_memory")
+ALL_SLOTS = 1_000_000
+"""`max_concurrent` of a job on a cluster of which nobody has limited the slots."""
 
 # Settings of one image, beside those of the job that can be overruled for it.
 PAGE_FIELDS = ("style", "seed", "num_inference_steps", "top_k", "reference_images", "priority", "skip")
@@ -84,7 +103,7 @@ def _as_path(value: object) -> object:
     if isinstance(value, PurePath):
         value = str(value)
     if isinstance(value, str) and not value.strip():
-        raise ValueError("cannot be empty")
+        raise ValueError(Message("cannot be empty"))
     return value
 
 
@@ -108,7 +127,20 @@ def _as_pages(value: object) -> object:
 
 def _as_file_name(value: object) -> object:
     if isinstance(value, str) and (not value.strip(". ") or "/" in value or "\\" in value):
-        raise ValueError(f"must be a plain file name without a folder, got {value!r}")
+        raise ValueError(
+            Message("must be a plain file name without a folder, got {given}", given=repr(value))
+        )
+    return value
+
+
+def _as_encoding(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return text_encoding(value)
+        except LookupError:
+            raise ValueError(
+                Message("must be the name of an encoding such as cp932 or gbk, got {name}", name=repr(value))
+            ) from None
     return value
 
 
@@ -126,7 +158,7 @@ class BatchConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=False)
 
     input_dir: _Path
-    """Folder, .zip or .cbz holding the pages."""
+    """Folder or book holding the pages."""
     output_dir: _Path
     """Folder, .zip or .cbz that receives them."""
     reference_images: Annotated[list[_Path], BeforeValidator(_as_list)] = Field(default_factory=list)
@@ -136,7 +168,7 @@ class BatchConfig(BaseModel):
     seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] = 0
     """Start of the random numbers; the same seed gives the same pixels."""
     num_inference_steps: _Count = 10
-    """Denoising steps (cobra)."""
+    """Denoising steps (cobra, diffusers)."""
     top_k: _Count = 3
     """Reference patches for each quarter of the page (cobra)."""
     recursive: bool = False
@@ -152,27 +184,37 @@ class BatchConfig(BaseModel):
     output_as_zip: bool = False
     """Gather the finished pages in a ZIP."""
     zip_output_name: Annotated[str, BeforeValidator(_as_file_name)] | None = None
-    """File name of that ZIP; None means `<output dir>_colorized.zip`."""
-    format: Literal["png", "jpg", "webp", "tif"] = "png"
-    """File format of coloured pages."""
+    """File name of that ZIP; with `output_as_zip` None becomes `<output dir>_colorized.zip`."""
+    format: Literal["png", "jpg", "webp", "tif", "same"] = "png"
+    """File format of coloured pages; `same` is each page's own, and png for what can only be read."""
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Of jpg and webp, 1 to 100; None means 92 for jpg, lossless for webp, and each page's own for `same`."""
     layers: Annotated[tuple[Literal["psd", "ora", "png", "json"], ...], BeforeValidator(_as_tuple)] = ()
     """Editable documents of each page: layered ones, the flats alone with a palette, its regions."""
     layers_by: Annotated[tuple[Literal["panel", "color"], ...], BeforeValidator(_as_tuple)] = ()
     """How flats are parted in them: a group for each panel, a layer for each colour, or both."""
-    backend: Literal["auto", "flats", "cobra", "noop"] = "auto"
+    right_to_left: bool = False
+    """Number panels from the upper right, also where ComicInfo.xml does not say that the book is read so."""
+    backend: Literal["auto", "flats", "cobra", "diffusers", "noop"] = "auto"
     """What colours the pages; `auto` takes cobra where it can run, else flats."""
+    flats: bool = False
+    """One colour for each region, taken from what the model paints: editable, in layers (cobra)."""
     keep_ink: bool = False
     """Lay the page's own ink over what the model draws (cobra)."""
     drop_references: bool = False
     """Leave references out of the output."""
     as_lineart: _Globs = ()
-    """Patterns of pages that are line art, whatever the classifier says."""
+    """Names or patterns of pages that are line art, whatever the classifier says."""
     as_reference: _Globs = ()
-    """Patterns of pages that are coloured references, whatever the classifier says."""
+    """Names or patterns of pages that are coloured references, whatever the classifier says."""
+    keep: _Globs = ()
+    """Names or patterns of pages that stay as they are: neither coloured nor learned from."""
     pages: Annotated[str, BeforeValidator(_as_pages)] | None = None
     """Only these pages, counted from 1: `3-7,12`."""
     hints: _Path | None = None
     """Folder of hint files under the pages' relative paths; stronger than hints beside the pages."""
+    name_encoding: Annotated[str, BeforeValidator(_as_encoding)] | None = None
+    """Encoding of names in archives that do not say it: `cp932`, `gbk`; found out where it is not set."""
     palette: _Path | None = None
     """`palette.json` of the series: its ids, names and colours; what the references add is numbered after them."""
     worker_memory: Annotated[int, Field(ge=64 * 2**20)] | None = None
@@ -181,25 +223,44 @@ class BatchConfig(BaseModel):
     """Seconds after which one page is given up."""
     config_file: _Path | None = None
     """JSON or TOML file with defaults and settings of single images."""
+    engine: Literal["local", "ray"] = "local"
+    """Where pages are coloured: on this machine, or on those of a Ray cluster."""
+    ray_address: Annotated[str, Field(min_length=1)] = "auto"
+    """Where the head of the Ray cluster is, `HOST:PORT`; `auto` is the one that this machine belongs to."""
+    files: Literal["bytes", "shared"] = "bytes"
+    """How machines of the cluster get files: as bytes, or under the same paths as here, on a shared file system."""
 
-    def __init__(self, *args: Any, **values: Any) -> None:
+    def __init__(self, *args: Any, **values: Unpack[SettingValues]) -> None:
         if len(args) > _POSITIONAL:
-            raise ConfigurationError(f"{len(args)} settings are given by position, of {_POSITIONAL} allowed.")
+            raise ConfigurationError(
+                "{count} settings are given by position, of {limit} allowed.",
+                count=len(args),
+                limit=_POSITIONAL,
+            )
         positional = dict(zip(type(self).model_fields, args, strict=False))
         if twice := positional.keys() & values.keys():
-            raise ConfigurationError(f"Set twice, by position and by name: {', '.join(sorted(twice))}.")
+            raise ConfigurationError(
+                "Set twice, by position and by name: {twice}.", twice=", ".join(sorted(twice))
+            )
         try:
             super().__init__(**positional, **values)
         except ValidationError as error:
             raise ConfigurationError(all_problems([text for _, text in _problems(error)])) from error
+        if self.output_as_zip and self.zip_output_name is None:
+            # Not one of `model_fields_set`: nobody has set it, and another output gives it another name.
+            self.__dict__["zip_output_name"] = self._default_zip_name
+
+    @property
+    def _default_zip_name(self) -> str:
+        return f"{Path(self.output_dir).resolve().name}_colorized.zip"
 
     @property
     def zip_name(self) -> str:
         """The ZIP's file name, with its ending, whether it was set or not."""
-        name = self.zip_output_name or f"{Path(self.output_dir).resolve().name}_colorized.zip"
+        name = self.zip_output_name or self._default_zip_name
         return name if name.lower().endswith((".zip", ".cbz")) else f"{name}.zip"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Every setting as plain JSON data; `BatchConfig(**config.to_dict())` equals `config`."""
         return self.model_dump(mode="json")
 
@@ -247,10 +308,10 @@ def env_name(name: str) -> str:
     return "LOTE_" + FLAGS.get(name, name).lstrip("-").replace("-", "_").upper()
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> Message:
     """`: did you mean 'seed'?`, or nothing where no known name is near."""
     near = get_close_matches(name, list(known), n=1)
-    return f": did you mean {near[0]!r}?" if near else ""
+    return Message(": did you mean {near}?", near=repr(near[0])) if near else NOTHING
 
 
 def built_in(name: str) -> Any:
@@ -262,8 +323,15 @@ def _default(name: str) -> Any:
     return _Values.model_fields[name].get_default(call_default_factory=True)
 
 
-def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """The right ones among `values` (by setting name, cleaned), and (name, problem) of the others."""
+def check_values(values: Mapping[str, Any]) -> tuple[JsonObject, list[tuple[str, Message]]]:
+    """The right ones among `values` (by setting name, cleaned), and (name, problem) of the others. `auto` is None of a
+    setting that may be so: whoever runs the job finds out what fits."""
+    automatic = [name for name in AUTOMATIC if values.get(name) == AUTO]
+    if automatic:
+        good, problems = check_values(
+            {name: value for name, value in values.items() if name not in automatic}
+        )
+        return good | dict.fromkeys(automatic), problems
     try:
         model = _Values(**values)
     except ValidationError as error:
@@ -281,7 +349,7 @@ def yes_or_no(name: str, text: str) -> bool:
         return True
     if word in {"0", "false", "no", "off", ""}:
         return False
-    raise ValueError(f"{name} must be true or false, got {text!r}")
+    raise ValueError(Message("{name} must be true or false, got {text}", name=name, text=repr(text)))
 
 
 def parse_text(name: str, text: str) -> Any:
@@ -289,83 +357,122 @@ def parse_text(name: str, text: str) -> Any:
 
     Lists of paths are split at `os.pathsep`, other lists at commas. ValueError says what is wrong."""
     default = _default(name)
+    if name in AUTOMATIC and text.strip() == AUTO:
+        return AUTO
     if name == "reference_images":
         return [part for part in text.split(os.pathsep) if part]
     if name == "worker_memory":
         if not (match := _BYTES.fullmatch(text.strip())):
-            raise ValueError(f"worker_memory must be a size such as 2G or 512M, got {text!r}")
+            raise ValueError(
+                Message("{name} must be a size such as 2G or 512M, got {text}", name=name, text=repr(text))
+            )
         return int(float(match[1]) * _UNITS[match[2].lower()])
     if isinstance(default, tuple):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if isinstance(default, bool):
         return yes_or_no(name, text)
-    if isinstance(default, int | float):
+    if isinstance(default, int | float) or name == "quality":
+        number = float if isinstance(default, float) else int
         try:
-            return type(default)(text)
+            return number(text)
         except ValueError:
-            kind = "a whole number" if isinstance(default, int) else "a number"
-            raise ValueError(f"{name} must be {kind}, got {text!r}") from None
+            kind = Message("a whole number") if number is int else Message("a number")
+            raise ValueError(
+                Message("{name} must be {kind}, got {text}", name=name, kind=kind, text=repr(text))
+            ) from None
     return text
 
 
 def parse_pages(selection: str) -> tuple[range, ...]:
     """`"3-7,12"` as ranges of page numbers counted from 1; ValueError says what is wrong."""
     if not _PAGES.fullmatch(selection):
-        raise ValueError(f"must be page numbers such as 3-7,12, got {selection!r}")
+        raise ValueError(
+            Message("must be page numbers such as 3-7,12, got {selection}", selection=repr(selection))
+        )
     ranges = []
     for part in selection.split(","):
         first, _, last = part.partition("-")
         start, stop = int(first), int(last or first)
         if not 1 <= start <= stop:
-            raise ValueError(f"counts from 1 and upwards, got {part.strip()!r}")
+            raise ValueError(Message("counts from 1 and upwards, got {given}", given=repr(part.strip())))
         ranges.append(range(start, stop + 1))
     return tuple(ranges)
 
 
-def all_problems(problems: list[str]) -> str:
-    """One text for an error that names them all."""
-    lines = [problem if problem.endswith("?") else f"{problem}." for problem in problems]
-    return "\n".join(
-        lines if len(lines) == 1 else [f"{len(lines)} settings are wrong:", *map("  {}".format, lines)]
-    )
+def all_problems(problems: Sequence[Message]) -> Message:
+    """One message for an error that names them all."""
+    lines = [problem if _asks(problem) else joined((problem, "."), "") for problem in problems]
+    if len(lines) == 1:
+        return lines[0]
+    head = Message("{lines} settings are wrong:", lines=len(lines))
+    return joined((head, *lines), "\n  ")
+
+
+def _asks(problem: Message) -> bool:
+    """Whether the problem ends with what was likely meant, a question."""
+    return str(problem).endswith("?")
 
 
 _KINDS = {
-    "bool_type": "true or false",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "string_type": "text",
-    "list_type": "a list",
-    "tuple_type": "a list",
+    "bool_type": Message("true or false"),
+    "int_type": Message("a whole number"),
+    "int_from_float": Message("a whole number"),
+    "float_type": Message("a number"),
+    "finite_number": Message("a finite number"),
+    "string_type": Message("text"),
+    "list_type": Message("a list"),
+    "tuple_type": Message("a list"),
 }
 
 
-def _problems(error: ValidationError) -> list[tuple[str, str]]:
+def _problems(error: ValidationError) -> list[tuple[str, Message]]:
     """(setting, what is wrong with it) for each error of pydantic, in the words of this program."""
     return [(str(detail["loc"][0]), _problem(detail)) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails) -> str:
+def _problem(detail: ErrorDetails) -> Message:
     first, *inner = detail["loc"]
-    name = str(first) + "".join(f"[{part}]" for part in inner if isinstance(part, int))
+    # A choice is wrong by itself, wherever it stands in a list; a path is found by its place.
+    places = inner if detail["type"] != "literal_error" else []
+    name = str(first) + "".join(f"[{place}]" for place in places if isinstance(place, int))
     value, context, kind = detail["input"], detail.get("ctx", {}), detail["type"]
     if kind == "missing":
-        return f"{name} is missing"
+        return Message("{name} is missing", name=name)
     if kind == "extra_forbidden":
-        return f"Unknown setting {name!r}{suggestion(name, BatchConfig.model_fields)}"
+        return Message(
+            "Unknown setting {name}{hint}", name=repr(name), hint=suggestion(name, BatchConfig.model_fields)
+        )
     if kind == "literal_error":
-        return f"Invalid {name} {value!r}: choose {context['expected']}"
+        return Message(
+            "Invalid {name} {given}: choose {expected}",
+            name=name,
+            given=repr(value),
+            expected=context["expected"],
+        )
     if kind == "greater_than_equal":
         least = context["ge"]
-        return f"{name} must be {'non-negative' if least == 0 else f'at least {least}'}, got {value!r}"
+        return Message(
+            "{name} must be {bound}, got {given}",
+            name=name,
+            bound=Message("non-negative") if least == 0 else Message("at least {least}", least=least),
+            given=repr(value),
+        )
     if kind == "less_than_equal":
-        return f"{name} must be at most {context['le']}, got {value!r}"
+        return Message(
+            "{name} must be at most {most}, got {given}", name=name, most=context["le"], given=repr(value)
+        )
     if kind == "greater_than":
-        return f"{name} must be more than {context['gt']}, got {value!r}"
+        return Message(
+            "{name} must be more than {bound}, got {given}", name=name, bound=context["gt"], given=repr(value)
+        )
     if kind == "value_error":
-        return f"{name} {context['error']}"
+        return Message("{name} {problem}", name=name, problem=context["error"])
     if kind in _KINDS:
-        return f"{name} must be {_KINDS[kind]}, got {value!r} ({type(value).__name__})"
-    return f"{name}: {detail['msg']}"
+        return Message(
+            "{name} must be {kind}, got {given} ({type})",
+            name=name,
+            kind=_KINDS[kind],
+            given=repr(value),
+            type=type(value).__name__,
+        )
+    return joined((name, detail["msg"]), ": ")

@@ -14,27 +14,41 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
-import shutil
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from ..exceptions import BatchProcessingError, Cancelled, ResourceError, incident
-from ..io.outputs import fsync_dir, hash_file, part_path, publish
+from ..exceptions import BatchProcessingError, Cancelled, ResourceError, incident, reason
+from ..io.publish import Claim, fsync_dir, hash_file, part_path, publish
 from ..logging_config import get_logger
-from ..memory import MemoryManager
-from .ledger import Event, Item, Job, Ledger, Settlement
+from ..messages import Message
+from .application import Accompanied, Application, ItemApplication, JobContext, StageApplication
+from .ledger import Ledger
+from .model import Event, EventKind, Item, ItemState, Job, JobState, Settlement, Wish
+from .processes import Identity, process_identity
+from .shortage import shortage
 from .status import JobNews, Snapshot
-from .workers import Failure, Pool, Result, Task, disk_is_full
-from .workspace import Kind, KindLock, Workspace, process_identity
+from .workers import (
+    LOSSES_ALLOWED,
+    Failure,
+    LocalPool,
+    Pool,
+    Result,
+    Task,
+    Written,
+    disk_is_full,
+    in_pool,
+)
+from .workspace import KindLock, Workspace
 
 log = get_logger(__name__)
 
@@ -49,50 +63,12 @@ FOLLOW_S = 0.25
 # A worker that dies twice over the same item would die a third time.
 DEATHS_ALLOWED = 1
 
-T = TypeVar("T")
-# How often free disk and memory are looked at, and the bytes below which a job pauses: enough for the
-# largest pages in flight to be written, and for the system to breathe.
+# How often free disk and memory are looked at.
 WATCH_S = 2.0
-LOW_DISK = 300_000_000
-LOW_MEMORY = 200_000_000
-# On disks smaller than this the low-water mark means nothing; there the write itself tells.
-SMALL_DISK = 6_000_000_000
 
 OnNews = Callable[[list[Event], Snapshot], None]
-
-
-class Application(Protocol):
-    """What a kind of job does. One object serves one job."""
-
-    kind: Kind
-
-    def pool(self, job: Job) -> Pool:
-        """Where the job's tasks run."""
-        ...
-
-    def plan(self, desk: Desk) -> None:
-        """Bring the ledger's items of the job up to date with its inputs and settings.
-
-        MUST be repeatable: it runs again whenever the job is resumed. MUST raise before anything is
-        written outside the workspace when the job cannot be done."""
-        ...
-
-    def task(self, job: Job, item: Item, part: Path) -> Task:
-        """The task that writes the item's output to `part` (fsynced) and returns a value with its
-        `sha256` and `details`. Those of items that `Ledger.arrange` has put together must have the same
-        `Task.together`."""
-        ...
-
-    def finish(self, desk: Desk) -> dict[str, Any]:
-        """After the last item: what belongs to the job as a whole. MUST be repeatable. The returned
-        dict becomes `Job.result`; its "state" is "done" or "failed". Its "generation" is the engine's: the last
-        one that came to an end, so that what was begun since is known to be under way."""
-        ...
-
-    def cancelled(self, desk: Desk) -> None:
-        """After a cancel: say what was done before it. MUST be quick, and cope with a job that no run has
-        planned to its end."""
-        ...
+OnWait = Callable[[Identity | None], None]
+"""Told which process holds the lock, None if it does not say."""
 
 
 class Interrupt:
@@ -103,12 +79,13 @@ class Interrupt:
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM raise the level; the third Ctrl-C is the default again."""
+        """Ctrl-C and SIGTERM raise the level; the third Ctrl-C is the default again. Whoever was asked to leave is
+        leaving from then on: a further SIGTERM does not break off what it does last."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def handler(number: int, _frame: FrameType | None) -> None:
+        def handler(_signum: int, _frame: FrameType | None) -> None:
             self.level += 1
             if self.level >= 2:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -117,8 +94,8 @@ class Interrupt:
         try:
             yield
         finally:
-            for number, old in before.items():
-                signal.signal(number, old)
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if self.level else before[signal.SIGTERM])
 
 
 class Interrupted(BatchProcessingError):  # noqa: N818 - an outcome that was asked for, not a fault
@@ -131,110 +108,86 @@ class JobFailed(BatchProcessingError):  # noqa: N818 - says what became of a job
     """The job as a whole was stopped by an error, in whichever process; a command that followed it ends
     like the one that ran it."""
 
-    def __init__(self, text: str, exit_code: int) -> None:
+    def __init__(self, text: str | Message, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code  # type: ignore[misc]  # of this error, not of the class
 
-    def __reduce__(self) -> tuple[type[JobFailed], tuple[str, int]]:
-        return type(self), (str(self), self.exit_code)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What an application works with while it plans and finishes."""
-
-    workspace: Workspace
-    ledger: Ledger
-    job: Job
-    generation: int
-    run: Callable[[Iterable[Task]], Iterator[Result]]
-    """Run tasks in the pool, bounded; results come as they end. Raises Cancelled when the job is."""
-    check: Callable[[], None]
-    """Do what is wanted of the job: wait while it is paused, raise when it is to end. For the steps of
-    long work that runs no tasks."""
-
-    def watched(self, things: Iterable[T]) -> Iterator[T]:
-        """`things`, with a `check` before each."""
-        for thing in things:
-            self.check()
-            yield thing
-
-    def phase(self, text: str) -> None:
-        """Say what is being done before or after the items."""
-        self.ledger.set_job(self.job.id, phase=text)
-
-    def warn(self, text: str, key: str | None = None) -> None:
-        self.ledger.say(self.job.id, "warning", text, key)
-
-    def note(self, text: str, key: str | None = None) -> None:
-        self.ledger.say(self.job.id, "note", text, key)
+    def __reduce__(self) -> tuple[type[JobFailed], tuple[Message, int]]:
+        return type(self), (self.sentence, self.exit_code)
 
 
 def run_job(
     workspace: Workspace,
-    number: int,
+    job_id: int,
     application: Application,
     *,
     on_news: OnNews = lambda events, snapshot: None,
     interrupt: Interrupt | None = None,
     budget: int = 0,
+    on_wait: OnWait = lambda holder: None,
 ) -> Job:
     """Run a job to its end, or follow it while another process runs it; the job as it ended.
 
-    `budget`: bytes that items in flight may need together (0: no limit). Raises `Interrupted` when
+    `budget`: bytes that items in flight may need together (0: no limit). `on_wait` is told once that the
+    job has to wait for another process; what it raises ends the wait. Raises `Interrupted` when
     `interrupt` asks to leave, `WorkspaceError` when the workspace cannot be locked at all, and
     whatever error stopped the job as a whole, after recording it."""
     ledger = workspace.ledger
     interrupt = interrupt or Interrupt()
     me = process_identity()
-    news = JobNews(ledger, number)
+    news = JobNews(ledger, job_id)
+    told = False  # that this process waits
     followed = False  # somebody else ran or awaited it while we looked on
     with workspace.lock(application.kind) as lock:
         while True:
-            job = ledger.job(number)
+            job = ledger.job(job_id)
             if job.ended:
                 on_news(news.events(), news.snapshot())
-                if job.state == "failed" and job.error:
+                if job.state == JobState.FAILED and job.error is not None:
                     raise JobFailed(job.error, job.exit_code or 1)
                 return job
             if job.owner != me and _take_place(ledger, job, lock, keep_wish=followed):
                 continue
             if job.owner != me:
                 followed = followed or job.alive
-            elif job.state == "queued" and job.wanted == "cancel":
+            elif job.state == JobState.QUEUED and job.wanted == Wish.CANCEL:
                 _Run(workspace, job, application, news, on_news, interrupt, budget).cancelled()
                 continue
-            elif job.wanted != "pause" and ledger.is_next(number) and lock.acquire():
-                job = ledger.job(number)
+            elif job.wanted != Wish.PAUSE and ledger.is_next(job_id) and lock.acquire():
+                job = ledger.job(job_id)
                 if job.owner == me and not job.ended:
                     return _Run(workspace, job, application, news, on_news, interrupt, budget).run()
                 lock.release()
                 continue
             try:
+                if not told:
+                    told = True
+                    on_wait(lock.holder())
                 on_news(news.events(), news.snapshot())
                 time.sleep(FOLLOW_S)
             except BaseException:
-                ledger.resign(number, me)
+                ledger.resign(job_id, me)
                 raise
             if interrupt.level:
-                ledger.resign(number, me)
+                ledger.resign(job_id, me)
                 raise Interrupted(
-                    f"Left job {number}, which goes on by itself or waits for `lote resume {number}`."
+                    "Left job {job}, which goes on by itself or waits for `lote resume {job}`.",
+                    job=job_id,
                 )
 
 
-def cancel_job(workspace: Workspace, number: int, application: Application) -> Job:
+def cancel_job(workspace: Workspace, job_id: int, application: Application) -> Job:
     """Cancel a job of `application`'s kind, and return it as it is then: still running where a living process
     has to do it.
 
     QueueError if there is no such job."""
     ledger = workspace.ledger
-    ledger.want(number, "cancel")
+    ledger.want(job_id, Wish.CANCEL)
     with workspace.lock(application.kind) as lock:
-        if not ledger.job(number).ended and _take_place(ledger, ledger.job(number), lock, keep_wish=True):
-            job, news = ledger.job(number), JobNews(ledger, number)
+        if not ledger.job(job_id).ended and _take_place(ledger, ledger.job(job_id), lock, keep_wish=True):
+            job, news = ledger.job(job_id), JobNews(ledger, job_id)
             _Run(workspace, job, application, news, lambda events, snapshot: None, Interrupt(), 0).cancelled()
-    return ledger.job(number)
+    return ledger.job(job_id)
 
 
 def _take_place(ledger: Ledger, job: Job, lock: KindLock, *, keep_wish: bool) -> bool:
@@ -243,7 +196,7 @@ def _take_place(ledger: Ledger, job: Job, lock: KindLock, *, keep_wish: bool) ->
     A run holds the lock from its beginning to its end. So a job that some process began is free when the
     lock can be had, or when another process than its owner has it; that its owner looks dead is not enough."""
     me = process_identity()
-    if job.state == "queued" and job.alive and job.owner != me:
+    if job.state == JobState.QUEUED and job.alive and job.owner != me:
         return False  # it waits for its turn
     if (not job.alive or job.owner == me) and ledger.adopt(job.id, me, keep_wish=keep_wish):
         return True
@@ -258,26 +211,67 @@ def _take_place(ledger: Ledger, job: Job, lock: KindLock, *, keep_wish: bool) ->
         lock.release()
 
 
-def recover(ledger: Ledger, number: int) -> None:
-    """Finish or undo what a dead run of the job has left in "processing"."""
+def recover(ledger: Ledger, job: Job, application: Application) -> None:
+    """Finish or undo what a dead run of the job has left in "processing".
+
+    What it meant to publish is dropped where another's file stands by now: the item begins anew, and whoever plans
+    it meets that file."""
+    job_id = job.id
     settlements = []
-    for item in ledger.items(number, state="processing"):
+    for item in ledger.items(job_id, state=ItemState.PROCESSING):
         target, token = Path(item.output), str(item.token)
         part = part_path(target, token)
-        state = "pending"
+        state, details = ItemState.PENDING, dict(item.details or {})
         if item.intent is not None:
             if _hash_of(part) == item.intent:
-                publish(part, target)
-                fsync_dir(target.parent)
+                # What accompanies it may be gone, too: then the item begins anew.
+                with _dropped_where_another_stands(), contextlib.suppress(FileNotFoundError):
+                    details |= _accompany(application, job, item)
+                    publish(part, target, _claim(application, job, item))
+                    fsync_dir(target.parent)
             if _hash_of(target) == item.intent:
-                state = "completed"
+                state = ItemState.COMPLETED
         part.unlink(missing_ok=True)
-        settlements.append(
-            Settlement(item.id, token, state, item.intent, item.details or {}, item.seconds or 0.0)
-        )
+        settlements.append(Settlement(item.id, token, state, item.intent, details, item.seconds or 0.0))
     if settlements:
-        log.info("job %d: %d items were in flight when it stopped", number, len(settlements))
+        log.info("job %d: %d items were in flight when it stopped", job_id, len(settlements))
         ledger.settle(settlements)
+
+
+def _unpublished(settlement: Settlement, item: Item, part: Path, fault: OSError) -> Settlement:
+    """What becomes of a finished item whose part cannot get its name.
+
+    Whoever moves the output folder away takes the part with it, or that of what accompanies it: such an item is done once
+    more."""
+    part.unlink(missing_ok=True)
+    if isinstance(fault, FileNotFoundError) and item.deaths < DEATHS_ALLOWED:
+        return Settlement(item.id, settlement.token, ItemState.PENDING, died=True)
+    text = Message("cannot write {target}: {error}", target=item.output, error=reason(fault))
+    return replace(
+        settlement,
+        state=ItemState.FAILED,
+        output_hash=None,
+        details={},
+        error_type="OSError",
+        error=text,
+    )
+
+
+def _claim(application: Application, job: Job, item: Item) -> Claim | None:
+    return None if isinstance(application, StageApplication) else application.claim(job, item)
+
+
+def _accompany(application: Application, job: Job, item: Item) -> Mapping[str, object]:
+    return application.accompany(job, item) if isinstance(application, Accompanied) else {}
+
+
+@contextlib.contextmanager
+def _dropped_where_another_stands() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ELOOP):  # of a claim: a file, or a link that leads out
+            raise
 
 
 class _Run:
@@ -304,39 +298,52 @@ class _Run:
         self._news_at = 0.0
         self._watch_at = 0.0
         self._wish_at = 0.0
-        self._last_wish = "run"
+        self._last_wish: Wish = Wish.RUN
         self._over = False  # cancelled: what is still run can only be left
         self._phase = ""
-        self.pool: Pool = application.pool(job)
+        self._before_wait: str | None = None  # the phase before it had to wait for a machine
+        self.pool: Pool = LocalPool(0)  # until the run has begun
 
     def run(self) -> Job:
-        number = self.job.id
+        job_id = self.job.id
         generation = self.job.generation + 1
         try:
             self.ledger.set_job(
-                number, state="planning", phase="", started_at=time.time(), finished_at=None, error=None,
+                job_id, state=JobState.PLANNING, phase="", started_at=time.time(), finished_at=None, error=None,
                 exit_code=None, generation=generation,
             )  # fmt: skip
-            desk = self._desk()
-            recover(self.ledger, number)
-            self.application.plan(desk)
-            self.ledger.set_job(number, started_at=time.time())
+            self.workspace.follow(job_id)
+            self.pool = self.application.pool(self.job)
+            if self.pool.here is not self.pool:
+                self.budget = 0  # of this machine's memory
+            context = self._context()
+            recover(self.ledger, context.job, self.application)
+            self.application.plan(context)
+            begun = {"started_at": time.time()}
             while True:
-                self.ledger.set_job(number, state="running", phase="")
-                self._work()
-                self.ledger.set_job(number, state="finishing")
-                result = self.application.finish(replace(desk, job=self.ledger.job(number)))
-                if not self.ledger.counts(number)["pending"]:
+                self.ledger.set_job(job_id, state=JobState.RUNNING, phase="", **begun)
+                begun = {}
+                if isinstance(self.application, StageApplication):
+                    self.application.work(self._context())
+                else:
+                    self._work(self.application)
+                self.ledger.set_job(job_id, state=JobState.FINISHING)
+                result = self.application.finish(replace(context, job=self.ledger.job(job_id)))
+                if not self.ledger.counts(job_id)[ItemState.PENDING]:
                     break  # else somebody asked for a retry meanwhile
-            state, result = result.get("state", "done"), {**result, "generation": generation}
-            self.ledger.set_job(number, state=state, phase="", result=result, finished_at=time.time())
+            state, result = JobState(result.get("state", JobState.DONE)), {**result, "generation": generation}
+            self.ledger.set_job(job_id, state=state, phase="", result=result, finished_at=time.time())
         except Cancelled:
             self.cancelled()
         except OSError as error:
             if isinstance(error, BrokenPipeError):  # nobody reads our news any more: not the job's fault
                 self._leave()
                 raise
-            text = f"Job {number} cannot go on: {incident(error)}. What is finished is kept; the same command goes on."
+            text = Message(
+                "Job {job} cannot go on: {error}. What is finished is kept; the same command goes on.",
+                job=job_id,
+                error=incident(error),
+            )
             self._fail(ResourceError(text))
             raise ResourceError(text) from error
         except Exception as error:
@@ -352,84 +359,94 @@ class _Run:
         finally:
             self.pool.close()
         self._tell(force=True)
-        return self.ledger.job(number)
+        return self.ledger.job(job_id)
 
     def cancelled(self) -> None:
         """End the job as cancelled, and have the application say what was done."""
-        number = self.job.id
+        job_id = self.job.id
         self._let_go()
-        recover(self.ledger, number)
-        self.ledger.cancel_pending(number)
+        recover(self.ledger, self.ledger.job(job_id), self.application)
+        self.ledger.cancel_pending(job_id)
         self._over = True
         try:
-            self.application.cancelled(self._desk())
+            self.pool.close()
+            self.pool = self.application.pool(self.job)
+            self.application.cancelled(self._context())
         except Interrupted:
             pass
         except (BatchProcessingError, OSError) as error:
-            log.warning("job %d was cancelled, and nothing says what was done: %s", number, error)
-        finally:
+            log.warning("job %d was cancelled, and nothing says what was done: %s", job_id, error)
+        finally:  # whatever it was: a job that nobody ends would keep all others waiting
             self.pool.close()
-        ended = self.ledger.job(number)
-        result = {**ended.result, "generation": ended.generation}
-        self.ledger.set_job(number, state="cancelled", phase="", finished_at=time.time(), result=result)
+            ended = self.ledger.job(job_id)
+            result = {**ended.result, "generation": ended.generation}
+            self.ledger.set_job(
+                job_id, state=JobState.CANCELLED, phase="", finished_at=time.time(), result=result
+            )
 
-    def _desk(self) -> Desk:
+    def _context(self) -> JobContext:
         job = self.ledger.job(self.job.id)
-        return Desk(self.workspace, self.ledger, job, job.generation, self._map, self._check)
+        return JobContext(self.workspace, self.ledger, job, job.generation, self._map, self.pool, self._check)
 
     def _leave(self) -> None:
         """End this run so that any other may go on."""
         self._let_go()
-        self.ledger.set_job(self.job.id, state="paused", phase="", owner=None)
+        self.ledger.set_job(self.job.id, state=JobState.PAUSED, phase="", owner=None)
 
     def _fail(self, error: Exception) -> None:
         # Where the ledger or the disk itself is the trouble, the next run repairs what this one leaves.
-        with contextlib.suppress(ResourceError, OSError):
+        with contextlib.suppress(BatchProcessingError, OSError):
             self._let_go()
-        with contextlib.suppress(ResourceError):
+        with contextlib.suppress(BatchProcessingError):
             self.ledger.set_job(
-                self.job.id, state="failed", phase="", error=str(error), finished_at=time.time(),
+                self.job.id, state=JobState.FAILED, phase="", error=reason(error), finished_at=time.time(),
                 exit_code=error.exit_code if isinstance(error, BatchProcessingError) else 1,
             )  # fmt: skip
 
     # -- control ------------------------------------------------------------------------------------
 
-    def _wish(self) -> str:
-        """What is wanted now: "run", "pause", "cancel", or "leave" (pause, and end this process)."""
+    def _wish(self) -> Wish:
+        """What is wanted now; PAUSE, too, while this process `_leaving`."""
         if self.interrupt.level >= (1 if self._over else 2):
             raise Interrupted(self._how_to_go_on())
         if self._over:
-            return "run"
+            return Wish.RUN
         now = time.monotonic()
         if now - self._wish_at >= TICK_S / 2:
             self._wish_at, self._last_wish = now, self.ledger.wanted(self.job.id)
-        if self._last_wish != "cancel" and self.interrupt.level:
-            return "leave"
-        return self._last_wish
+        return Wish.PAUSE if self._leaving else self._last_wish
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether the person at this process wants the job paused and the process ended."""
+        return bool(self.interrupt.level) and not self._over and self._last_wish != Wish.CANCEL
 
     def _check(self) -> None:
         """Do what is wanted while nothing is in flight."""
         wish = self._wish()
-        if wish == "cancel":
+        if wish == Wish.CANCEL:
             raise Cancelled("cancelled")
-        if wish == "leave":
+        if self._leaving:
             raise Interrupted(self._how_to_go_on())
-        if wish == "pause":
+        if wish == Wish.PAUSE:
             self._wait_while_paused()
         self._tell()
 
-    def _how_to_go_on(self) -> str:
-        return f"Job {self.job.id} is paused: `lote resume {self.job.id}` or the same command goes on."
+    def _how_to_go_on(self) -> Message:
+        return Message(
+            "Job {job} is paused: `lote resume {job}` or the same command goes on.", job=self.job.id
+        )
 
     def _wait_while_paused(self) -> None:
         """Nothing is in flight and somebody wants a pause: wait until that changes."""
         before = self.ledger.job(self.job.id)
-        self.ledger.set_job(self.job.id, state="paused", phase="")
-        while self._wish() == "pause":
+        self.pool.withdraw()
+        self.ledger.set_job(self.job.id, state=JobState.PAUSED, phase="")
+        while self._wish() == Wish.PAUSE and not self._leaving:
             self._tell()
             time.sleep(TICK_S)
         self._check()
-        self._phase = "" if before.state == "running" else before.phase
+        self._phase = "" if before.state == JobState.RUNNING else before.phase
         self.ledger.set_job(self.job.id, state=before.state, phase=self._phase)
 
     def _tell(self, *, force: bool = False) -> None:
@@ -437,66 +454,71 @@ class _Run:
         if force or now - self._news_at >= NEWS_INTERVAL_S:
             self._news_at = now
             shares = (done / total for done, total in self.pool.progress().values() if total)
+            for text in self.pool.news():
+                self.ledger.say(self.job.id, EventKind.NOTE, text)
             self.on_news(self.news.events(), self.news.snapshot(sum(shares)))
 
     # -- tasks of the application -------------------------------------------------------------------
 
     def _map(self, tasks: Iterable[Task]) -> Iterator[Result]:
-        waiting = iter(tasks)
-        flying: dict[str, Task] = {}
-        died: set[str] = set()
-        exhausted = False
-        try:
-            while flying or not exhausted:
-                wish = self._wish()
-                if wish != "pause" or not flying:
-                    self._check()
-                    wish = "run"
-                while wish == "run" and not exhausted and len(flying) < self.pool.slots:
-                    task = next(waiting, None)
-                    if task is None:
-                        exhausted = True
-                        break
-                    flying[task.id] = task
-                    self.pool.submit(task)
-                for result in self.pool.completed(TICK_S) if flying else ():
-                    task = flying.pop(result.id)
-                    if result.died and task.id not in died:
-                        died.add(task.id)
-                        flying[task.id] = task
-                        self.pool.submit(task)
-                    elif result.failure and result.failure.fatal:
+        for here, some in itertools.groupby(tasks, lambda task: task.here):
+            pool = self.pool.here if here else self.pool
+            for ended in in_pool(pool, some, may_begin=self._may_begin, tick_s=TICK_S):
+                for result in ended:
+                    if result.failure and result.failure.fatal:
                         raise ResourceError(result.failure.text)
-                    else:
-                        yield result
+                    yield result
+                self._say_waiting(not ended and not pool.slots)
                 self._tell()
-        finally:
-            if flying:
-                self.pool.close()
+
+    def _may_begin(self, idle: bool) -> bool:
+        if self._wish() == Wish.PAUSE and not idle and not self._leaving:
+            return False
+        self._check()
+        return True
 
     # -- items --------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _work(self, application: ItemApplication) -> None:
+        withdrawn = False
         while True:
             wish = self._wish()
-            if wish == "cancel":
+            if wish == Wish.CANCEL:
                 self._cancel()
-            going = wish == "run" and self.fatal is None
+            going = wish == Wish.RUN and self.fatal is None
             if going:
                 self._watch()
             if not going and self.in_flight:
                 self._say_once("finishing what is in flight")
-            ended = self._ended() if self.in_flight else []
-            self._step(ended, claim=going)
+                if not withdrawn:
+                    self.pool.withdraw()
+            withdrawn = not going
+            ended = self._ended() if self.in_flight or (going and not self.pool.free) else []
+            asked = self._step(ended, application if going else None)
             if not (self.in_flight or self.ready or self.published):
                 if self.fatal is not None:
                     raise ResourceError(self.fatal.text)
-                if going:
+                if going and (asked or self._all_ended()):
                     return
-                self._check()
+                if not going:
+                    self._check()
             elif not going and not self.in_flight:
                 self._give_back_ready()
+            self._say_waiting(going and not (self.in_flight or self.pool.slots))
             self._tell()
+
+    def _all_ended(self) -> bool:
+        """Whether there is nothing left to do, where no slot is free to ask for it."""
+        return not self.ledger.counts(self.job.id)[ItemState.PENDING]
+
+    def _say_waiting(self, waiting: bool) -> None:
+        """Say that there is no machine to work on; when there is one, say again what was said before."""
+        if waiting and self._before_wait is None:
+            self._before_wait = self.ledger.job(self.job.id).phase
+            self._say_once("waiting for a machine of the cluster")
+        elif not waiting and self._before_wait is not None:
+            self._say_once(self._before_wait)
+            self._before_wait = None
 
     def _watch(self) -> None:
         """Pause before the disk or the memory runs out, and say why."""
@@ -505,9 +527,15 @@ class _Run:
             return
         self._watch_at = now + WATCH_S
         if short := shortage(self.workspace.root, Path(self.job.output)):
-            self.ledger.want(self.job.id, "pause")
+            self.ledger.want(self.job.id, Wish.PAUSE)
             self.ledger.say(
-                self.job.id, "warning", f"paused: {short}; free some, and `lote resume {self.job.id}` goes on"
+                self.job.id,
+                EventKind.WARNING,
+                Message(
+                    "paused: {short}; free some, and `lote resume {job}` goes on",
+                    short=short,
+                    job=self.job.id,
+                ),
             )
 
     def _say_once(self, phase: str) -> None:
@@ -522,33 +550,36 @@ class _Run:
             results += self.pool.completed(COMPANY_S)
         return [(self.in_flight.pop(result.id), result) for result in results]
 
-    def _step(self, ended: list[tuple[Item, Result]], *, claim: bool) -> None:
-        """Take in what has ended, and give free slots new work, in one commit.
+    def _step(self, ended: list[tuple[Item, Result]], application: ItemApplication | None) -> bool:
+        """Take in what has ended, and give free slots new work of `application`, in one commit; whether there was a slot
+        to ask for new work.
 
         New work begins after that commit: what a kill can lose is one item, or batch, for each slot."""
         results = [self._settlement(item, result) for item, result in ended]
-        finished = [settlement for settlement in results if settlement.state == "completed"]
-        unfinished = [settlement for settlement in results if settlement.state != "completed"]
-        free = self.pool.free - len(self.ready)
+        items = {item.id: item for item, _ in ended}
+        for settlement in results:
+            if settlement.state != ItemState.COMPLETED:
+                _drop_part(items[settlement.item_id])
+        finished = [settlement for settlement in results if settlement.state == ItemState.COMPLETED]
+        unfinished = [settlement for settlement in results if settlement.state != ItemState.COMPLETED]
+        free = self.pool.free - len(self.ready) if application is not None and self.fatal is None else 0
         holding, leased = self.ledger.advance(
             self.job.id,
             settle=self.published + unfinished,
             intend=finished,
-            claim=free if claim and self.fatal is None else 0,
+            claim=free,
         )
         self.published = []
         batches: dict[Any, list[Item]] = {}
         for item in leased:
             batches.setdefault(item.batch, []).append(item)
         self.ready.extend(batches.values())
-        if claim and self.fatal is None:
-            self._begin()
-        targets = {item.id: Path(item.output) for item, _ in ended}
-        for settlement in unfinished:
-            part_path(targets[settlement.item_id], settlement.token).unlink(missing_ok=True)
-        self.published = self._publish(finished, targets, holding)
+        if application is not None and self.fatal is None:
+            self._begin(application)
+        self.published = self._publish(finished, items, holding)
+        return free > 0
 
-    def _begin(self) -> None:
+    def _begin(self, application: ItemApplication) -> None:
         """Start what is ready, as far as slots and the byte budget allow."""
         while self.ready and self.pool.free:
             cost = sum(item.cost for item in [*self.in_flight.values(), *self.ready[0]])
@@ -556,53 +587,63 @@ class _Run:
                 break
             batch = self.ready.popleft()
             self.in_flight |= {str(item.token): item for item in batch}
-            parts = [part_path(Path(item.output), str(item.token)) for item in batch]
-            self.pool.submit(*map(partial(self.application.task, self.job), batch, parts))
+            self.pool.submit(*(self._task(application, item) for item in batch))
+
+    def _task(self, application: ItemApplication, item: Item) -> Task:
+        task = application.task(self.job, item, _part(item))
+        return replace(task, alone=True) if item.deaths else task
 
     def _settlement(self, item: Item, result: Result) -> Settlement:
         """What becomes of an item whose task has ended."""
-        token, seconds = str(item.token), result.seconds
+        settled, seconds = partial(Settlement, item.id, str(item.token)), result.seconds
         if result.value is not None:
-            sha256, details = str(result.value["sha256"]), result.value["details"]
-            return Settlement(item.id, token, "completed", sha256, details, seconds)
-        failure = result.failure or Failure("RuntimeError", "gave no result")
+            written: Written = result.value
+            return settled(ItemState.COMPLETED, written.sha256, written.details, seconds, took=result.took)
+        failure = result.failure or Failure("RuntimeError", Message("gave no result"))
         if failure.fatal:
             self.fatal = failure
-            return Settlement(item.id, token, "pending")
+            return settled(ItemState.PENDING)
         if failure.type == "Cancelled":
-            return Settlement(item.id, token, "pending")
+            return settled(ItemState.PENDING)
+        if result.lost and item.losses < LOSSES_ALLOWED:
+            log.warning("%s: %s; it will be done by another", item.key, failure.text)
+            return settled(ItemState.PENDING, lost=True)
         if result.died and item.deaths < DEATHS_ALLOWED:
             log.warning("%s: %s; it will be tried once more", item.key, failure.text)
-            return Settlement(item.id, token, "pending", died=True)
-        text = failure.text + (", twice" if result.died else "")
-        return Settlement(item.id, token, "failed", seconds=seconds, error_type=failure.type, error=text)
+            return settled(ItemState.PENDING, died=True)
+        text = Message("{text}, twice", text=failure.text) if result.died else failure.text
+        if result.lost:
+            text = Message("{text}, {count} times", text=failure.text, count=item.losses + 1)
+        return settled(
+            ItemState.FAILED, seconds=seconds, error_type=failure.type, error=text, took=result.took
+        )
 
     def _publish(
-        self, finished: list[Settlement], targets: dict[int, Path], holding: set[int]
+        self, finished: list[Settlement], items: dict[int, Item], holding: set[int]
     ) -> list[Settlement]:
         """Rename the parts of what still holds its lease; what is to be settled then."""
         folders = set()
         published = []
         for settlement in finished:
-            target = targets[settlement.item_id]
-            part = part_path(target, settlement.token)
+            item = items[settlement.item_id]
+            target, part = Path(item.output), _part(item)
             if settlement.item_id not in holding:  # the lease was lost: this result is nobody's
                 part.unlink(missing_ok=True)
                 continue
             try:
-                publish(part, target)
+                told = _accompany(self.application, self.job, item)
+                settlement = replace(settlement, details={**settlement.details, **told})  # noqa: PLW2901
+                publish(part, target, _claim(self.application, self.job, item))
             except OSError as error:
                 if disk_is_full(error) or error.errno in (errno.EIO, errno.EROFS):
                     raise  # no other item can do better
-                part.unlink(missing_ok=True)
-                text = f"cannot write {target}: {error.strerror}"
-                settlement = replace(  # noqa: PLW2901 - it failed after all
-                    settlement, state="failed", output_hash=None, details={}, error_type="OSError", error=text
-                )
+                settlement = _unpublished(settlement, item, part, error)  # noqa: PLW2901 - it did not end well
             folders.add(target.parent)
             published.append(settlement)
         for folder in folders:
-            fsync_dir(folder)
+            # Whoever moves the folder away in this moment takes its pages with it: they are missed at the end.
+            with contextlib.suppress(FileNotFoundError):
+                fsync_dir(folder)
         return published
 
     def _cancel(self) -> None:
@@ -610,13 +651,13 @@ class _Run:
         self._say_once("cancelling")
         self.pool.stop(list(self.in_flight))
         while self.in_flight:
-            self._step(self._ended(), claim=False)
+            self._step(self._ended(), None)
             self._tell()
         raise Cancelled("cancelled")
 
     def _give_back_ready(self) -> None:
         items = [item for batch in self.ready for item in batch]
-        self.ledger.settle([Settlement(item.id, str(item.token), "pending") for item in items])
+        self.ledger.settle([Settlement(item.id, str(item.token), ItemState.PENDING) for item in items])
         self.ready.clear()
 
     def _let_go(self) -> None:
@@ -624,26 +665,30 @@ class _Run:
         self.pool.close()
         self.ledger.settle(self.published)
         self.published = []
+        gone: list[Item] = []
         for item in self.in_flight.values():
-            part_path(Path(item.output), str(item.token)).unlink(missing_ok=True)
-        self.ready.append(list(self.in_flight.values()))
+            with contextlib.suppress(OSError):
+                _drop_part(item)
+                gone.append(item)
+        self.ready.append(gone)
         self.in_flight.clear()
         self._give_back_ready()
 
 
-def shortage(*places: Path) -> str | None:
-    """What is about to run out, in words: the disk under one of `places` (existing or not), or memory."""
-    for place in places:
-        folder = place
-        while not folder.is_dir():
-            folder = folder.parent
-        disk = shutil.disk_usage(folder)
-        if disk.free < LOW_DISK and disk.total > SMALL_DISK:
-            return f"only {disk.free // 1_000_000} MB of disk are free for {folder}"
-    free = MemoryManager().available_bytes()
-    if free < LOW_MEMORY:
-        return f"only {free // 1_000_000} MB of memory are free"
-    return None
+def _part(item: Item) -> Path:
+    """Where a leased item is written before it has its name."""
+    return part_path(Path(item.output), str(item.token))
+
+
+def _drop_part(item: Item) -> None:
+    """Remove what a leased item has written, while the lease is held.
+
+    On a disk that takes nothing more (OSError) the part stays, or comes back when the disk does: the lease must stay
+    with it, for by that the next run finds it."""
+    part = _part(item)
+    part.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        fsync_dir(part.parent)
 
 
 def _hash_of(path: Path) -> str | None:

@@ -21,8 +21,10 @@ import psutil
 import sqlalchemy as sa
 
 from ..exceptions import QueueError, ResourceError, ValidationError, WorkspaceError, reason
-from ..io.outputs import fsync_dir, part_path, publish
+from ..io.publish import fsync_dir, part_path, publish
+from ..messages import Message
 from . import database
+from .applications import kinds
 from .database import Database, is_locked, kept_locked
 from .ledger import Ledger
 from .workspace import Workspace
@@ -38,10 +40,10 @@ def back_up(workspace: Workspace, target: Path) -> None:
 
     QueueError without a ledger; ValidationError when `target` exists or cannot be made; ResourceError when the
     disk is full, or the ledger stays locked for a minute."""
-    if not workspace.database.exists():
-        raise QueueError(f"There is no ledger in the workspace {workspace.root} yet.")
+    if not workspace.has_ledger:
+        raise QueueError("There is no ledger in the workspace {root} yet.", root=workspace.root)
     if os.path.lexists(target):
-        raise ValidationError(f"{target} exists: name a new file for the copy.")
+        raise ValidationError("{target} exists: name a new file for the copy.", target=target)
     part = part_path(target, f"backup-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,9 @@ def back_up(workspace: Workspace, target: Path) -> None:
             part.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise ValidationError(
-            f"The copy {target} cannot be written ({reason(error)}): name a file in a folder that takes it."
+            "The copy {target} cannot be written ({error}): name a file in a folder that takes it.",
+            target=target,
+            error=reason(error),
         ) from error
 
 
@@ -66,16 +70,23 @@ def restore(workspace: Workspace, copy: Path) -> Path | None:
     workspace.ensure()
     workspace.close()
     with ExitStack() as stack:
-        for kind in ("comics", "photos"):
+        for kind in kinds():
             lock = stack.enter_context(workspace.lock(kind))
             if not lock.acquire():
                 holder = lock.holder()
-                who = f"process {holder['pid']}" if holder else "another process"
+                who = Message("process {pid}", pid=holder["pid"]) if holder else Message("another process")
                 raise QueueError(
-                    f"The ledger is at work: {who} runs {kind} in the workspace {workspace.root}; stop it first."
+                    "The ledger is at work: {who} runs {kind} in the workspace {root}; stop it first.",
+                    who=who,
+                    kind=kind,
+                    root=workspace.root,
                 )
-        if who := _who_opened(workspace.database):
-            raise QueueError(f"The ledger {workspace.database} is open in {who}: end it first.")
+        if opened := _who_opened(workspace.database):
+            raise QueueError(
+                "The ledger {database} is open in {who}: end it first.",
+                database=workspace.database,
+                who=opened,
+            )
         part = part_path(workspace.database, "restore")
         try:
             _take_in(copy, part, workspace)
@@ -109,14 +120,20 @@ def _copy(source: Path, part: Path, target: Path) -> None:
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL or _is_full(part.parent):
             raise ResourceError(
-                f"There is no room for the copy {target} ({source.stat().st_size} bytes): free some space there, or "
-                "name a file on another disk."
+                "There is no room for the copy {target} ({size} bytes): free some space there, or name a "
+                "file on another disk.",
+                target=target,
+                size=source.stat().st_size,
             ) from error
         raise ValidationError(
-            f"The copy {target} cannot be written ({error}): name a file in a folder that takes it."
+            "The copy {target} cannot be written ({error}): name a file in a folder that takes it.",
+            target=target,
+            error=error,
         ) from error
     except sqlite3.DatabaseError as error:
-        raise QueueError(f"The ledger {source} is damaged ({error}): no copy can be made of it.") from error
+        raise QueueError(
+            "The ledger {source} is damaged ({error}): no copy can be made of it.", source=source, error=error
+        ) from error
 
 
 def _is_full(folder: Path) -> bool:
@@ -141,24 +158,30 @@ def _forget_parts(target: Path) -> None:
 def _take_in(copy: Path, part: Path, workspace: Workspace) -> None:
     """Bring `copy` to `part`, beside the ledger: checked, brought up to date, without anything beside it."""
     if not copy.is_file():
-        raise ValidationError(f"{copy} is no file: name a copy that `lote backup` made.")
+        raise ValidationError("{copy} is no file: name a copy that `lote backup` made.", copy=copy)
     if workspace.database.exists() and copy.samefile(workspace.database):
-        raise ValidationError(f"{copy} is the ledger itself: name a copy that `lote backup` made.")
+        raise ValidationError("{copy} is the ledger itself: name a copy that `lote backup` made.", copy=copy)
     for suffix in BESIDE[:2]:
         beside = copy.with_name(copy.name + suffix)
         if beside.exists() and beside.stat().st_size:
             raise ValidationError(
-                f"{copy} is no finished copy, {beside.name} lies beside it: name one that `lote backup` made."
+                "{copy} is no finished copy, {name} lies beside it: name one that `lote backup` made.",
+                copy=copy,
+                name=beside.name,
             )
     _remove(part)
     try:
         shutil.copyfile(copy, part)
     except OSError as error:
-        raise ResourceError(f"{copy} cannot be copied to {workspace.root}: {reason(error)}.") from error
+        raise ResourceError(
+            "{copy} cannot be copied to {root}: {error}.", copy=copy, root=workspace.root, error=reason(error)
+        ) from error
     with _of_the_copy(copy, part):
         checked = _checked(part)
-        if checked != "ok":
-            raise ValidationError(f"The copy {copy} is damaged ({checked[:200]}): name another one.")
+        if str(checked) != "ok":
+            raise ValidationError(
+                "The copy {copy} is damaged ({checked}): name another one.", copy=copy, checked=checked
+            )
         # Brought up to date here, and closed: one file, and nothing beside it.
         ledger = Ledger(part, journal="delete")
         try:
@@ -169,12 +192,12 @@ def _take_in(copy: Path, part: Path, workspace: Workspace) -> None:
         os.fsync(file.fileno())
 
 
-def _checked(part: Path) -> str:
+def _checked(part: Path) -> Message:
     """ "ok", or what is wrong with the file; that it is a ledger at all included."""
     with closing(sqlite3.connect(part)) as connection:
         checked = "; ".join(row[0] for row in connection.execute("PRAGMA integrity_check"))
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return checked if {"job", "item", "migration"} <= tables else "it is no ledger"
+    return Message(checked[:200]) if {"job", "item", "migration"} <= tables else Message("it is no ledger")
 
 
 @contextmanager
@@ -183,10 +206,11 @@ def _of_the_copy(copy: Path, part: Path) -> Iterator[None]:
     try:
         yield
     except WorkspaceError as error:  # of a newer Lote
-        raise WorkspaceError(str(error).replace(str(part), str(copy))) from error
+        names = {str(part): str(copy)}
+        raise WorkspaceError(error.sentence.mapped(lambda text: names.get(text, text))) from error
     except sqlite3.DatabaseError as error:
         raise ValidationError(
-            f"The copy {copy} is damaged or no database ({error}): name another one."
+            "The copy {copy} is damaged or no database ({error}): name another one.", copy=copy, error=error
         ) from error
 
 
@@ -265,8 +289,8 @@ def _remove(part: Path) -> None:
         part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
-def _who_opened(ledger: Path) -> str:
-    """A process that has the ledger open, for a sentence; "" for none, or where the system does not say.
+def _who_opened(ledger: Path) -> Message | None:
+    """A process that has the ledger open, for a sentence; None for none, or where the system does not say.
 
     It would go on with the old one: what it writes would be lost."""
     path = os.path.realpath(ledger)
@@ -275,5 +299,5 @@ def _who_opened(ledger: Path) -> str:
         with suppress(OSError):  # another user's, or just ended
             if number != str(os.getpid()) and path in {os.readlink(entry) for entry in folder.iterdir()}:  # noqa: PTH115
                 name = (folder.parent / "comm").read_text(encoding="utf-8", errors="replace").strip()
-                return f"process {number} ({name})"
-    return ""
+                return Message("process {number} ({name})", number=number, name=name)
+    return None

@@ -11,14 +11,16 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from ..exceptions import ResourceError, WorkspaceError
+from ..messages import Message, stored
+from .plain import T
 
 # WAL can corrupt a database when it is reset while another process checkpoints; mended in 3.51.3.
 # https://sqlite.org/wal.html, "the WAL-reset bug"
@@ -30,8 +32,12 @@ BUSY_TIMEOUT_S = 58.0  # and all that is said and done after it, within the minu
 BUSY_AGAIN_S = 0.3
 # PostgreSQL's SQLSTATE of a lock that was not to be had in time. https://www.postgresql.org/docs/current/errcodes-appendix.html
 LOCK_NOT_AVAILABLE = "55P03"
+# Those of transactions that others' transactions have undone: serialization_failure, deadlock_detected. Same source.
+UNDONE_BY_OTHERS = ("40001", "40P01")
 # What a journal that stays may keep of the disk; a commit of a thousand pages needs half of it.
 JOURNAL_BYTES = 8 * 1024 * 1024
+# Free pages of a database that are worth writing it anew, in bytes.
+WORTH_COMPACTING = 1_000_000
 
 _migrations = sa.MetaData()
 migration_table = sa.Table(
@@ -51,6 +57,19 @@ def journal_mode(*, steady: bool = False) -> str:
     if sqlite3.sqlite_version_info >= WAL_IS_SAFE_FROM:
         return "wal"
     return "persist" if steady else "truncate"
+
+
+class MessageText(sa.TypeDecorator[Message]):
+    """A message: template and values as JSON. A row of an earlier version is one without values."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Message | str | None, dialect: sa.Dialect) -> str | None:
+        return stored(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Message | None:
+        return None if value is None else Message.from_json(value)
 
 
 class Database:
@@ -84,6 +103,7 @@ class Database:
         else:
             self.engine = sa.create_engine(self.url, pool_pre_ping=True)
         self._writing = self.engine.execution_options(lote_write=True)
+        self._file: tuple[int, int] | None = None  # which file it is, once it was opened
         self._gave_up = False  # the last wait for another program was in vain
 
     @property
@@ -102,6 +122,8 @@ class Database:
             connection.exec_driver_sql("BEGIN")
 
     def _on_connect(self, connection: Any, _record: Any) -> None:
+        if self._file is None:
+            self._file = _file_at(self.name)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={self.patience_s * 1000:.0f}")
         cursor.execute(f"PRAGMA journal_mode={self.journal}")
@@ -132,45 +154,62 @@ class Database:
             if is_locked(error):
                 self._gave_up = True
                 raise kept_locked(self.engine.url) from error
+            if self._is_gone():
+                raise WorkspaceError(
+                    "The database {name} was removed or replaced while Lote worked with it: put it back, or a "
+                    "copy of it with `lote restore`, and give the command again; without one it looks at what "
+                    "stands in the output.",
+                    name=self.name,
+                ) from error
             raise ResourceError(
-                f"The database {self.name} cannot be used ({error.orig}): nothing that was recorded is lost; "
-                "free disk space or mend its permissions, and give the command again."
+                "The database {name} cannot be used ({orig}): nothing that was recorded is lost; free disk "
+                "space or mend its permissions, and give the command again.",
+                name=self.name,
+                orig=error.orig,
             ) from error
         except sa.exc.DatabaseError as error:
             if type(error) is not sa.exc.DatabaseError:
                 raise  # a broken constraint, a wrong statement: a fault of ours
             raise WorkspaceError(
-                f"{self.name} is damaged or no database ({error.orig}): put it aside, or choose another workspace."
+                "{name} is damaged or no database ({orig}): put it aside, or choose another workspace.",
+                name=self.name,
+                orig=error.orig,
             ) from error
 
+    def _is_gone(self) -> bool:
+        """Whether another file, or none, stands where the database was when it was opened."""
+        return self._file is not None and self._file != _file_at(self.name)
+
     def migrate(self, room: str, steps: Sequence[Migration]) -> None:
-        """Bring the tables of `room` up to date: each step not yet named in `migration` runs once,
-        in one transaction of its own. WorkspaceError if a newer Lote has been here."""
+        """Bring the tables of `room` up to date: each step not yet named in `migration` runs once, in one transaction of
+        its own; those of a room that is new all in one, where a step that stands there under several names
+        runs once. WorkspaceError if a newer Lote has been here."""
         known = {name for name, _ in steps}
         mine = sa.select(migration_table.c.name).where(migration_table.c.room == room)
         with self.read() as connection:  # the usual case: nothing to do, and nobody to wait for
             exists = sa.inspect(connection).has_table(migration_table.name)
             done = set(connection.scalars(mine)) if exists else set()
-        if not exists:
-            with self.write() as connection:
-                migration_table.create(connection, checkfirst=True)
         if newer := done - known:
             raise WorkspaceError(
-                f"{self.name} was written by a newer Lote (it knows {min(newer)}): "
-                "install that version, or choose another workspace."
+                "{name} was written by a newer Lote (it knows {newer}): install that version, or choose "
+                "another workspace.",
+                name=self.name,
+                newer=min(newer),
             )
-        for name, step in steps:
-            if name in done:
-                continue
+        lacking = [step for step in steps if step[0] not in done]
+        together = [[step] for step in lacking] if done else [lacking]
+        for part in together if lacking else ():
             with self.write() as connection:
-                if connection.scalar(
-                    sa.select(migration_table.c.name).where(
-                        migration_table.c.room == room, migration_table.c.name == name
-                    )
-                ):
-                    continue  # another process was faster
-                step(connection)
-                connection.execute(migration_table.insert().values(room=room, name=name))
+                migration_table.create(connection, checkfirst=True)
+                done = set(connection.scalars(mine))  # another process may have been faster
+                taken = set()
+                for name, step in part:
+                    if name in done:
+                        continue
+                    if step not in taken:
+                        step(connection)
+                    taken.add(step)
+                    connection.execute(migration_table.insert().values(room=room, name=name))
 
     def integrity_check(self) -> str:
         """ "ok", or what SQLite's own check finds wrong. Other databases answer "ok" when they answer."""
@@ -180,8 +219,35 @@ class Database:
                 return "ok"
             return "; ".join(connection.scalars(sa.text("PRAGMA integrity_check")))
 
+    def compact(self) -> None:
+        """Give the file system back what deleted rows have left, where that is a quarter of the file and worth the
+        writing. Not while others use the database, nor on a full disk: it is a saving, no promise."""
+        if not self.is_sqlite:
+            return
+        with self.read() as connection:
+            page, pages, free = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        if free * page < WORTH_COMPACTING or free * 4 < pages:
+            return
+        with (
+            closing(sqlite3.connect(self.name, timeout=BUSY_AGAIN_S)) as own,
+            suppress(sqlite3.OperationalError),
+        ):
+            own.execute("VACUUM")
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """What tells the file at `path` from every other; None where there is none."""
+    try:
+        about = os.stat(path)  # noqa: PTH116 - the name of a database, a path only here
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def is_locked(error: BaseException) -> bool:
@@ -193,19 +259,26 @@ def is_locked(error: BaseException) -> bool:
     return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE
 
 
+def is_undone_by_others(error: BaseException) -> bool:
+    """Whether a server has undone a transaction in favour of another's; given again it can succeed."""
+    return getattr(getattr(error, "orig", None) or error, "sqlstate", None) in UNDONE_BY_OTHERS
+
+
 def kept_locked(url: sa.URL) -> ResourceError:
     """What there is to say when another program keeps a database locked for longer than anybody waits."""
     name = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
     return ResourceError(
-        f"The database {name} is kept locked by {who_locks(url)}: nothing that was "
-        "recorded is lost; wait until that program has ended, or close it, and give the command again."
+        "The database {name} is kept locked by {url}: nothing that was recorded is lost; wait until "
+        "that program has ended, or close it, and give the command again.",
+        name=name,
+        url=who_locks(url),
     )
 
 
-def who_locks(url: sa.URL) -> str:
+def who_locks(url: sa.URL) -> Message:
     """The process that holds a lock on an SQLite database, for a sentence: "process 4711 (sqlite3)". "another
     program" where the system does not say (only Linux does), and for a database on a server."""
-    unknown = "another program"
+    unknown = Message("another program")
     if url.get_backend_name() != "sqlite" or not url.database:
         return unknown
     inodes = set()
@@ -225,7 +298,7 @@ def who_locks(url: sa.URL) -> str:
         if inode.isdigit() and int(inode) in inodes and holder not in (0, os.getpid()):
             with suppress(OSError):
                 program = Path(f"/proc/{holder}/comm").read_text(encoding="utf-8", errors="replace").strip()
-                return f"process {holder} ({program})"
+                return Message("process {holder} ({program})", holder=holder, program=program)
     return unknown
 
 
@@ -256,3 +329,15 @@ def _turn(waited: float) -> float:
     then ever sooner, so that the oldest is most likely the next. Who waits for a second waits for a
     process that is stopped, and has time."""
     return max(0.0003, 0.003 - waited * 0.03) if waited < 1.0 else 0.02
+
+
+def chunks(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`things` in lists of `size`, the last may be shorter (itertools.batched, from Python 3.12 on)."""
+    chunk: list[T] = []
+    for thing in things:
+        chunk.append(thing)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,4 +1,4 @@
-"""The ledger: the only truth about jobs and their items, and the only file with its SQL.
+"""The ledger: the only truth about jobs and their items; its SQL stands here and in `transitions`.
 
 Promises: every move of an item is one compare-and-set that touches one row and is fenced by the
 lease token; what a committed call returned survives any crash; counts are kept by triggers, so that
@@ -14,14 +14,9 @@ it. Workers never see this file. docs/ledger.md tells the whole protocol.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,337 +24,45 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..exceptions import QueueError
-from .database import Database
-from .workspace import process_alive
+from ..messages import Message, as_message
+from . import transitions
+from .database import Database, chunks
+from .drops import DropLog
+from .edits import EditLog
+from .model import (
+    ACTIVE_JOB_STATES,
+    LOCKED_JOB_STATES,
+    TERMINAL,
+    Event,
+    EventKind,
+    Item,
+    ItemSpec,
+    ItemState,
+    Job,
+    JobState,
+    Outline,
+    Role,
+    Settlement,
+    Source,
+    Told,
+    Wish,
+)
+from .plain import JsonObject
+from .processes import process_alive
+from .schema import (
+    HELD,
+    MIGRATIONS,
+    edit_table,
+    event_table,
+    item_table,
+    job_table,
+    source_table,
+    tally_table,
+)
 
-# The log keeps the newest of its rows: enough for a night of work, small enough to copy in a second.
-EVENTS_KEPT = 50_000
 CHUNK = 500
 
-TERMINAL = ("completed", "failed", "cancelled")
-STATES = ("pending", "processing", *TERMINAL)
-# States of a job in which some process holds the lock of its kind, unless it died.
-LOCKED_JOB_STATES = ("planning", "running", "paused", "finishing")
-ACTIVE_JOB_STATES = ("queued", *LOCKED_JOB_STATES)
-
-# The generation of items that failed or were cancelled before the job was submitted again: older than every
-# other. Not told by times: a clock that was ahead when they failed would keep them from being done again.
-ASKED_AGAIN = -1
-
-metadata = sa.MetaData()
 T = TypeVar("T")
-
-
-def _stored(value: str | None) -> str | bytes | None:
-    if value is not None:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return os.fsencode(value)
-    return value
-
-
-class FsText(sa.TypeDecorator[str]):
-    """A path, or a sentence with a path in it. What is not UTF-8 (surrogateescape) is stored as bytes."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return _stored(value)
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
-        return os.fsdecode(value) if isinstance(value, bytes) else value
-
-
-job_table = sa.Table(
-    "job",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("inputs", sa.JSON, nullable=False),
-    sa.Column("output", FsText, nullable=False),
-    sa.Column("config", sa.JSON, nullable=False),
-    sa.Column("priority", sa.Integer, nullable=False, default=0),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("wanted", sa.Text, nullable=False, default="run"),
-    sa.Column("owner", sa.JSON),
-    sa.Column("generation", sa.Integer, nullable=False, default=0),
-    sa.Column("phase", sa.Text, nullable=False, default=""),
-    sa.Column("error", FsText),
-    sa.Column("exit_code", sa.Integer),
-    sa.Column("result", sa.JSON, nullable=False, default=dict),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("submitted_at", sa.Float, nullable=False),
-    sa.Column("started_at", sa.Float),
-    sa.Column("finished_at", sa.Float),
-    sqlite_autoincrement=True,  # a number that a person has written down never means another job
-)
-source_table = sa.Table(
-    "source",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("job_id", sa.ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("key", FsText, nullable=False),
-    sa.Column("sort", FsText, nullable=False),
-    sa.Column("path", FsText, nullable=False),
-    sa.Column("origin", sa.Text, nullable=False),
-    sa.Column("identity", sa.Text, nullable=False),
-    sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("sha256", sa.Text),
-    sa.Column("facts", sa.JSON),
-    sa.Column("role", sa.Text),
-    sa.Column("written", sa.Text),  # hash of the copy that we put into the output
-    sa.UniqueConstraint("job_id", "key"),
-    sa.Index("source_order", "job_id", "sort"),
-)
-item_table = sa.Table(
-    "item",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("job_id", sa.ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("key", FsText, nullable=False),
-    sa.Column("ordinal", sa.Integer, nullable=False),
-    sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("priority", sa.Integer, nullable=False, default=0),
-    sa.Column("input_hash", sa.Text, nullable=False),
-    sa.Column("fingerprint", sa.Text, nullable=False),
-    sa.Column("work", sa.JSON, nullable=False),
-    sa.Column("cost", sa.Integer, nullable=False, default=0),
-    sa.Column("state", sa.Text, nullable=False, default="pending"),
-    sa.Column("token", sa.Text),
-    sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("deaths", sa.Integer, nullable=False, default=0),
-    sa.Column("output", FsText, nullable=False),
-    sa.Column("intent", sa.Text),
-    sa.Column("output_hash", sa.Text),
-    sa.Column("details", sa.JSON),
-    sa.Column("reused", sa.Boolean, nullable=False, default=False),
-    sa.Column("approved", sa.Boolean, nullable=False, default=False),
-    sa.Column("held", sa.Boolean, nullable=False, default=False),
-    sa.Column("forced", sa.Boolean, nullable=False, default=False),
-    sa.Column("turn", sa.Integer, nullable=False, default=0, server_default="0"),
-    sa.Column("place", sa.JSON),
-    sa.Column("started_at", sa.Float),
-    sa.Column("finished_at", sa.Float),
-    sa.Column("seconds", sa.Float),
-    sa.Column("error_type", sa.Text),
-    sa.Column("error", FsText),
-    sa.UniqueConstraint("job_id", "key"),
-    sa.Index("item_claim", "job_id", "held", "state", sa.text("priority DESC"), "turn", "ordinal"),
-    sa.Index("item_order", "job_id", "ordinal"),
-    sa.Index("item_output", "output"),
-)
-tally_table = sa.Table(
-    "tally",
-    metadata,
-    sa.Column("job_id", sa.Integer, primary_key=True),
-    sa.Column("state", sa.Text, primary_key=True),
-    sa.Column("count", sa.Integer, nullable=False),
-)
-event_table = sa.Table(
-    "event",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("job_id", sa.Integer, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("key", FsText),
-    sa.Column("data", sa.JSON, nullable=False),
-    sa.Index("event_job", "job_id", "id"),
-    sqlite_autoincrement=True,
-)
-
-
-def _initial(connection: sa.Connection) -> None:
-    metadata.create_all(connection)
-    # What is held back (`--pages`) is counted apart from what is to be done.
-    add = (
-        "INSERT INTO tally VALUES (NEW.job_id, CASE WHEN NEW.held THEN 'held' ELSE NEW.state END, 1) "
-        "ON CONFLICT (job_id, state) DO UPDATE SET count = count + 1;"
-    )
-    remove = (
-        "UPDATE tally SET count = count - 1 WHERE job_id = OLD.job_id "
-        "AND state = CASE WHEN OLD.held THEN 'held' ELSE OLD.state END;"
-    )
-    for name, when, body in (
-        ("item_added", "INSERT", add),
-        ("item_moved", "UPDATE OF state, held", remove + add),
-        ("item_removed", "DELETE", remove),
-    ):
-        connection.exec_driver_sql(f"CREATE TRIGGER {name} AFTER {when} ON item BEGIN {body} END")
-
-
-def _turns(connection: sa.Connection) -> None:
-    """Items that are done together, and their order (`Ledger.arrange`)."""
-    if any(column["name"] == "turn" for column in sa.inspect(connection).get_columns("item")):
-        return  # made by this version
-    connection.exec_driver_sql("ALTER TABLE item ADD COLUMN turn INTEGER NOT NULL DEFAULT 0")
-    connection.exec_driver_sql("ALTER TABLE item ADD COLUMN place JSON")
-    connection.exec_driver_sql("DROP INDEX item_claim")
-    (claim,) = (index for index in item_table.indexes if index.name == "item_claim")
-    claim.create(connection)
-
-
-MIGRATIONS = (("0001_initial", _initial), ("0002_turns", _turns))
-
-
-@dataclass(frozen=True)
-class Job:
-    """One row of `job`. `alive`: the process that runs or awaits it is there; where it is not, an
-    active `state` reads "interrupted" (but a job that was paused stays paused). `exit_code`: what the
-    error that stopped the job makes of a command."""
-
-    id: int
-    kind: str
-    inputs: list[str]
-    output: str
-    config: dict[str, Any]
-    priority: int
-    state: str
-    wanted: str
-    owner: dict[str, Any] | None
-    generation: int
-    phase: str
-    error: str | None
-    exit_code: int | None
-    result: dict[str, Any]
-    created_at: float
-    submitted_at: float
-    started_at: float | None
-    finished_at: float | None
-    alive: bool
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ("done", "failed", "cancelled")
-
-
-@dataclass(frozen=True)
-class Standstill:
-    """All jobs, oldest first, at a moment at which nobody can begin one."""
-
-    jobs: list[Job]
-    _connection: sa.Connection
-
-    def approved(self, number: int) -> list[str]:
-        """The outputs of a job's pages that a person has approved."""
-        t = item_table
-        query = sa.select(t.c.output).where(t.c.job_id == number, t.c.approved)
-        return list(self._connection.scalars(query))
-
-    def reconfigure(self, number: int, config: dict[str, Any]) -> None:
-        """Give a job another configuration, for its next run."""
-        self._connection.execute(job_table.update().where(job_table.c.id == number).values(config=config))
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something found in a job's inputs. `facts` (what examining it gave) is None until examined."""
-
-    key: str
-    sort: str
-    path: str
-    origin: str
-    identity: str
-    sha256: str | None = None
-    facts: dict[str, Any] | None = None
-    role: str | None = None
-    written: str | None = None
-    id: int = 0
-
-
-@dataclass(frozen=True)
-class ItemSpec:
-    """What `plan` is told about an item: everything that decides its output is in `fingerprint`."""
-
-    key: str
-    ordinal: int
-    input_hash: str
-    fingerprint: str
-    work: dict[str, Any]
-    output: str
-    priority: int = 0
-    cost: int = 0
-    held: bool = False  # planned, but not to be done in this run
-    keep: bool = False  # completed and changed by somebody else since: not ours to redo
-    redo: bool = False  # completed, but its file is gone
-
-
-@dataclass(frozen=True)
-class Item:
-    """One row of `item`. `turn`: items of the same one are done together (0: each by itself); `place`:
-    (number, count) of the item among those of its turn."""
-
-    id: int
-    job_id: int
-    key: str
-    ordinal: int
-    generation: int
-    priority: int
-    input_hash: str
-    fingerprint: str
-    work: dict[str, Any]
-    cost: int
-    state: str
-    token: str | None
-    attempts: int
-    deaths: int
-    output: str
-    intent: str | None
-    output_hash: str | None
-    details: dict[str, Any] | None
-    reused: bool
-    approved: bool
-    held: bool
-    forced: bool
-    turn: int
-    place: list[int] | None
-    started_at: float | None
-    finished_at: float | None
-    seconds: float | None
-    error_type: str | None
-    error: str | None
-
-    @property
-    def batch(self) -> int | str | None:
-        """The same for leased items that are to be done together. What was there when a worker died goes
-        alone: if it happens again, it is known which item it was."""
-        return self.turn if self.turn and not self.deaths else self.token
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """The end of one lease: `state` "completed" with hash and details, "failed" with the error,
-    "cancelled", or "pending" to give the item back (`died` when its worker died)."""
-
-    item_id: int
-    token: str
-    state: str
-    output_hash: str | None = None
-    details: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    error_type: str | None = None
-    error: str | None = None
-    died: bool = False
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of news. `kind`: "page" (an item settled), "note", "warning" or "state"."""
-
-    id: int
-    job_id: int
-    at: float
-    kind: str
-    key: str | None
-    data: dict[str, Any]
-
-
-def job_key(kind: str, inputs: Sequence[str], output: str) -> str:
-    """What makes two submissions the same job: kind, absolute inputs in order, absolute output."""
-    return hashlib.sha256(json.dumps([kind, list(inputs), output]).encode()).hexdigest()
 
 
 class Ledger:
@@ -368,6 +71,7 @@ class Ledger:
     def __init__(self, path: str | Path, *, journal: str | None = None) -> None:
         self.database = Database(Path(path) if str(path) != ":memory:" else ":memory:", journal=journal)
         self.database.migrate("ledger", MIGRATIONS)
+        self.edits, self.drops = EditLog(self.database), DropLog(self.database)
 
     def close(self) -> None:
         self.database.close()
@@ -379,63 +83,69 @@ class Ledger:
         kind: str,
         inputs: Sequence[str],
         output: str,
-        config: dict[str, Any],
+        config: JsonObject,
         *,
         priority: int = 0,
-        owner: dict[str, Any] | None = None,
+        owner: JsonObject | None = None,
     ) -> Job:
         """Ask for a job to be run. The same (kind, inputs, output) is the same job number again.
 
         A job that a living process runs or awaits stays as it is, whatever the new config says."""
-        key = job_key(kind, inputs, output)
+        key = transitions.job_key(kind, inputs, output)
         now = time.time()
         with self.database.write() as connection:
             row = connection.execute(sa.select(job_table).where(job_table.c.key == key)).one_or_none()
             if row is None:
-                number = connection.scalars(
+                job_id = connection.scalars(
                     job_table.insert().returning(job_table.c.id).values(
                         kind=kind, key=key, inputs=list(inputs), output=output, config=config, priority=priority,
-                        state="queued", wanted="run", owner=owner, created_at=now, submitted_at=now,
+                        state=JobState.QUEUED, wanted=Wish.RUN, owner=owner, created_at=now, submitted_at=now,
                     )
                 ).one()  # fmt: skip
             else:
-                number = row.id
+                job_id = row.id
                 if not (row.state in ACTIVE_JOB_STATES and row.owner and process_alive(row.owner)):
                     connection.execute(
                         job_table.update()
-                        .where(job_table.c.id == number)
+                        .where(job_table.c.id == job_id)
                         .values(
-                            config=config, priority=priority, state="queued", wanted="run", owner=owner,
+                            config=config, priority=priority, state=JobState.QUEUED, wanted=Wish.RUN, owner=owner,
                             submitted_at=now, phase="", error=None, exit_code=None, started_at=None, finished_at=None,
                         )
                     )  # fmt: skip
                     connection.execute(
                         item_table.update()
-                        .where(item_table.c.job_id == number, item_table.c.state.in_(("failed", "cancelled")))
-                        .values(generation=ASKED_AGAIN)
+                        .where(item_table.c.job_id == job_id, item_table.c.state.in_(transitions.MISSED))
+                        .values(generation=transitions.ASKED_AGAIN)
                     )
-        return self.job(number)
+                else:
+                    return transitions.job_of(row)
+            transitions.say(
+                connection, job_id, EventKind.STATE, None, {"state": JobState.QUEUED, "submitted": True}
+            )
+        return self.job(job_id)
 
-    def job(self, number: int) -> Job:
+    def job(self, job_id: int) -> Job:
         """QueueError if there is no such job."""
         with self.database.read() as connection:
-            row = connection.execute(sa.select(job_table).where(job_table.c.id == number)).one_or_none()
+            row = connection.execute(sa.select(job_table).where(job_table.c.id == job_id)).one_or_none()
         if row is None:
             raise QueueError(
-                f"There is no job {number} in this workspace: `lote list` shows those there are."
+                "There is no job {job} in this workspace: `lote list` shows those there are.",
+                job=job_id,
             )
-        return _job(row)
+        return transitions.job_of(row)
 
     def find(self, kind: str, inputs: Sequence[str], output: str) -> Job | None:
         """The job of these inputs and this output, if there is one."""
-        query = sa.select(job_table).where(job_table.c.key == job_key(kind, inputs, output))
+        query = sa.select(job_table).where(job_table.c.key == transitions.job_key(kind, inputs, output))
         with self.database.read() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else _job(row)
+        return None if row is None else transitions.job_of(row)
 
-    def reconfigure(self, number: int, config: dict[str, Any]) -> None:
+    def reconfigure(self, job_id: int, config: JsonObject) -> None:
         """Give a job that nobody runs another configuration, for its next run."""
-        self._update_job(number, config=config)
+        self._update_job(job_id, config=config)
 
     def jobs(self, kind: str | None = None) -> list[Job]:
         """All jobs, oldest first."""
@@ -444,26 +154,26 @@ class Ledger:
             query = query.where(job_table.c.kind == kind)
         with self.database.read() as connection:
             rows = connection.execute(query).all()
-        return [_job(row) for row in rows]
+        return [transitions.job_of(row) for row in rows]
 
     @contextmanager
-    def standstill(self) -> Iterator[Standstill]:
+    def standstill(self) -> Iterator[transitions.Standstill]:
         """What is true of all jobs for as long as the block lasts: whoever begins one must write its state first,
         and waits meanwhile, as every other commit does. For a few renames, not for work."""
         with self.database.write() as connection:
             rows = connection.execute(sa.select(job_table).order_by(job_table.c.id)).all()
-            yield Standstill([_job(row) for row in rows], connection)
+            yield transitions.Standstill([transitions.job_of(row) for row in rows], connection)
 
-    def current_job(self, kind: str) -> Job:
-        """The running job, else the one submitted last. QueueError when there is none."""
+    def current_job(self, kind: str | None = None) -> Job:
+        """The running job (of this kind), else the one submitted last. QueueError when there is none."""
         jobs = self.jobs(kind)
         if not jobs:
             raise QueueError("There is no job in this workspace yet: `lote colorize INPUT` makes one.")
-        running = [job for job in jobs if job.state in ("planning", "running", "paused", "finishing")]
+        running = [job for job in jobs if job.state in LOCKED_JOB_STATES]
         return running[0] if running else max(jobs, key=lambda job: job.submitted_at)
 
     def adopt(
-        self, number: int, owner: dict[str, Any], *, keep_wish: bool = False, certain: bool = False
+        self, job_id: int, owner: JsonObject, *, keep_wish: bool = False, certain: bool = False
     ) -> bool:
         """Make `owner` the process that awaits a job which nobody runs or awaits; False if somebody does, or may.
 
@@ -472,31 +182,59 @@ class Ledger:
         its kind, that nobody runs it: that its owner looks dead is not enough, and that it lives does not count."""
         t = job_table
         with self.database.write() as connection:
-            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == number)).one_or_none()
+            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == job_id)).one_or_none()
             if row is None:
-                raise QueueError(f"There is no job {number} in this workspace.")
+                raise QueueError("There is no job {job} in this workspace.", job=job_id)
             begun = row.state in LOCKED_JOB_STATES and row.owner
-            awaited = row.state == "queued" and row.owner and row.owner != owner
+            awaited = row.state == JobState.QUEUED and row.owner and row.owner != owner
             if (begun and not certain) or (awaited and process_alive(row.owner)):
                 return False
-            self._enqueue(connection, number, owner, **({} if keep_wish else {"wanted": "run"}))
+            self._enqueue(connection, job_id, owner, **({} if keep_wish else {"wanted": Wish.RUN}))
         return True
 
-    def resign(self, number: int, owner: dict[str, Any]) -> None:
+    def release(self, job_id: int, owner: JsonObject) -> None:
+        """Let a job that `owner` awaits be anybody's. One that was begun, or is another's by now, stays as it is."""
+        t = job_table
+        with self.database.write() as connection:
+            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == job_id)).one_or_none()
+            if row is not None and (row.owner, row.state) == (owner, JobState.QUEUED):
+                connection.execute(t.update().where(t.c.id == job_id).values(owner=None))
+
+    def reopen(self, job_id: int) -> bool:
+        """Have a job be queued again, nobody's yet; False where a living process runs or awaits it by now."""
+        t = job_table
+        with self.database.write() as connection:
+            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == job_id)).one()
+            if row.state in ACTIVE_JOB_STATES and row.owner and process_alive(row.owner):
+                return False
+            self._enqueue(connection, job_id, None, wanted=Wish.RUN)
+        return True
+
+    def resign(self, job_id: int, owner: JsonObject) -> None:
         """Await the job no longer, so that nobody waits behind a job that nobody will run."""
         t = job_table
         with self.database.write() as connection:
-            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == number)).one()
-            if (row.owner, row.state) == (owner, "queued"):
-                connection.execute(t.update().where(t.c.id == number).values(owner=None, state="paused"))
-                _say(connection, number, "state", None, {"state": "paused"})
+            row = connection.execute(sa.select(t.c.owner, t.c.state).where(t.c.id == job_id)).one()
+            if (row.owner, row.state) == (owner, JobState.QUEUED):
+                connection.execute(
+                    t.update().where(t.c.id == job_id).values(owner=None, state=JobState.PAUSED)
+                )
+                transitions.say(connection, job_id, EventKind.STATE, None, {"state": JobState.PAUSED})
 
-    def _enqueue(self, connection: sa.Connection, number: int, owner: dict[str, Any], **values: Any) -> None:
-        values |= {"owner": owner, "state": "queued", "error": None, "exit_code": None, "finished_at": None}
-        connection.execute(job_table.update().where(job_table.c.id == number).values(**values))
-        _say(connection, number, "state", None, {"state": "queued"})
+    def _enqueue(
+        self, connection: sa.Connection, job_id: int, owner: JsonObject | None, **values: Any
+    ) -> None:
+        values |= {
+            "owner": owner,
+            "state": JobState.QUEUED,
+            "error": None,
+            "exit_code": None,
+            "finished_at": None,
+        }
+        connection.execute(job_table.update().where(job_table.c.id == job_id).values(**values))
+        transitions.say(connection, job_id, EventKind.STATE, None, {"state": JobState.QUEUED})
 
-    def is_next(self, number: int) -> bool:
+    def is_next(self, job_id: int) -> bool:
         """Whether no other job of its kind that a living process awaits goes first.
 
         Jobs that run need not be asked about: whoever runs one holds the lock."""
@@ -504,51 +242,54 @@ class Ledger:
         with self.database.read() as connection:
             rows = connection.execute(
                 sa.select(t.c.id, t.c.owner, t.c.priority, t.c.submitted_at).where(
-                    t.c.kind == sa.select(t.c.kind).where(t.c.id == number).scalar_subquery(),
-                    sa.or_(t.c.id == number, sa.and_(t.c.state == "queued", t.c.wanted != "pause")),
+                    t.c.kind == sa.select(t.c.kind).where(t.c.id == job_id).scalar_subquery(),
+                    sa.or_(t.c.id == job_id, sa.and_(t.c.state == JobState.QUEUED, t.c.wanted != Wish.PAUSE)),
                 )
             ).all()
         order = {row.id: (-row.priority, row.submitted_at, row.id) for row in rows}
         return not any(
-            order[row.id] < order[number] and row.owner and process_alive(row.owner) for row in rows
+            order[row.id] < order[job_id] and row.owner and process_alive(row.owner) for row in rows
         )
 
-    def want(self, number: int, wish: str) -> None:
-        """Wish "run", "pause" or "cancel"; the process that runs the job makes it true."""
-        self._update_job(number, wanted=wish)
+    def want(self, job_id: int, wish: Wish) -> None:
+        """Record what a person wants of the job; the process that runs the job makes it true."""
+        self._update_job(job_id, wanted=wish)
 
-    def wanted(self, number: int) -> str:
+    def wanted(self, job_id: int) -> Wish:
         with self.database.read() as connection:
-            return str(connection.scalar(sa.select(job_table.c.wanted).where(job_table.c.id == number)))
+            return Wish(
+                connection.scalars(sa.select(job_table.c.wanted).where(job_table.c.id == job_id)).one()
+            )
 
-    def set_job(self, number: int, **values: Any) -> None:
+    def set_job(self, job_id: int, **values: Any) -> None:
         """Write `state`, `phase`, `error`, `result` and so on; each change of state is an event.
         Only for the process that holds the lock."""
-        self._update_job(number, **values)
+        self._update_job(job_id, **values)
 
-    def _update_job(self, number: int, **values: Any) -> None:
+    def _update_job(self, job_id: int, **values: Any) -> None:
         with self.database.write() as connection:
-            connection.execute(job_table.update().where(job_table.c.id == number).values(**values))
+            connection.execute(job_table.update().where(job_table.c.id == job_id).values(**values))
             if "state" in values:
-                _say(connection, number, "state", None, {"state": values["state"]})
+                transitions.say(connection, job_id, EventKind.STATE, None, {"state": values["state"]})
 
-    def forget(self, number: int) -> None:
+    def forget(self, job_id: int) -> None:
         """Drop the job's rows; its files are the caller's business."""
         with self.database.write() as connection:
-            for table in (item_table, source_table, event_table):
-                connection.execute(table.delete().where(table.c.job_id == number))
-            connection.execute(tally_table.delete().where(tally_table.c.job_id == number))
-            connection.execute(job_table.delete().where(job_table.c.id == number))
+            for table in (item_table, source_table, event_table, edit_table):
+                connection.execute(table.delete().where(table.c.job_id == job_id))
+            connection.execute(tally_table.delete().where(tally_table.c.job_id == job_id))
+            connection.execute(job_table.delete().where(job_table.c.id == job_id))
 
     # -- sources ------------------------------------------------------------------------------------
 
-    def found(self, number: int, generation: int, sources: Iterable[Source]) -> None:
-        """Record what stands in the inputs. What was examined under the same identity stays examined."""
+    def found(self, job_id: int, generation: int, sources: Iterable[Source]) -> None:
+        """Record what stands in the inputs. What was examined under the same identity stays examined; what comes with
+        facts is known already. Roles stay those of the last run until `assign`: whoever looks on meanwhile sees its book."""
         for chunk in chunks(sources, CHUNK):
             rows = [
                 {
-                    "job_id": number, "generation": generation, "key": s.key, "sort": s.sort, "path": s.path,
-                    "origin": s.origin, "identity": s.identity, "sha256": s.sha256,
+                    "job_id": job_id, "generation": generation, "key": s.key, "sort": s.sort, "path": s.path,
+                    "origin": s.origin, "identity": s.identity, "sha256": s.sha256, "facts": s.facts,
                 }
                 for s in chunk
             ]  # fmt: skip
@@ -557,9 +298,12 @@ class Ledger:
             statement = statement.on_conflict_do_update(
                 index_elements=["job_id", "key"],
                 set_={
-                    "facts": sa.case((same, source_table.c.facts), else_=sa.null()),
+                    "facts": sa.case(
+                        (statement.excluded.facts.is_not(None), statement.excluded.facts),
+                        (same, source_table.c.facts),
+                        else_=sa.null(),
+                    ),
                     "sha256": sa.case((same, source_table.c.sha256), else_=statement.excluded.sha256),
-                    "role": None,
                     **{
                         name: statement.excluded[name]
                         for name in ("sort", "path", "origin", "identity", "generation")
@@ -569,22 +313,22 @@ class Ledger:
             with self.database.write() as connection:
                 connection.execute(statement, rows)
 
-    def drop_old_sources(self, number: int, generation: int) -> None:
+    def drop_old_sources(self, job_id: int, generation: int) -> None:
         """Forget sources that this generation did not find."""
         with self.database.write() as connection:
             connection.execute(
                 source_table.delete().where(
-                    source_table.c.job_id == number, source_table.c.generation != generation
+                    source_table.c.job_id == job_id, source_table.c.generation != generation
                 )
             )
 
-    def sources(self, number: int, *, unexamined: bool = False, role: str | None = None) -> Iterator[Source]:
+    def sources(self, job_id: int, *, unexamined: bool = False, role: Role | None = None) -> Iterator[Source]:
         """The job's sources in natural order, read in short transactions."""
         last: tuple[str, int] | None = None
         while True:
             query = (
                 sa.select(source_table)
-                .where(source_table.c.job_id == number)
+                .where(source_table.c.job_id == job_id)
                 .order_by(source_table.c.sort, source_table.c.id)
                 .limit(CHUNK)
             )
@@ -597,23 +341,12 @@ class Ledger:
             with self.database.read() as connection:
                 rows = connection.execute(query).all()
             for row in rows:
-                yield Source(
-                    row.key,
-                    row.sort,
-                    row.path,
-                    row.origin,
-                    row.identity,
-                    row.sha256,
-                    row.facts,
-                    row.role,
-                    row.written,
-                    row.id,
-                )
+                yield transitions.source_of(row)
             if len(rows) < CHUNK:
                 return
             last = (rows[-1].sort, rows[-1].id)
 
-    def examined(self, facts: Iterable[tuple[int, str | None, dict[str, Any]]]) -> None:
+    def examined(self, facts: Iterable[tuple[int, str | None, JsonObject]]) -> None:
         """Record (source id, sha256, facts) of sources that were looked at."""
         with self.database.write() as connection:
             for source_id, sha256, fact in facts:
@@ -623,8 +356,8 @@ class Ledger:
                     .values(sha256=sha256, facts=fact)
                 )
 
-    def assign(self, roles: Iterable[tuple[int, str]]) -> None:
-        """Record (source id, role): "page", "copy", "kept", "reference" or "left out"."""
+    def assign(self, roles: Iterable[tuple[int, Role]]) -> None:
+        """Record (source id, role)."""
         for chunk in chunks(roles, CHUNK):
             with self.database.write() as connection:
                 connection.execute(
@@ -632,8 +365,8 @@ class Ledger:
                     [{"which": source_id, "role": role} for source_id, role in chunk],
                 )
 
-    def copied(self, source_id: int, sha256: str) -> None:
-        """Record that a copy of this source now stands in the output."""
+    def copied(self, source_id: int, sha256: str | None) -> None:
+        """Record that a copy of this source now stands in the output; None: that it does no more."""
         with self.database.write() as connection:
             connection.execute(
                 source_table.update().where(source_table.c.id == source_id).values(written=sha256)
@@ -641,7 +374,7 @@ class Ledger:
 
     # -- items --------------------------------------------------------------------------------------
 
-    def plan(self, number: int, generation: int, specs: Iterable[ItemSpec]) -> None:
+    def plan(self, job_id: int, generation: int, specs: Iterable[ItemSpec]) -> None:
         """Bring the items of a job up to date with `specs`.
 
         An item that was completed with the same fingerprint and output, or was approved, is reused; any
@@ -661,100 +394,85 @@ class Ledger:
                             t.c.state,
                             t.c.approved,
                             t.c.generation,
-                        ).where(t.c.job_id == number, t.c.key.in_([spec.key for spec in chunk]))
+                        ).where(t.c.job_id == job_id, t.c.key.in_([spec.key for spec in chunk]))
                     )
                 }
-                fresh: list[dict[str, Any]] = []
+                fresh: list[JsonObject] = []
                 for spec in chunk:
-                    values = {
-                        "ordinal": spec.ordinal, "generation": generation, "priority": spec.priority,
-                        "input_hash": spec.input_hash, "fingerprint": spec.fingerprint, "work": spec.work,
-                        "cost": spec.cost, "output": spec.output, "held": spec.held,
-                    }  # fmt: skip
                     row = known.get(spec.key)
                     if row is None:
-                        fresh.append({"job_id": number, "key": spec.key, "state": "pending", **values})
-                        continue
-                    same = (row.fingerprint, row.output) == (spec.fingerprint, spec.output)
-                    missed = row.state in ("failed", "cancelled")
-                    if row.fingerprint != spec.fingerprint:
-                        values |= {"turn": 0, "place": None}
-                    if row.state == "completed" and (spec.keep or ((same or row.approved) and not spec.redo)):
-                        values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
-                    elif row.state == "pending" and same:
-                        values["deaths"] = 0  # it was begun before, and `attempts` goes on counting
-                    elif same and missed and row.generation != ASKED_AGAIN:
-                        pass
-                    elif not spec.held or row.state == "completed":
-                        values |= _BLANK
-                    connection.execute(t.update().where(t.c.id == row.id).values(**values))
+                        first = {"job_id": job_id, "key": spec.key, "state": ItemState.PENDING}
+                        fresh.append(first | transitions.described(spec, generation))
+                    else:
+                        values = transitions.replanned(spec, generation, row)
+                        connection.execute(t.update().where(t.c.id == row.id).values(**values))
                 if fresh:
                     connection.execute(t.insert(), fresh)
 
-    def drop_old_items(self, number: int, generation: int) -> None:
+    def drop_old_items(self, job_id: int, generation: int) -> None:
         """Forget items that this generation did not plan (their pages left the input)."""
         with self.database.write() as connection:
             connection.execute(
                 item_table.delete().where(
-                    item_table.c.job_id == number, item_table.c.generation != generation
+                    item_table.c.job_id == job_id, item_table.c.generation != generation
                 )
             )
 
-    def arrange(self, number: int, batches: Iterable[Sequence[int]]) -> None:
+    def arrange(self, job_id: int, batches: Iterable[Sequence[int]]) -> None:
         """Have items (by id) done together, a batch at a time in this order, behind those arranged before.
 
         It stays so until an item's fingerprint changes: who shared a batch may show in the output."""
         t = item_table
         with self.database.write() as connection:
-            last = connection.scalar(sa.select(sa.func.max(t.c.turn)).where(t.c.job_id == number)) or 0
+            last = connection.scalar(sa.select(sa.func.max(t.c.turn)).where(t.c.job_id == job_id)) or 0
             for turn, ids in enumerate(batches, start=last + 1):
                 for place, item_id in enumerate(ids):
                     values = {"turn": turn, "place": [place, len(ids)]}
                     connection.execute(t.update().where(t.c.id == item_id).values(**values))
 
-    def append(self, number: int, spec: ItemSpec) -> None:
+    def append(self, job_id: int, spec: ItemSpec) -> None:
         """Add one item behind those there are. QueueError if the job has an item of that key."""
         t = item_table
         with self.database.write() as connection:
-            if connection.scalar(sa.select(t.c.id).where(t.c.job_id == number, t.c.key == spec.key)):
-                raise QueueError(f"Job {number} already has an image {spec.key!r}.")
-            last = connection.scalar(sa.select(sa.func.max(t.c.ordinal)).where(t.c.job_id == number))
+            if connection.scalar(sa.select(t.c.id).where(t.c.job_id == job_id, t.c.key == spec.key)):
+                raise QueueError("Job {job} already has an image {key}.", job=job_id, key=repr(spec.key))
+            last = connection.scalar(sa.select(sa.func.max(t.c.ordinal)).where(t.c.job_id == job_id))
             connection.execute(
                 t.insert().values(
-                    job_id=number, key=spec.key, ordinal=(-1 if last is None else last) + 1, generation=0,
+                    job_id=job_id, key=spec.key, ordinal=(-1 if last is None else last) + 1, generation=0,
                     priority=spec.priority, input_hash=spec.input_hash, fingerprint=spec.fingerprint,
-                    work=spec.work, cost=spec.cost, output=spec.output, state="pending",
+                    work=spec.work, cost=spec.cost, output=spec.output, state=ItemState.PENDING,
                 )
             )  # fmt: skip
 
-    def waiting(self, number: int, count: int | None = None) -> list[Item]:
+    def waiting(self, job_id: int, count: int | None = None) -> list[Item]:
         """The first `count` pending items (all of them without one), in the order of `claim`."""
         t = item_table
-        query = sa.select(t).where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
+        query = sa.select(t).where(t.c.job_id == job_id, t.c.held.is_(False), t.c.state == ItemState.PENDING)
         with self.database.read() as connection:
-            rows = connection.execute(query.order_by(*_CLAIM_ORDER).limit(count)).all()
-        return [_item(row) for row in rows]
+            rows = connection.execute(query.order_by(*transitions.CLAIM_ORDER).limit(count)).all()
+        return [transitions.item_of(row) for row in rows]
 
-    def drop_pending(self, number: int) -> None:
+    def drop_pending(self, job_id: int) -> None:
         """Forget the items that nobody has begun."""
         t = item_table
         with self.database.write() as connection:
-            connection.execute(t.delete().where(t.c.job_id == number, t.c.state == "pending"))
+            connection.execute(t.delete().where(t.c.job_id == job_id, t.c.state == ItemState.PENDING))
 
-    def claim(self, number: int, count: int) -> list[Item]:
+    def claim(self, job_id: int, count: int) -> list[Item]:
         """Lease up to `count` pending items, highest priority first, then in order."""
         with self.database.write() as connection:
-            return _claim(connection, number, count)
+            return transitions.claim(connection, job_id, count)
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases, in one commit. A late result, whose lease was lost, touches nothing."""
         if settlements:
             with self.database.write() as connection:
-                _settle(connection, settlements)
+                transitions.settle(connection, settlements)
 
     def advance(
         self,
-        number: int,
+        job_id: int,
         *,
         settle: Sequence[Settlement] = (),
         intend: Sequence[Settlement] = (),
@@ -769,59 +487,91 @@ class Ledger:
         if not settle and not intend and claim < 1:
             return set(), []
         with self.database.write() as connection:
-            _settle(connection, settle)
-            return _intend(connection, intend), _claim(connection, number, claim, batches=True)
+            transitions.settle(connection, settle)
+            return transitions.intend(connection, intend), transitions.claim(
+                connection, job_id, claim, batches=True
+            )
 
-    def cancel_pending(self, number: int) -> int:
+    def cancel_pending(self, job_id: int) -> int:
         """Every item that is not ended becomes cancelled; leases are void. Returns how many."""
         t = item_table
         with self.database.write() as connection:
             return connection.execute(
                 t.update()
-                .where(t.c.job_id == number, t.c.state.in_(("pending", "processing")))
-                .values(state="cancelled", token=None, intent=None, finished_at=time.time())
+                .where(t.c.job_id == job_id, t.c.state.in_((ItemState.PENDING, ItemState.PROCESSING)))
+                .values(state=ItemState.CANCELLED, token=None, intent=None, finished_at=time.time())
             ).rowcount
 
-    def retry(self, number: int, *, keys: Sequence[str] | None = None, everything: bool = False) -> list[str]:
+    def retry(self, job_id: int, *, keys: Sequence[str] | None = None, everything: bool = False) -> list[str]:
         """Failed and cancelled items become pending again: all of them, those of `keys`, or, with
         `everything`, the completed ones too. What a person approved is redone only when named.
         Returns the keys."""
         t = item_table
-        states = TERMINAL if everything or keys else ("failed", "cancelled")
-        query = sa.select(t.c.id, t.c.key).where(t.c.job_id == number, t.c.state.in_(states))
+        states = TERMINAL if everything or keys else transitions.MISSED
+        query = sa.select(t.c.id, t.c.key).where(t.c.job_id == job_id, t.c.state.in_(states))
         query = query.where(t.c.key.in_(keys)) if keys else query.where(t.c.approved.is_(False))
         with self.database.write() as connection:
             rows = connection.execute(query.order_by(t.c.ordinal)).all()
             for row in rows:
-                connection.execute(t.update().where(t.c.id == row.id).values(**_BLANK, forced=True))
+                connection.execute(
+                    t.update().where(t.c.id == row.id).values(**transitions.BLANK, forced=True)
+                )
         return [row.key for row in rows]
 
-    def approve(self, number: int, key: str, *, approved: bool = True) -> None:
+    def approve(self, job_id: int, key: str, *, approved: bool = True) -> None:
         """Mark a completed page as approved. QueueError if it is not completed."""
         t = item_table
         with self.database.write() as connection:
             if not connection.execute(
                 t.update()
-                .where(t.c.job_id == number, t.c.key == key, t.c.state == "completed")
+                .where(t.c.job_id == job_id, t.c.key == key, t.c.state == ItemState.COMPLETED)
                 .values(approved=approved)
             ).rowcount:
                 raise QueueError(
-                    f"Job {number} has no finished page {key}: `lote status {number} --pages` lists them."
+                    "Job {job} has no finished page {page}: `lote status {job} --pages` lists them.",
+                    job=job_id,
+                    page=key,
                 )
+
+    def follow(self, job_id: int, folder: Path) -> None:
+        """Have the pages that a workspace keeps for the job in `folder` (its `jobs/<number>/pages`) be looked for
+        there, where the workspace was moved or copied since. Only for who holds the lock of the job's kind."""
+        t = item_table
+        inside = f"/jobs/{job_id}/pages/"
+        here = f"{folder}/"
+        own = f"{self.job(job_id).output}/"  # a person's folder may be called like ours
+        elsewhere = sa.select(t.c.id, t.c.output).where(
+            t.c.job_id == job_id,
+            sa.func.instr(t.c.output, inside) > 0,
+            sa.func.substr(t.c.output, 1, len(here)) != here,
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(elsewhere).all()
+        moved = [
+            (row.id, here + row.output.rpartition(inside)[2])
+            for row in rows
+            if not row.output.startswith(own)
+        ]
+        for chunk in chunks(moved, CHUNK):
+            with self.database.write() as connection:
+                for item_id, output in chunk:
+                    connection.execute(t.update().where(t.c.id == item_id).values(output=output))
 
     def reset(self, item_id: int) -> None:
         """A completed item whose file is gone begins anew."""
         with self.database.write() as connection:
-            connection.execute(item_table.update().where(item_table.c.id == item_id).values(**_BLANK))
+            connection.execute(
+                item_table.update().where(item_table.c.id == item_id).values(**transitions.BLANK)
+            )
 
-    def items(self, number: int, *, state: str | None = None) -> Iterator[Item]:
+    def items(self, job_id: int, *, state: ItemState | None = None) -> Iterator[Item]:
         """The job's items in order, read in short transactions."""
         t = item_table
         last = -1
         while True:
             query = (
                 sa.select(t)
-                .where(t.c.job_id == number, t.c.ordinal > last)
+                .where(t.c.job_id == job_id, t.c.ordinal > last)
                 .order_by(t.c.ordinal)
                 .limit(CHUNK)
             )
@@ -829,35 +579,45 @@ class Ledger:
                 query = query.where(t.c.state == state)
             with self.database.read() as connection:
                 rows = connection.execute(query).all()
-            yield from (_item(row) for row in rows)
+            yield from (transitions.item_of(row) for row in rows)
             if len(rows) < CHUNK:
                 return
             last = rows[-1].ordinal
 
-    def window(self, number: int, start: int, count: int, *, state: str | None = None) -> list[Item]:
+    def window(self, job_id: int, start: int, count: int, *, state: ItemState | None = None) -> list[Item]:
         """`count` of the job's items in order, from position `start` on: what fits on a screen."""
         t = item_table
-        query = sa.select(t).where(t.c.job_id == number).order_by(t.c.ordinal).offset(start).limit(count)
+        query = sa.select(t).where(t.c.job_id == job_id).order_by(t.c.ordinal).offset(start).limit(count)
         if state is not None:
             query = query.where(t.c.state == state)
         with self.database.read() as connection:
-            return [_item(row) for row in connection.execute(query).all()]
+            return [transitions.item_of(row) for row in connection.execute(query).all()]
 
-    def item_of(self, number: int, item_id: int) -> Item | None:
+    def outline(self, job_id: int) -> list[Outline]:
+        """All of the job's items in order, and little of each: 10,000 take a tenth of a second."""
+        with self.database.read() as connection:
+            return transitions.outline(connection, job_id)
+
+    def told(self, job_id: int, *names: str) -> list[Told]:
+        """Of all items with an output, in order, these entries of their details: 500 pages in a moment."""
+        with self.database.read() as connection:
+            return transitions.told(connection, job_id, names)
+
+    def item_of(self, job_id: int, item_id: int) -> Item | None:
         """The item with this id, if it is one of the job's."""
         t = item_table
         with self.database.read() as connection:
             row = connection.execute(
-                sa.select(t).where(t.c.job_id == number, t.c.id == item_id)
+                sa.select(t).where(t.c.job_id == job_id, t.c.id == item_id)
             ).one_or_none()
-        return None if row is None else _item(row)
+        return None if row is None else transitions.item_of(row)
 
-    def item(self, number: int, key: str) -> Item | None:
+    def item(self, job_id: int, key: str) -> Item | None:
         with self.database.read() as connection:
             row = connection.execute(
-                sa.select(item_table).where(item_table.c.job_id == number, item_table.c.key == key)
+                sa.select(item_table).where(item_table.c.job_id == job_id, item_table.c.key == key)
             ).one_or_none()
-        return None if row is None else _item(row)
+        return None if row is None else transitions.item_of(row)
 
     def owners_of(self, outputs: Sequence[str]) -> dict[str, Item]:
         """For each of these output paths that an item of any job has: the item that wrote it last."""
@@ -866,182 +626,72 @@ class Ledger:
             rows = connection.execute(
                 sa.select(t).where(t.c.output.in_(outputs)).order_by(t.c.finished_at.asc().nulls_first())
             ).all()
-        return {row.output: _item(row) for row in rows}
+        return {row.output: transitions.item_of(row) for row in rows}
 
-    def counts(self, number: int) -> dict[str, int]:
+    def counts(self, job_id: int) -> dict[ItemState, int]:
         """How many items are in each of the five states, what is held back left out; constant time."""
-        with self.database.read() as connection:
-            rows = connection.execute(sa.select(tally_table).where(tally_table.c.job_id == number)).all()
-        counts = dict.fromkeys(STATES, 0)
-        counts.update({row.state: row.count for row in rows if row.state in counts})
-        return counts
+        return self.all_counts(job_id).get(job_id, dict.fromkeys(ItemState, 0))
 
-    def held(self, number: int) -> int:
+    def all_counts(self, *job_ids: int) -> dict[int, dict[ItemState, int]]:
+        """The same of these jobs, or of all that have items, in one question."""
+        query = sa.select(tally_table).where(tally_table.c.state != HELD)
+        found: dict[int, dict[ItemState, int]] = {}
+        with self.database.read() as connection:
+            for row in connection.execute(
+                query.where(tally_table.c.job_id.in_(job_ids)) if job_ids else query
+            ):
+                found.setdefault(row.job_id, dict.fromkeys(ItemState, 0))[ItemState(row.state)] = row[2]
+        return found
+
+    def held(self, job_id: int) -> int:
         """How many items are planned but were not asked for (`--pages`, a preview)."""
         with self.database.read() as connection:
             query = sa.select(tally_table.c.count).where(
-                tally_table.c.job_id == number, tally_table.c.state == "held"
+                tally_table.c.job_id == job_id, tally_table.c.state == HELD
             )
             return connection.scalar(query) or 0
 
-    def reused(self, number: int) -> int:
+    def reused(self, job_id: int) -> int:
         """How many completed items were taken over from an earlier run."""
         t = item_table
         query = sa.select(sa.func.count()).where(
-            t.c.job_id == number, t.c.reused.is_(True), t.c.held.is_(False)
+            t.c.job_id == job_id, t.c.reused.is_(True), t.c.held.is_(False)
         )
         with self.database.read() as connection:
             return connection.scalar(query) or 0
 
     # -- events -------------------------------------------------------------------------------------
 
-    def say(self, number: int, kind: str, text: str, key: str | None = None) -> None:
-        """Add a "note" or a "warning" to the job's news."""
+    def say(
+        self, job_id: int, kind: EventKind, template: str | Message, key: str | None = None, /, **values: Any
+    ) -> None:
+        """Add a note or a warning to the job's news: a message, or a template and its values."""
         with self.database.write() as connection:
-            _say(connection, number, kind, key, {"text": text})
+            transitions.say(connection, job_id, kind, key, {"text": as_message(template, **values).to_json()})
 
-    def events(self, number: int, after: int = 0, limit: int = 1000) -> list[Event]:
+    def events(self, job_id: int, after: int = 0, limit: int = 1000) -> list[Event]:
         """The job's news since event `after`, oldest first."""
         query = (
             sa.select(event_table)
-            .where(event_table.c.job_id == number, event_table.c.id > after)
+            .where(event_table.c.job_id == job_id, event_table.c.id > after)
             .order_by(event_table.c.id)
             .limit(limit)
         )
         with self.database.read() as connection:
             rows = connection.execute(query).all()
-        return [Event(row.id, row.job_id, row.at, row.kind, row.key, row.data) for row in rows]
+        return [transitions.event_of(row) for row in rows]
 
-    def warnings(self, number: int, since: float) -> list[Event]:
-        """The job's warnings from that moment on (seconds since the epoch)."""
-        query = (
-            sa.select(event_table)
-            .where(event_table.c.job_id == number, event_table.c.kind == "warning", event_table.c.at >= since)
-            .order_by(event_table.c.id)
-        )
+    def warnings(self, job_id: int) -> list[Event]:
+        """The job's warnings since it was submitted last."""
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return [Event(row.id, row.job_id, row.at, row.kind, row.key, row.data) for row in rows]
+            return transitions.warnings(connection, job_id)
 
-    def last_event(self, number: int) -> int:
+    def finished(self, job_id: int, limit: int) -> list[float]:
+        """When the last pages of a job settled that were not cancelled, oldest first (seconds since 1970)."""
         with self.database.read() as connection:
-            query = sa.select(sa.func.max(event_table.c.id)).where(event_table.c.job_id == number)
+            return transitions.finished(connection, job_id, limit)
+
+    def last_event(self, job_id: int) -> int:
+        with self.database.read() as connection:
+            query = sa.select(sa.func.max(event_table.c.id)).where(event_table.c.job_id == job_id)
             return connection.scalar(query) or 0
-
-
-# An item as it was before anybody worked on it. `deaths` starts anew: somebody changed something.
-# `output_hash` stays: it tells whether the file that stands there is ours to replace.
-_BLANK: dict[str, Any] = {
-    "state": "pending", "token": None, "intent": None, "details": None, "reused": False,
-    "approved": False, "attempts": 0, "deaths": 0, "started_at": None, "finished_at": None, "seconds": None,
-    "error_type": None, "error": None,
-}  # fmt: skip
-
-
-# The three statements of a step run for every item, thousands of times: as plain SQL they cost a tenth
-# of what building them anew does.
-_END = (
-    "UPDATE item SET state = ?, token = NULL, intent = NULL, details = ?, seconds = ?, finished_at = ?, "
-    "error_type = ?, error = ?, reused = 0, approved = 0, forced = 0, output_hash = coalesce(?, output_hash) "
-    "WHERE id = ? AND token = ? AND state = 'processing' RETURNING job_id, key"
-)
-_GIVE_BACK = (
-    "UPDATE item SET state = 'pending', token = NULL, intent = NULL, deaths = deaths + ? "
-    "WHERE id = ? AND token = ? AND state = 'processing'"
-)
-_INTEND = (
-    "UPDATE item SET intent = ?, details = ?, seconds = ? WHERE id = ? AND token = ? AND state = 'processing'"
-)
-_LEASE = "UPDATE item SET state = 'processing', token = ?, attempts = ?, started_at = ? WHERE id = ?"
-_TELL = "INSERT INTO event (job_id, at, kind, key, data) VALUES (?, ?, 'page', ?, ?) RETURNING id"
-
-
-def _settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> None:
-    now = time.time()
-    for s in settlements:
-        if s.state == "pending":
-            connection.exec_driver_sql(_GIVE_BACK, (int(s.died), s.item_id, s.token))
-            continue
-        values = (
-            s.state,
-            json.dumps(s.details),
-            s.seconds,
-            now,
-            s.error_type,
-            _stored(s.error),
-            s.output_hash,
-        )
-        row = connection.exec_driver_sql(_END, (*values, s.item_id, s.token)).one_or_none()
-        if row is not None:  # else its lease was lost
-            news = json.dumps({"state": s.state, "seconds": round(s.seconds, 3), "error": s.error})
-            event = connection.exec_driver_sql(_TELL, (row[0], now, row[1], news)).scalar_one()
-            _forget_old(connection, event)
-
-
-def _intend(connection: sa.Connection, intents: Sequence[Settlement]) -> set[int]:
-    return {
-        s.item_id
-        for s in intents
-        if connection.exec_driver_sql(
-            _INTEND, (s.output_hash, json.dumps(s.details), s.seconds, s.item_id, s.token)
-        ).rowcount
-    }
-
-
-_CLAIM_ORDER = (item_table.c.priority.desc(), item_table.c.turn, item_table.c.ordinal)
-
-
-def _claim(connection: sa.Connection, number: int, count: int, *, batches: bool = False) -> list[Item]:
-    t = item_table
-    if count < 1:
-        return []
-    # Nobody can change these rows before they are leased: the transaction has the write lock.
-    waiting = sa.select(t).where(t.c.job_id == number, t.c.held.is_(False), t.c.state == "pending")
-    rows = {row.id: row for row in connection.execute(waiting.order_by(*_CLAIM_ORDER).limit(count))}
-    for row in list(rows.values()):
-        if batches and row.turn and not row.deaths:
-            company = waiting.where(t.c.turn == row.turn, t.c.deaths == 0).order_by(t.c.ordinal)
-            rows |= {other.id: other for other in connection.execute(company)}
-    now = time.time()
-    claimed = []
-    for row in rows.values():
-        token, attempts = secrets.token_hex(8), row.attempts + 1
-        connection.exec_driver_sql(_LEASE, (token, attempts, now, row.id))
-        claimed.append(_item(row, state="processing", token=token, attempts=attempts, started_at=now))
-    return claimed
-
-
-def _say(connection: sa.Connection, number: int, kind: str, key: str | None, data: dict[str, Any]) -> None:
-    row = event_table.insert().values(job_id=number, at=time.time(), kind=kind, key=key, data=data)
-    _forget_old(connection, connection.scalars(row.returning(event_table.c.id)).one())
-
-
-def _forget_old(connection: sa.Connection, newest: int) -> None:
-    if newest % 1000 == 0:
-        connection.execute(event_table.delete().where(event_table.c.id <= newest - EVENTS_KEPT))
-
-
-def _job(row: sa.Row[Any]) -> Job:
-    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's names
-    del values["key"]
-    active = values["state"] in ACTIVE_JOB_STATES
-    alive = active and values["owner"] is not None and process_alive(values["owner"])
-    if active and not alive and values["state"] != "paused":
-        values["state"] = "interrupted"
-    return Job(**values, alive=alive)
-
-
-def _item(row: sa.Row[Any], **changes: Any) -> Item:
-    return Item(**{**row._mapping, **changes})  # noqa: SLF001
-
-
-def chunks(things: Iterable[T], size: int) -> Iterator[list[T]]:
-    """`things` in lists of `size`, the last may be shorter (itertools.batched, from Python 3.12 on)."""
-    chunk: list[T] = []
-    for thing in things:
-        chunk.append(thing)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -9,30 +9,29 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import BatchProcessingError, ValidationError
-from ..io.outputs import NameReservation
+from ..io.naming import NameReservation
 from ..io.scan import validate_image_file
 from ..logging_config import get_logger
 from ..memory import MemoryManager
+from ..messages import Message
+from . import applications
 from .coordinator import run_job
+from .model import EventKind, ItemState, JobState, Wish
 from .queue import ImageQueue, ImageQueueItem
 from .status import ProcessingState, Snapshot, StatusTracker
 from .workspace import Workspace
 
 if TYPE_CHECKING:
     from ..config import BatchConfig
-    from .ledger import Event, Item
+    from .model import Event, Item
 
 log = get_logger(__name__)
 
-# The application is named, not imported: core knows no application.
-APPLICATION = "batch_processing.colorize"
 SUFFIX = "_colorized"
-MEMORY_SHARE = 0.8
 
 
 class BatchProcessor:
@@ -87,7 +86,7 @@ class BatchProcessor:
                 added += 1
         if not added:
             raise ValidationError(
-                f"No valid images added: none of the {len(paths)} paths is a new, readable image."
+                "No valid images added: none of the {paths} paths is a new, readable image.", paths=len(paths)
             )
         return added
 
@@ -119,7 +118,7 @@ class BatchProcessor:
             self._active = self._paused = False
 
     def _run(self, batch: list[ImageQueueItem]) -> None:
-        application = import_module(APPLICATION)
+        application = applications.first()
         ledger = self._workspace.ledger
         job = application.submit(
             self._workspace,
@@ -144,37 +143,39 @@ class BatchProcessor:
         with self._lock:  # what was asked for before the job had a number
             self._job = job.id
             if self._cancelled or self._paused:
-                ledger.want(job.id, "cancel" if self._cancelled else "pause")
+                ledger.want(job.id, Wish.CANCEL if self._cancelled else Wish.PAUSE)
         by_path = {item.input_path: item for item in batch}
 
         def on_news(events: list[Event], snapshot: Snapshot) -> None:
-            for row in ledger.items(job.id, state="processing"):
+            for row in ledger.items(job.id, state=ItemState.PROCESSING):
                 self._show(row, by_path)
-            for key in (event.key for event in events if event.kind == "page"):
+            for key in (event.key for event in events if event.kind == EventKind.PAGE):
                 if key is not None and (settled := ledger.item(job.id, key)) is not None:
                     self._show(settled, by_path)
             if self.on_progress is not None:
                 self.on_progress(snapshot)
 
-        budget = int(self.memory_manager.available_bytes() * MEMORY_SHARE)
+        budget = self.memory_manager.budget()
         ended = run_job(
-            self._workspace, job.id, application.Comics(self._workspace), on_news=on_news, budget=budget
+            self._workspace, job.id, application.application(self._workspace), on_news=on_news, budget=budget
         )
         for row in ledger.items(job.id):
             self._show(row, by_path)
-        self._cancelled = ended.state == "cancelled"
+        self._cancelled = ended.state == JobState.CANCELLED
         if self._cancelled:
             for item in batch:
                 if not self.status_tracker.get_status(item.id).is_terminal_state():
                     self.status_tracker.update_status(item.id, ProcessingState.CANCELLED)
-        ledger.say(job.id, "note", "run by BatchProcessor")
+        ledger.say(job.id, EventKind.NOTE, Message("run by BatchProcessor"))
 
     def _show(self, row: Item, by_path: dict[str, ImageQueueItem]) -> None:
         """Bring the tracker up to date with one item of the ledger."""
         status = self.status_tracker.get_status(by_path[row.work["source"]].id)
         if row.state != status.state.value and not status.is_terminal_state():
-            output = row.output if row.state == "completed" else None
-            self.status_tracker.update_status(status.id, row.state, row.error, output)
+            output = row.output if row.state == ItemState.COMPLETED else None
+            self.status_tracker.update_status(
+                status.id, row.state, str(row.error) if row.error else None, output
+            )
 
     def _requeue(self, batch: list[ImageQueueItem]) -> None:
         """Nothing is lost when a run breaks off: what has not ended waits again."""
@@ -191,7 +192,7 @@ class BatchProcessor:
                 log.warning("Cannot pause: processing is not active")
                 return
             self._paused = True
-            self._want("pause")
+            self._want(Wish.PAUSE)
 
     def resume_processing(self) -> None:
         """Go on after a pause. Returns at once."""
@@ -200,7 +201,7 @@ class BatchProcessor:
                 log.warning("Cannot resume: processing is not paused")
                 return
             self._paused = False
-            self._want("run")
+            self._want(Wish.RUN)
 
     def cancel_processing(self) -> None:
         """Stop, paused or not; what was finished stays. Returns at once."""
@@ -209,17 +210,17 @@ class BatchProcessor:
                 log.warning("Cannot cancel: processing is not active")
                 return
             self._cancelled = True
-            self._want("cancel")
+            self._want(Wish.CANCEL)
 
-    def _want(self, wish: str) -> None:
+    def _want(self, wish: Wish) -> None:
         """Tell the job; one that has no number yet is told when it has."""
-        if self._job is not None and not (self._cancelled and wish != "cancel"):
+        if self._job is not None and not (self._cancelled and wish != Wish.CANCEL):
             self._workspace.ledger.want(self._job, wish)
 
     def _is_paused(self) -> bool:
         """Also true when another process has paused the job."""
         return self._paused or (
-            self._active and self._job is not None and self._workspace.ledger.wanted(self._job) == "pause"
+            self._active and self._job is not None and self._workspace.ledger.wanted(self._job) == Wish.PAUSE
         )
 
     def get_status(self) -> dict[str, Any]:
@@ -232,11 +233,11 @@ class BatchProcessor:
             "is_cancelled": self._cancelled,
             "queue_size": summary.pending,
             "total_images": summary.total,
-            "completed": summary.completed,
-            "failed": summary.failed,
-            "pending": summary.pending,
-            "processing": summary.processing,
-            "cancelled": summary.cancelled,
+            ItemState.COMPLETED.value: summary.completed,
+            ItemState.FAILED.value: summary.failed,
+            ItemState.PENDING.value: summary.pending,
+            ItemState.PROCESSING.value: summary.processing,
+            ItemState.CANCELLED.value: summary.cancelled,
             "success_rate": summary.success_rate,
             "elapsed_time": summary.elapsed_time,
         }

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import QueueError
+from .model import ItemState
 
 if TYPE_CHECKING:
-    from .ledger import Item, Ledger
+    from .ledger import Ledger
+    from .model import Item
 
 IMAGE_TYPES = ("line_art", "colored")
 
@@ -127,7 +129,7 @@ class _Ledgered:
         self._ledger, self._job = ledger, job
 
     def put(self, item: ImageQueueItem) -> None:
-        from .ledger import ItemSpec
+        from .model import ItemSpec
 
         work = {
             "id": item.id, "input_path": item.input_path, "config": item.config,
@@ -147,7 +149,7 @@ class _Ledgered:
         return [_queue_item(item) for item in self._ledger.waiting(self._job, count)]
 
     def size(self) -> int:
-        return self._ledger.counts(self._job)["pending"]
+        return self._ledger.counts(self._job)[ItemState.PENDING]
 
     def clear(self) -> None:
         self._ledger.drop_pending(self._job)

@@ -11,35 +11,27 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ..exceptions import QueueError
+from .model import TERMINAL, EventKind, ItemState, JobState
 
 if TYPE_CHECKING:
-    from .ledger import Event, Item, Job, Ledger
+    from .ledger import Ledger
+    from .model import Event, Item, Job
 
 # The rate is that of the last finished images: a night of work begins with small pages and ends with
 # large ones, and a person asks about what comes next.
 RATE_WINDOW = 50
 
 
-class ProcessingState(StrEnum):
-    """The five states of an image."""
-
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-_TERMINAL = (ProcessingState.COMPLETED, ProcessingState.FAILED, ProcessingState.CANCELLED)
+ProcessingState = ItemState
+"""The five states of an image, by the documented name."""
 
 
 @dataclass
 class ProcessingStatus:
-    """The state of one image. Times are seconds since the epoch."""
+    """The state of one image. Times are seconds since the epoch. ValueError "Invalid state"."""
 
     id: str
     state: ProcessingState = ProcessingState.PENDING
@@ -47,6 +39,9 @@ class ProcessingStatus:
     end_time: float | None = None
     error_message: str | None = None
     output_path: str | None = None
+
+    def __post_init__(self) -> None:
+        self.state = _state(self.state)
 
     @property
     def processing_time(self) -> float | None:
@@ -56,12 +51,13 @@ class ProcessingStatus:
         return (self.end_time if self.end_time is not None else time.time()) - self.start_time
 
     def is_terminal_state(self) -> bool:
-        return self.state in _TERMINAL
+        return self.state in TERMINAL
 
 
 @dataclass
 class StatusSummary:
-    """Counts of a batch. Times are seconds since the epoch."""
+    """Counts of a batch. Times are seconds since the epoch: it starts when its first image is added, a job of
+    the ledger when it is first run."""
 
     total: int = 0
     pending: int = 0
@@ -84,7 +80,7 @@ class StatusSummary:
 
     @property
     def elapsed_time(self) -> float | None:
-        """Seconds from the first start to the end, or to now; None before anything started."""
+        """Seconds from `start_time` to the end, or to now; None before that."""
         if self.start_time is None:
             return None
         return (self.end_time if self.end_time is not None else time.time()) - self.start_time
@@ -122,6 +118,7 @@ class StatusTracker:
             if id in self._statuses:
                 raise ValueError(f"Image {id!r} is already being tracked")
             self._statuses[id] = ProcessingStatus(id)
+            self._start = time.time() if self._start is None else self._start
             self._by_state[ProcessingState.PENDING][id] = None
 
     def update_status(
@@ -147,8 +144,7 @@ class StatusTracker:
             now = time.time()
             if new is ProcessingState.PROCESSING:
                 status.start_time = now
-                self._start = now if self._start is None else self._start
-            if new in _TERMINAL and status.end_time is None:
+            if new in TERMINAL and status.end_time is None:
                 status.end_time = self._end = now
             if error_message is not None:
                 status.error_message = error_message
@@ -184,7 +180,7 @@ class StatusTracker:
         """The ids of the images in that state."""
         wanted = _state(state)
         if self._ledger is not None and self._job is not None:
-            items = self._ledger.items(self._job, state=wanted.value)
+            items = self._ledger.items(self._job, state=wanted)
             return [item.key for item in items if not item.held]
         with self._lock:
             return list(self._by_state[wanted])
@@ -197,7 +193,7 @@ class StatusTracker:
                 sum(counts.values()), **counts, start_time=job.started_at, end_time=job.finished_at
             )
         with self._lock:
-            counts = {state.value: len(ids) for state, ids in self._by_state.items()}
+            counts = {state: len(ids) for state, ids in self._by_state.items()}
             summary = StatusSummary(len(self._statuses), **counts, start_time=self._start)
             if summary.is_complete:
                 summary.end_time = self._end
@@ -239,13 +235,13 @@ class StatusTracker:
 
 
 def _status(item: Item) -> ProcessingStatus:
-    done = item.state == "completed"
+    done = item.state == ItemState.COMPLETED
     return ProcessingStatus(
         item.key,
         ProcessingState(item.state),
         item.started_at,
         item.finished_at,
-        item.error,
+        str(item.error) if item.error else None,
         item.output if done else None,
     )
 
@@ -255,7 +251,7 @@ class Snapshot:
     """A job at one moment. `rate` in images per second, `eta` in seconds; None when not yet known."""
 
     job: Job
-    counts: dict[str, int]
+    counts: dict[ItemState, int]
     rate: float | None
     eta: float | None
     progress: float = 0.0  # images' worth of work in flight, from what tasks have reported
@@ -266,41 +262,50 @@ class Snapshot:
 
     @property
     def done(self) -> int:
-        return self.counts["completed"] + self.counts["failed"] + self.counts["cancelled"]
+        return (
+            self.counts[ItemState.COMPLETED]
+            + self.counts[ItemState.FAILED]
+            + self.counts[ItemState.CANCELLED]
+        )
 
 
 class JobNews:
     """Follows one job in the ledger, from whichever process."""
 
-    def __init__(self, ledger: Ledger, number: int) -> None:
-        self._ledger, self._number = ledger, number
-        self._last = ledger.last_event(number)
-        self._finished: deque[float] = deque(maxlen=RATE_WINDOW)
+    def __init__(self, ledger: Ledger, job_id: int) -> None:
+        self._ledger, self._job_id = ledger, job_id
+        self._last = ledger.last_event(job_id)
+        # Also of what finished before somebody came to look: else who comes late would see a slow job.
+        self._finished: deque[float] = deque(ledger.finished(job_id, RATE_WINDOW), maxlen=RATE_WINDOW)
 
     def events(self) -> list[Event]:
         """What has happened since the last call."""
-        events = self._ledger.events(self._number, self._last)
+        events = self._ledger.events(self._job_id, self._last)
         if events:
             self._last = events[-1].id
         self._finished.extend(
-            event.at for event in events if event.kind == "page" and event.data["state"] != "cancelled"
+            event.at
+            for event in events
+            if event.kind == EventKind.PAGE and event.data["state"] != ItemState.CANCELLED
         )
         return events
 
     def snapshot(self, in_flight: float = 0.0) -> Snapshot:
-        job = self._ledger.job(self._number)
-        counts = self._ledger.counts(self._number)
+        job = self._ledger.job(self._job_id)
+        counts = self._ledger.counts(self._job_id)
         rate = self._rate(job)
-        left = counts["pending"] + counts["processing"] - in_flight
-        eta = left / rate if rate and job.state == "running" else None
+        left = counts[ItemState.PENDING] + counts[ItemState.PROCESSING] - in_flight
+        eta = left / rate if rate and job.state == JobState.RUNNING else None
         return Snapshot(job, counts, rate, eta, in_flight)
 
     def _rate(self, job: Job) -> float | None:
-        if not self._finished:
+        began = job.started_at or 0.0
+        finished = [at for at in self._finished if at >= began]  # in this run
+        if not finished:
             return None
-        if len(self._finished) < RATE_WINDOW:
-            since, images = job.started_at or self._finished[0], len(self._finished)
+        if len(finished) < RATE_WINDOW:
+            since, images = job.started_at or finished[0], len(finished)
         else:
-            since, images = self._finished[0], len(self._finished) - 1
-        until = time.time() if job.state == "running" else self._finished[-1]
+            since, images = finished[0], len(finished) - 1
+        until = time.time() if job.state == JobState.RUNNING else finished[-1]
         return images / (until - since) if until > since else None

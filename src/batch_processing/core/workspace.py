@@ -5,6 +5,7 @@
     jobs/<number>/     what a job needs between runs: unpacked pages, finished pages of an archive
     cache/             what can be made again, least recently used goes first
     scratch/           archives that a living process looks into without a job
+    tuning.json        what was measured of this machine (`tuning`)
     logs/
 
 Creating a `Workspace` touches nothing; folders appear when they are first asked for.
@@ -16,42 +17,50 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import psutil
 
 from ..exceptions import WorkspaceError, reason
+from .processes import Identity, process_alive, process_identity, process_name
 
 if TYPE_CHECKING:
     from .ledger import Ledger
 
-Kind = Literal["comics", "photos"]
+Kind = str
+"""What an application calls its jobs (`applications.kinds`); it names the lock, too."""
 
 # File systems over a network on which neither SQLite's locks nor flock can be trusted.
 # https://sqlite.org/howtocorrupt.html, section 2.1
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "afpfs", "webdav"}
 
-# Another one after each start of the machine. random(4)
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# In the workspace: where its web page answers.
+PAGE_ADDRESS = "page.address"
+# What may stand in a workspace, and is nobody else's to look into.
+FOLDERS = ("background", "cache", "hints", "jobs", "logs", "memory", "previews", "scratch", "uploads")
 
 
-def default_root() -> Path:
-    """`LOTE_WORKSPACE`, else this user's data folder.
+def data_folder() -> Path:
+    """This user's data folder of Lote.
 
     `XDG_DATA_HOME` counts only as an absolute path: set but empty, or relative, it is ignored, as the XDG Base
     Directory Specification asks (not every version of platformdirs heeds it)."""
-    if named := os.environ.get("LOTE_WORKSPACE"):
-        return Path(named).expanduser()
     if sys.platform == "linux" and not os.path.isabs(os.environ.get("XDG_DATA_HOME", "")):  # noqa: PTH117 - text
         return Path("~/.local/share/lote").expanduser()
     from platformdirs import user_data_dir
 
     return Path(user_data_dir("lote"))
+
+
+def default_root() -> Path:
+    """`LOTE_WORKSPACE`, else this user's data folder."""
+    if named := os.environ.get("LOTE_WORKSPACE"):
+        return Path(named).expanduser()
+    return data_folder()
 
 
 class Workspace:
@@ -64,6 +73,19 @@ class Workspace:
     @property
     def database(self) -> Path:
         return self.root / "lote.db"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether anything was remembered here yet. WorkspaceError where nobody may look: it is another user's."""
+        try:
+            return self.database.exists()
+        except OSError as error:
+            raise WorkspaceError(
+                "The workspace {root} cannot be read ({reason}): choose another with --workspace or "
+                "LOTE_WORKSPACE.",
+                root=self.root,
+                reason=reason(error),
+            ) from error
 
     @property
     def ledger(self) -> Ledger:
@@ -86,16 +108,21 @@ class Workspace:
             self._close_to_others()
         except OSError as error:
             raise WorkspaceError(
-                f"The workspace {self.root} cannot be made ({error.strerror}): choose another with --workspace."
+                "The workspace {root} cannot be made ({reason}): choose another with --workspace.",
+                root=self.root,
+                reason=reason(error),
             ) from error
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise WorkspaceError(
-                f"The workspace {self.root} cannot be written: choose another with --workspace or LOTE_WORKSPACE."
+                "The workspace {root} cannot be written: choose another with --workspace or LOTE_WORKSPACE.",
+                root=self.root,
             )
         if (kind := file_system(self.root)) in NETWORK_FILE_SYSTEMS:
             raise WorkspaceError(
-                f"The workspace {self.root} lies on a network file system ({kind}), where locks cannot be "
-                "trusted: choose a local folder with --workspace or LOTE_WORKSPACE."
+                "The workspace {root} lies on a network file system ({kind}), where locks cannot be trusted: "
+                "choose a local folder with --workspace or LOTE_WORKSPACE.",
+                root=self.root,
+                kind=kind,
             )
 
     def _close_to_others(self) -> None:
@@ -107,6 +134,33 @@ class Workspace:
                 self.root.chmod(0o700)
             if self.database.exists():
                 self.database.chmod(0o600)
+        if about.st_uid == os.geteuid() and self.database.exists():
+            self._close_folders()
+
+    @property
+    def page_address(self) -> str:
+        """Where the web page of this workspace answers now, such as "http://127.0.0.1:7860/"; "" where none is known to. One
+        that was killed may still be named."""
+        try:
+            return (self.root / PAGE_ADDRESS).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            return ""
+
+    @contextmanager
+    def page_at(self, address: str) -> Iterator[None]:
+        """Have others know where the web page answers, as long as the block lasts."""
+        (self.root / PAGE_ADDRESS).write_text(address, encoding="utf-8")
+        try:
+            yield
+        finally:
+            if self.page_address == address:  # else another page has come since
+                with suppress(OSError):
+                    (self.root / PAGE_ADDRESS).unlink()
+
+    def follow(self, job_id: int) -> None:
+        """Look for the finished pages of a job's archive where the workspace is now: it may have been moved, or be a
+        copy, whose pages must not be those of the first. Only for who holds the lock of the job's kind."""
+        self.ledger.follow(job_id, self.root / "jobs" / str(job_id) / "pages")
 
     def folder(self, *parts: str) -> Path:
         """The folder `root/parts`, made if it is not there."""
@@ -117,13 +171,20 @@ class Workspace:
             path.mkdir(exist_ok=True, mode=0o700)
         return path
 
+    def _close_folders(self) -> None:
+        """Those that an earlier Lote made with other modes."""
+        for name in FOLDERS:
+            with suppress(OSError):
+                if (path := self.root / name).stat().st_mode & 0o077:
+                    path.chmod(0o700)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder that nobody else uses, to be made when it is needed; it is gone when the block ends."""
         self.sweep()
-        me = process_identity()
-        birth = f"{me['pid']}-{me['started']}-{str(me['boot']).replace('-', '')}"
-        folder = self.root / "scratch" / f"{birth}-{secrets.token_hex(4)}"
+        with suppress(OSError):  # whoever needs it will say
+            self.folder("scratch")
+        folder = self.root / "scratch" / f"{process_name()}-{secrets.token_hex(4)}"
         try:
             yield folder
         finally:
@@ -134,8 +195,7 @@ class Workspace:
         for left in self.root.glob("scratch/*-*"):
             pid = left.name.partition("-")[0]
             with suppress(ProcessLookupError, ValueError):
-                boot, started = _birth(int(pid))
-                if left.name.startswith(f"{pid}-{started}-{boot.replace('-', '')}-"):
+                if left.name.startswith(f"{process_name(int(pid))}-"):
                     continue
             shutil.rmtree(left, ignore_errors=True)
 
@@ -172,7 +232,9 @@ class KindLock:
             return False
         except (OSError, NotImplementedError) as error:
             raise WorkspaceError(
-                f"The workspace cannot be locked ({self._path}: {reason(error)}): choose a local folder with --workspace."
+                "The workspace cannot be locked ({path}: {error}): choose a local folder with --workspace.",
+                path=self._path,
+                error=reason(error),
             ) from error
         with suppress(OSError):  # only for people who ask who it is
             self._who.write_text(json.dumps(process_identity()), encoding="utf-8")
@@ -184,10 +246,10 @@ class KindLock:
                 self._who.unlink()
             self._lock.release()
 
-    def holder(self) -> dict[str, str | int | float] | None:
+    def holder(self) -> Identity | None:
         """Which process holds the lock (pid, host, started), or None when it is free."""
         try:
-            who: dict[str, str | int | float] = json.loads(self._who.read_text(encoding="utf-8"))
+            who: Identity = json.loads(self._who.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return who if process_alive(who) else None
@@ -197,57 +259,6 @@ class KindLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
-
-
-def process_identity(pid: int | None = None) -> dict[str, str | int | float]:
-    """What tells this process (or the one of that number) from every other, past ones with the same number
-    included. It never changes while the process lives, whatever becomes of the clock or the machine's name.
-
-    ProcessLookupError when there is no such process."""
-    number = os.getpid() if pid is None else pid
-    boot, started = _birth(number)
-    return {"pid": number, "host": socket.gethostname(), "boot": boot, "started": started}
-
-
-def process_alive(who: dict[str, str | int | float]) -> bool:
-    """Whether the process of that `process_identity` still runs on this machine.
-
-    Only a reason to look closer: a process behind the wall of a container looks dead. What decides who may
-    work is the lock."""
-    try:
-        return (who["boot"], who["started"]) == _birth(int(who["pid"]))
-    except (ProcessLookupError, KeyError, ValueError):
-        return False
-
-
-def _birth(pid: int) -> tuple[str, int | float]:
-    """(boot, start) of a process that is there and has not ended: the boot of the machine as the kernel names
-    it, and the clock ticks from then to the start of the process (proc(5), "starttime").
-
-    Not as a time of day: psutil and ps add the time of the boot, which moves with every step of the clock.
-    Where there is no /proc (macOS) the kernel keeps the time of the start as it was told."""
-    try:
-        boot = _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return "", _told_start(pid)
-    try:
-        # The name of the program, in parentheses, may hold anything: fields count from behind it.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError as error:
-        raise ProcessLookupError(pid) from error
-    if fields[0] in (b"Z", b"X"):  # ended, and not yet asked about by its parent
-        raise ProcessLookupError(pid)
-    return boot, int(fields[19])
-
-
-def _told_start(pid: int) -> float:
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            raise ProcessLookupError(pid)
-        return float(process.create_time())
-    except psutil.Error as error:
-        raise ProcessLookupError(pid) from error
 
 
 def file_system(path: Path) -> str:

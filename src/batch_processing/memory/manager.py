@@ -12,21 +12,18 @@ import gc
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConfigurationError
 from ..logging_config import get_logger
+from .cgroups import memory_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
 
 __all__ = ["MemoryManager"]
 
 _logger = get_logger(__name__)
-_ROOT = Path("/")  # where proc and sys are mounted
 _MIB = 2**20
 
 
@@ -49,6 +46,11 @@ _NEEDS = {
     # to a fixed size first; a reference then costs its latents and its CLIP vectors (five patches of 20 KB
     # and 4 KB). What is at work besides is `_cobra_at_work`.
     "cobra": _Need(base=6_000_000_000, per_pixel=16, per_reference=5 * 24 * 1024),
+    # The process with its libraries and CUDA's own; FLUX.2-klein-4B, the smallest model, in 16 bit by the sizes of its files
+    # (8 GB, its text encoder 8 GB), and 4 GB at work, which nobody has measured.
+    "diffusers": _Need(base=21_500_000_000, per_pixel=33, per_reference=8 * _MIB),
+    # The sum of both: flats are made while the painting is still there.
+    "cobra-flats": _Need(base=6_300_000_000, per_pixel=33, per_reference=8 * _MIB),
 }
 
 
@@ -59,34 +61,59 @@ def _cobra_at_work(patches: int) -> int:
     return max(4_420_000_000, 490_000_000 + 80_600_000 * patches)
 
 
+# The rest is for the coordinator, the system, and what other programs take meanwhile.
+_BUDGET_SHARE = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Device:
+    """A compute device: `type` is "cpu" or "cuda", `index` the number of the GPU, None where none was named.
+
+    Equal to another, to the same `torch.device` and to its text, such as "cuda:1", whose hash it has."""
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        known = isinstance(other, str | Device) or type(other).__module__ == "torch"
+        return str(self) == str(other) if known else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
 class MemoryManager:
     """Measures one compute device ("cpu", "cuda", "cuda:1"; None chooses) and the host."""
 
     def __init__(self, device: str | torch.device | None = "cpu", memory_threshold: float = 0.8) -> None:
-        """`memory_threshold` is the share of memory in use above which caches are cleared.
+        """`memory_threshold` is the share of memory in use above which caches are cleared: above 0, at most 1.
 
         None is the GPU in a process that has loaded torch and sees one, else the CPU: torch is never
         imported to find out. ValueError for a device or a threshold that cannot be."""
         number = isinstance(memory_threshold, int | float) and not isinstance(memory_threshold, bool)
-        if not number or not 0 <= memory_threshold <= 1:  # NaN is in no range
+        if not number or not 0 < memory_threshold <= 1:  # NaN is in no range
             raise ValueError(f"memory_threshold must be between 0 and 1, got {memory_threshold!r}.")
         self.memory_threshold = float(memory_threshold)
         if device is None:
             loaded = _loaded_torch()
             device = "cuda" if loaded is not None and loaded.cuda.is_available() else "cpu"
-        self.device = str(device).strip().lower()
-        kind, _, index = self.device.partition(":")
-        if kind not in {"cpu", "cuda"} or not (index.isdecimal() or self.device == kind):
+        named = str(device).strip().lower()
+        kind, _, index = named.partition(":")
+        if kind not in {"cpu", "cuda"} or not (index.isdecimal() or named == kind):
             raise ValueError(f"Unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:<number>'.")
-        self._kind, self._index = kind, int(index or 0)
+        self.device = Device(kind, int(index) if index else None)
 
     def check_memory_usage(self) -> float:
         """Share of the device's memory in use by anybody, from 0 to 1; 0.0 for the CPU device.
 
         Also 0.0, with a warning, where the GPU cannot be read."""
-        if self._kind == "cpu":
+        if self.device.type == "cpu":
             return 0.0
-        used_total = _gpu_by_torch(self._index) or _gpu_by_nvml(self._index)
+        index = self.device.index or 0
+        used_total = _gpu_by_torch(index) or _gpu_by_nvml(index)
         if used_total is None:
             _logger.warning("The memory of %s cannot be read: is a GPU and its driver there?", self.device)
             return 0.0
@@ -97,12 +124,12 @@ class MemoryManager:
         """Collect garbage, and give the GPU back what torch keeps for later."""
         gc.collect()
         loaded = _loaded_torch()
-        if self._kind == "cuda" and loaded is not None and loaded.cuda.is_initialized():
+        if self.device.type == "cuda" and loaded is not None and loaded.cuda.is_initialized():
             loaded.cuda.empty_cache()
 
     def trigger_gc_if_needed(self) -> bool:
         """Clear caches if the device (for the CPU: the host) is fuller than the threshold; True if so."""
-        usage = self.host_usage() if self._kind == "cpu" else self.check_memory_usage()
+        usage = self.host_usage() if self.device.type == "cpu" else self.check_memory_usage()
         if usage <= self.memory_threshold:
             return False
         _logger.info("Memory of %s is %.0f %% full: clearing caches", self.device, usage * 100)
@@ -117,29 +144,45 @@ class MemoryManager:
         backend: str | None = None,
         top_k: int = 3,
     ) -> int:
-        """Bytes that colouring one page of (width, height) pixels needs at its peak, process included.
+        """Bytes that colouring one page of (width, height) pixels needs at its peak.
 
-        Memory of host and GPU together. `backend` None is cobra on a GPU, else flats. Cobra looks at `top_k`
-        of the five patches of each reference for each quarter of the page.
+        With `backend` everything, the process, its model and `references` included, in the memory of host and GPU
+        together; cobra looks at `top_k` of the five patches of each reference for each quarter of the page.
+        Without, the arrays of the page alone, in cobra on a GPU, else in flats: so many bytes for each pixel.
         ValueError for a size or a count that cannot be; ConfigurationError for an unknown backend."""
         width, height = image_size
         if width < 1 or height < 1 or references < 0:
             raise ValueError(f"No image has {width} x {height} pixels and {references} references.")
-        name = backend or ("cobra" if self._kind == "cuda" else "flats")
+        name = backend or ("cobra" if self.device.type == "cuda" else "flats")
         if name not in _NEEDS:
-            raise ConfigurationError(f"Unknown backend {name!r}: choose one of {', '.join(_NEEDS)}.")
+            raise ConfigurationError(
+                "Unknown backend {name}: choose one of {known}.", name=repr(name), known=", ".join(_NEEDS)
+            )
         need = _NEEDS[name]
-        at_work = _cobra_at_work(4 * min(top_k, 5 * references)) if name == "cobra" else 0
-        return need.base + at_work + need.per_pixel * width * height + need.per_reference * references
+        arrays = need.per_pixel * width * height
+        if backend is None:
+            return arrays
+        at_work = _cobra_at_work(4 * min(top_k, 5 * references)) if name.startswith("cobra") else 0
+        return need.base + at_work + arrays + need.per_reference * references
 
     def host_usage(self) -> float:
         """Share of the memory this process may use that is in use, from 0 to 1."""
         total, available = _host()
         return min(1.0, max(0.0, 1 - available / total))
 
+    def total_bytes(self) -> int:
+        """Bytes of memory that this process may use at most: the machine's, or what its container has of them."""
+        import psutil
+
+        return min(int(psutil.virtual_memory().total), *(limit for limit, _ in memory_limits()), sys.maxsize)
+
     def available_bytes(self) -> int:
         """Bytes that this process could still take without swapping or being killed."""
         return _host()[1]
+
+    def budget(self) -> int:
+        """Bytes that pages in flight may need together: most of what could be taken now."""
+        return int(self.available_bytes() * _BUDGET_SHARE)
 
     def rss(self) -> int:
         """Bytes of host memory that this process holds now (resident set size)."""
@@ -154,60 +197,12 @@ def _host() -> tuple[int, int]:
 
     memory = psutil.virtual_memory()
     total, available = int(memory.total), int(memory.available)
-    for limit, used in _cgroups():
+    for limit, used in memory_limits():
         if limit < memory.total:  # "no limit" is written as a number near 2**63 in v1
             total, available = min(
                 (total, available), (limit, max(0, limit - used)), key=lambda both: both[1]
             )
     return total, min(available, int(memory.available))
-
-
-def _cgroups() -> Iterator[tuple[int, int]]:
-    """(limit, used) in bytes of every memory control group around this process, innermost first.
-
-    Page cache that is not in use counts as free, because the kernel drops it first. Inside a container
-    the groups' paths are those of the host, and the mount shows only its own: missing ones are passed."""
-    for mount, group, limit_name, used_name, cache_name in _memberships():
-        path = Path(group.lstrip("/"))
-        for folder in (path, *path.parents) if path.parts else (path,):
-            base = mount / folder
-            limit, used = _number(base / limit_name), _number(base / used_name)
-            if limit is not None and used is not None:
-                yield limit, max(0, used - _stat(base / "memory.stat", cache_name))
-
-
-def _memberships() -> Iterator[tuple[Path, str, str, str, str]]:
-    """Where the memory group of this process lies, and how its files are called, for v2 and v1."""
-    try:
-        lines = (_ROOT / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # no Linux
-        return
-    mount = _ROOT / "sys/fs/cgroup"
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            yield mount, group, "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            yield mount / "memory", group, *names
-
-
-def _number(file: Path) -> int | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):  # not there, not ours to read, or "max"
-        return None
-
-
-def _stat(file: Path, name: str) -> int:
-    try:
-        for line in file.read_text().splitlines():
-            key, _, value = line.partition(" ")
-            if key == name:
-                return int(value)
-    except (OSError, ValueError):
-        pass
-    return 0
 
 
 def _loaded_torch() -> Any:

@@ -1,0 +1,299 @@
+"""How items move between their states, and what is said of it: the statements inside of the ledger's transactions.
+
+Every function here is given the connection of a transaction that somebody else ends. `ledger` calls them; a `Standstill` is what it hands to those who clean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..messages import Message, as_message, stored
+from .model import (
+    ACTIVE_JOB_STATES,
+    Event,
+    EventKind,
+    Item,
+    ItemSpec,
+    ItemState,
+    Job,
+    JobState,
+    Outline,
+    Settlement,
+    Source,
+    Told,
+)
+from .plain import JsonObject
+from .processes import process_alive
+from .resources import Took
+from .schema import event_table, item_table, job_table
+
+# The log keeps the newest of its rows: enough for a night of work, small enough to copy in a second.
+EVENTS_KEPT = 50_000
+
+MISSED = (ItemState.FAILED, ItemState.CANCELLED)
+
+# The generation of items that failed or were cancelled before the job was submitted again: older than every
+# other. Not told by times: a clock that was ahead when they failed would keep them from being done again.
+ASKED_AGAIN = -1
+
+# An item as it was before anybody worked on it. `deaths` starts anew: somebody changed something.
+# `output_hash` stays: it tells whether the file that stands there is ours to replace.
+BLANK: JsonObject = {
+    "state": ItemState.PENDING, "token": None, "intent": None, "details": None, "reused": False,
+    "approved": False, "attempts": 0, "deaths": 0, "losses": 0, "started_at": None, "finished_at": None, "seconds": None,
+    "error_type": None, "error": None, "cpu_seconds": None, "peak_memory": None, "gpu_memory": None,
+}  # fmt: skip
+
+
+def job_key(kind: str, inputs: Sequence[str], output: str) -> str:
+    """What makes two submissions the same job: kind, absolute inputs in order, absolute output."""
+    return hashlib.sha256(json.dumps([kind, list(inputs), output]).encode()).hexdigest()
+
+
+def described(spec: ItemSpec, generation: int) -> JsonObject:
+    """The columns that a plan writes of an item."""
+    return {
+        "ordinal": spec.ordinal, "generation": generation, "priority": spec.priority,
+        "input_hash": spec.input_hash, "fingerprint": spec.fingerprint, "work": spec.work,
+        "cost": spec.cost, "output": spec.output, "held": spec.held,
+    }  # fmt: skip
+
+
+def replanned(spec: ItemSpec, generation: int, row: Any) -> JsonObject:
+    """The columns of an item that is planned again: see `Ledger.plan`."""
+    values = described(spec, generation)
+    same = (row.fingerprint, row.output) == (spec.fingerprint, spec.output)
+    missed = row.state in MISSED
+    if row.fingerprint != spec.fingerprint:
+        values |= {"turn": 0, "place": None}
+    if row.state == ItemState.COMPLETED and (spec.keep or ((same or row.approved) and not spec.redo)):
+        values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
+    elif row.state == ItemState.PENDING and same:
+        values |= {"deaths": 0, "losses": 0}  # it was begun before, and `attempts` goes on counting
+    elif same and missed and row.generation != ASKED_AGAIN:
+        pass
+    elif not spec.held or row.state == ItemState.COMPLETED:
+        values |= BLANK
+    return values
+
+
+# The three statements of a step run for every item, thousands of times: as plain SQL they cost a tenth
+# of what building them anew does.
+_END = (
+    "UPDATE item SET state = ?, token = NULL, intent = NULL, details = ?, seconds = ?, finished_at = ?, "
+    "error_type = ?, error = ?, reused = 0, approved = 0, forced = 0, output_hash = coalesce(?, output_hash), "
+    "cpu_seconds = coalesce(?, cpu_seconds), peak_memory = coalesce(?, peak_memory), "
+    "gpu_memory = coalesce(?, gpu_memory) WHERE id = ? AND token = ? AND state = 'processing' RETURNING job_id, key"
+)
+_GIVE_BACK = (
+    "UPDATE item SET state = 'pending', token = NULL, intent = NULL, deaths = deaths + ?, losses = losses + ? "
+    "WHERE id = ? AND token = ? AND state = 'processing'"
+)
+_INTEND = (
+    "UPDATE item SET intent = ?, details = ?, seconds = ?, cpu_seconds = ?, peak_memory = ?, gpu_memory = ? "
+    "WHERE id = ? AND token = ? AND state = 'processing'"
+)
+_LEASE = "UPDATE item SET state = 'processing', token = ?, attempts = ?, started_at = ? WHERE id = ?"
+_TELL = "INSERT INTO event (job_id, at, kind, key, data) VALUES (?, ?, 'page', ?, ?) RETURNING id"
+
+
+def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> None:
+    now = time.time()
+    for s in settlements:
+        if s.state == ItemState.PENDING:
+            connection.exec_driver_sql(_GIVE_BACK, (int(s.died), int(s.lost), s.item_id, s.token))
+            continue
+        values = (
+            s.state,
+            json.dumps(s.details),
+            s.seconds,
+            now,
+            s.error_type,
+            stored(s.error),
+            s.output_hash,
+            *_taken(s.took),
+        )
+        row = connection.exec_driver_sql(_END, (*values, s.item_id, s.token)).one_or_none()
+        if row is not None:  # else its lease was lost
+            news = json.dumps(
+                {
+                    "state": s.state,
+                    "seconds": round(s.seconds, 3),
+                    "error": as_message(s.error).to_json() if s.error else None,
+                }
+            )
+            event = connection.exec_driver_sql(_TELL, (row[0], now, row[1], news)).scalar_one()
+            _forget_old(connection, event)
+
+
+def _taken(took: Took | None) -> tuple[float | None, int | None, int | None]:
+    """The columns of what work took. Where nothing new is known of it, what `intend` has written stays."""
+    return (None, None, None) if took is None else (took.cpu_seconds, took.peak_memory, took.gpu_memory)
+
+
+def intend(connection: sa.Connection, intents: Sequence[Settlement]) -> set[int]:
+    return {
+        s.item_id
+        for s in intents
+        if connection.exec_driver_sql(
+            _INTEND, (s.output_hash, json.dumps(s.details), s.seconds, *_taken(s.took), s.item_id, s.token)
+        ).rowcount
+    }
+
+
+def outline(connection: sa.Connection, job_id: int) -> list[Outline]:
+    t = item_table
+    columns = (t.c.id, t.c.key, t.c.ordinal, t.c.state, t.c.approved, t.c.output_hash)
+    rows = connection.execute(sa.select(*columns).where(t.c.job_id == job_id).order_by(t.c.ordinal))
+    return [Outline(*row) for row in rows]
+
+
+def told(connection: sa.Connection, job_id: int, names: Sequence[str]) -> list[Told]:
+    t = item_table
+    entries = [t.c.details[name] for name in names]
+    query = sa.select(t.c.id, t.c.key, t.c.approved, t.c.seconds, t.c.output_hash, *entries)
+    # One that is done again just now is still there as it was.
+    there = (ItemState.COMPLETED, ItemState.PENDING, ItemState.PROCESSING)
+    of_job = (t.c.job_id == job_id, t.c.state.in_(there), t.c.output_hash.is_not(None))
+    rows = connection.execute(query.where(*of_job).order_by(t.c.ordinal))
+    return [
+        Told(
+            row.id,
+            row.key,
+            row.approved,
+            row.seconds,
+            row.output_hash,
+            dict(zip(names, row[5:], strict=True)),
+        )
+        for row in rows
+    ]
+
+
+CLAIM_ORDER = (item_table.c.priority.desc(), item_table.c.turn, item_table.c.ordinal)
+
+
+def claim(connection: sa.Connection, job_id: int, count: int, *, batches: bool = False) -> list[Item]:
+    t = item_table
+    if count < 1:
+        return []
+    # Nobody can change these rows before they are leased: the transaction has the write lock.
+    waiting = sa.select(t).where(t.c.job_id == job_id, t.c.held.is_(False), t.c.state == ItemState.PENDING)
+    rows = {row.id: row for row in connection.execute(waiting.order_by(*CLAIM_ORDER).limit(count))}
+    for row in list(rows.values()):
+        if batches and row.turn and not row.deaths:
+            company = waiting.where(t.c.turn == row.turn, t.c.deaths == 0).order_by(t.c.ordinal)
+            rows |= {other.id: other for other in connection.execute(company)}
+    now = time.time()
+    claimed = []
+    for row in rows.values():
+        token, attempts = secrets.token_hex(8), row.attempts + 1
+        connection.exec_driver_sql(_LEASE, (token, attempts, now, row.id))
+        claimed.append(
+            item_of(row, state=ItemState.PROCESSING, token=token, attempts=attempts, started_at=now)
+        )
+    return claimed
+
+
+def say(connection: sa.Connection, job_id: int, kind: EventKind, key: str | None, data: JsonObject) -> None:
+    row = event_table.insert().values(job_id=job_id, at=time.time(), kind=kind, key=key, data=data)
+    _forget_old(connection, connection.scalars(row.returning(event_table.c.id)).one())
+
+
+def _forget_old(connection: sa.Connection, newest: int) -> None:
+    if newest % 1000 == 0:
+        connection.execute(event_table.delete().where(event_table.c.id <= newest - EVENTS_KEPT))
+
+
+def finished(connection: sa.Connection, job_id: int, limit: int) -> list[float]:
+    """When the last pages of a job settled that were not cancelled, oldest first; up to so many."""
+    t = event_table
+    state = sa.func.json_extract(t.c.data, "$.state")
+    query = sa.select(t.c.at).where(
+        t.c.job_id == job_id, t.c.kind == EventKind.PAGE, state != ItemState.CANCELLED.value
+    )
+    return list(connection.scalars(query.order_by(t.c.id.desc()).limit(limit)))[::-1]
+
+
+def warnings(connection: sa.Connection, job_id: int) -> list[Event]:
+    """The job's warnings since it was submitted last. By the order of events: clocks are set back."""
+    t = event_table
+    submitted = sa.func.json_extract(t.c.data, "$.submitted").is_not(None)
+    since = sa.select(sa.func.coalesce(sa.func.max(t.c.id), 0)).where(
+        t.c.job_id == job_id, t.c.kind == EventKind.STATE, submitted
+    )
+    query = (
+        sa.select(t)
+        .where(t.c.job_id == job_id, t.c.kind == EventKind.WARNING, t.c.id > since.scalar_subquery())
+        .order_by(t.c.id)
+    )
+    return [event_of(row) for row in connection.execute(query).all()]
+
+
+def event_of(row: sa.Row[Any]) -> Event:
+    told = {name: Message.from_json(row.data[name]) for name in ("text", "error") if row.data.get(name)}
+    return Event(row.id, row.job_id, row.at, row.kind, row.key, {**row.data, **told})
+
+
+def job_of(row: sa.Row[Any]) -> Job:
+    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's names
+    del values["key"]
+    active = values["state"] in ACTIVE_JOB_STATES
+    alive = active and values["owner"] is not None and process_alive(values["owner"])
+    if active and not alive and values["state"] != JobState.PAUSED:
+        values["state"] = JobState.INTERRUPTED
+    return Job(**values, alive=alive)
+
+
+def source_of(row: sa.Row[Any]) -> Source:
+    return Source(
+        row.key,
+        row.sort,
+        row.path,
+        row.origin,
+        row.identity,
+        row.sha256,
+        row.facts,
+        row.role,
+        row.written,
+        row.id,
+    )
+
+
+def item_of(row: sa.Row[Any], **changes: Any) -> Item:
+    return Item(**{**row._mapping, **changes})  # noqa: SLF001
+
+
+@dataclass(frozen=True)
+class Standstill:
+    """All jobs, oldest first, at a moment at which nobody can begin one."""
+
+    jobs: list[Job]
+    _connection: sa.Connection
+
+    def approved(self, job_id: int) -> list[str]:
+        """The outputs of a job's pages that a person has approved."""
+        t = item_table
+        query = sa.select(t.c.output).where(t.c.job_id == job_id, t.c.approved)
+        return list(self._connection.scalars(query))
+
+    def reconfigure(self, job_id: int, config: JsonObject) -> None:
+        """Give a job another configuration, for its next run."""
+        self._connection.execute(job_table.update().where(job_table.c.id == job_id).values(config=config))
+
+    def events_before(self, moment: float, *, forget: bool) -> int:
+        """How many events of jobs that have ended, or are gone, are older than `moment` (seconds since 1970); with `forget`
+        they go. What a run, or one that is to be resumed, tells or has told stays."""
+        t = event_table
+        going = sa.select(job_table.c.id).where(job_table.c.state.in_(ACTIVE_JOB_STATES))
+        old = (t.c.at < moment, t.c.job_id.not_in(going))
+        if forget:
+            return self._connection.execute(t.delete().where(*old)).rowcount
+        return self._connection.scalar(sa.select(sa.func.count()).where(*old).select_from(t)) or 0
