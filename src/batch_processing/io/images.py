@@ -1,17 +1,20 @@
-"""Reading and writing one image: probe its header, decode its content, encode a result.
+"""Reading one image: probe its header, decode its content. How one is written: `encoding.py`.
 
 Promises
 * What a file is follows from its first bytes, never from its name, and only the formats of `FORMATS` are
   tried. A probe reads headers alone; no picture above `MAX_PIXELS` is ever decoded.
-* A decoded page is upright (EXIF orientation applied), opaque (composited on white) and 8-bit RGB.
+* A decoded page is upright (EXIF orientation applied), opaque and 8-bit RGB. It was composited on white, or on black
+  where all that is drawn would vanish on white.
   Its size and resolution are the file's. Samples of gray, bilevel and RGB files come out bit for bit;
   where a file has 16 bits, `Page.native` holds them.
 * Colour: an RGB profile is kept with the untouched samples; CMYK, Lab and gray with a gray profile are
-  converted to sRGB (relative colorimetric, black point compensation); gray and CMYK pages carry sRGB.
-* The same pixels give the same bytes: nothing that is written holds a time.
+  converted to sRGB (relative colorimetric, black point compensation); gray and CMYK pages carry sRGB. A profile
+  that is damaged counts as sRGB.
+* What was put right in this is said in `Page.warnings`.
 
 Refuses, with an `ImageProcessingError` that says why: what is no image, is empty, cut off or damaged, has
-too many pixels, or holds floating-point samples. A cut-off picture is an error, never a half-gray page.
+too many pixels, or holds floating-point samples. A cut-off picture is an error, never a half-gray page, but one that
+lacks its mere end is read (`endings.py`).
 
 Does not guarantee: to notice damage inside formats without checksums (JPEG, uncompressed TIFF, BMP).
 Only the first frame or page of a file is read.
@@ -28,17 +31,22 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from ..exceptions import ImageProcessingError, reason
-from ..logging_config import get_logger
+from ..messages import Message, as_message
 from ..reading import open_regular
 from . import bounds
+from .encoding import OutputFormat, Resolution, encode, output_format
+from .endings import END_MISSING, completed_jpeg, completed_png
+from .kinds import HEAD, not_read, picture_of
+from .profiles import flaw, gray_to_srgb, image_to_srgb, srgb_profile, to_srgb
+from .quality import jpeg_quality, webp_quality
+from .tiff_pages import TiffPages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +57,7 @@ __all__ = [
     "ImageInfo",
     "OutputFormat",
     "Page",
+    "Resolution",
     "decode",
     "encode",
     "opened",
@@ -59,16 +68,9 @@ __all__ = [
 ]
 
 MAX_PIXELS: Final = 256_000_000  # pixels; above it a file counts as a decompression bomb
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "HEIF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "HEIF", "PSD")
 
-OutputFormat = Literal["png", "jpg", "webp", "tif"]
-Resolution = tuple[float, float]  # dots per inch, horizontal and vertical
-
-_WEBP_MAX_SIDE = 16_383  # px: 14 bits in the VP8 and VP8L headers
-_JPEG_MAX_SIDE = 65_500  # px: JPEG_MAX_DIMENSION of libjpeg
-_PNG_LEVEL = 5  # measured on flats and scans: see docs/formats.md
-_INCH = 0.0254  # metres
-_TIFF_STRIP = 1 << 20  # bytes of samples in one strip: small enough for readers with little memory
+_COMPLETED = {"PNG": completed_png, "JPEG": completed_jpeg}
 
 # What decoders raise on hostile input. Pillow's plugins are plain Python over C and let through whatever
 # their parsing happens to hit; bit-flip tests found each of these.
@@ -89,14 +91,14 @@ _FAULTS = (
     Image.DecompressionBombError,
 )
 
-_log = get_logger(__name__)
-
 
 @dataclass(frozen=True)
 class ImageInfo:
     """What a file's header says. Width and height in pixels, after orientation; `dpi` likewise.
 
-    `mode` is Pillow's name of the sample layout; `orientation` the EXIF value 1 to 8 found in the file."""
+    `mode` is Pillow's name of the sample layout; `orientation` the EXIF value 1 to 8 found in the file; `more`: it
+    is animated or has further pages, which are not read; `quality` what a lossy JPEG or WebP was written with, 1 to
+    100, as near as it tells. `warnings`: what reading it will put right."""
 
     format: str
     width: int
@@ -104,6 +106,9 @@ class ImageInfo:
     mode: str
     dpi: Resolution | None
     orientation: int
+    more: bool = False
+    quality: int | None = None
+    warnings: tuple[Message, ...] = ()
 
 
 @dataclass
@@ -114,8 +119,8 @@ class Page:
     gray or bilevel, or every colour of its palette is gray), so the three channels are equal.
     `bit_depth` is 1, 8 or 16, the file's own. `native`, for 16-bit files at full size only, holds the samples unrounded:
     uint16, (height, width) for gray and (height, width, 3) for RGB. `icc` is the profile that `rgb` and
-    `native` are in: the file's own for RGB, sRGB for gray and CMYK, None for untagged RGB.
-    The arrays may be read-only."""
+    `native` are in: the file's own for RGB, sRGB for gray and CMYK, None for untagged RGB. `warnings` are what a person
+    should know of how it was read. The arrays may be read-only."""
 
     rgb: NDArray[np.uint8]
     gray: bool
@@ -124,6 +129,11 @@ class Page:
     icc: bytes | None
     source_mode: str
     native: NDArray[np.uint16] | None = None
+    warnings: tuple[Message, ...] = ()
+
+    def srgb(self) -> NDArray[np.uint8]:
+        """`rgb` in sRGB."""
+        return to_srgb(self.rgb, self.icc)
 
 
 def probe(path: Path) -> ImageInfo:
@@ -135,7 +145,17 @@ def probe(path: Path) -> ImageInfo:
             dpi = dpi and (dpi[1], dpi[0])
             if kind != "TIFF":  # Pillow's TIFF reader has swapped them already
                 width, height = height, width
-        return ImageInfo(kind, width, height, im.mode, dpi, orientation)
+        quality = None
+        if kind == "JPEG":
+            quality = jpeg_quality(im.quantization)  # type: ignore[attr-defined]
+        elif kind == "WEBP":
+            with path.open("rb") as file:
+                quality = webp_quality(file)
+        icc = im.info.get("icc_profile")
+        wrong = flaw(icc) if icc and icc[16:20] == b"RGB " else None
+        warnings = (wrong,) if wrong else ()
+        more = _has_more(im, kind, path)
+        return ImageInfo(kind, width, height, im.mode, dpi, orientation, more, quality, warnings)
 
 
 def decode(path: Path, *, max_side: int | None = None) -> Page:
@@ -143,6 +163,7 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
 
     With `max_side` (pixels) a picture that is larger comes back shrunk to that longest side, at 8 bit:
     for looking at it, not for colouring it. JPEG files are then decoded at 1/2, 1/4 or 1/8."""
+    warnings: list[Message] = []
     with opened(path) as (found, kind):
         im = found
         orientation, dpi = _orientation_and_dpi(im, kind)
@@ -151,10 +172,10 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
         mode = im.mode
         depth = _bit_depth(im, kind, path)
         try:
-            if kind == "PNG":
-                _check_png(path)
-            elif kind == "JPEG":
-                _check_jpeg(path)
+            completed = _COMPLETED[kind](path) if kind in _COMPLETED else None
+            if completed is not None:
+                warnings.append(END_MISSING)
+                im = _factory(kind, path)(io.BytesIO(completed))
             target = _shrunk(im.size, max_side)
             if target and kind == "JPEG":
                 im.draft(None, target)
@@ -164,11 +185,11 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
                 im = im.resize(target, Image.Resampling.BOX)  # early: all that follows is then cheap
             native = None
             if depth == 16 and (not target or im.mode.startswith("I")):
-                native = _native(im, path)
+                native = _native(im, path, completed, warnings)
                 if native is None:
                     depth = 8  # 16-bit layouts that only Pillow reads, and only at 8 bit
             icc = im.info.get("icc_profile")
-            rgb, gray, icc, native = _to_srgb(im, native, icc, path)
+            rgb, gray, icc, native = _to_srgb(im, native, icc, path, warnings)
         except ImageProcessingError:
             raise
         except _FAULTS as fault:
@@ -182,54 +203,20 @@ def decode(path: Path, *, max_side: int | None = None) -> Page:
         native = None if native is None else _upright(native, orientation)
     if rgb.ndim == 2:
         rgb = np.repeat(rgb.ravel(), 3).reshape(*rgb.shape, 3)  # three times as fast as along an axis
-    return Page(rgb, gray, depth, dpi, icc, mode, native)
+    return Page(rgb, gray, depth, dpi, icc, mode, native, tuple(warnings))
 
 
-def encode(
-    pixels: NDArray[Any],
-    target: BinaryIO,
-    format: OutputFormat,  # noqa: A002 - the word the command line uses
-    *,
-    dpi: Resolution | None = None,
-    icc: bytes | None = None,
-) -> None:
-    """Write `pixels` into `target`: (h, w, 3) RGB or (h, w) gray; uint8, or uint16 for png and tif; as png (h, w, 4)
-    RGBA too.
-
-    PNG; JPEG at quality 92 without chroma subsampling; lossless WebP; TIFF with deflate and predictor.
-    ValueError for pixels that the format cannot hold (`output_format` says which can)."""
-    if format == "tif":
-        _write_tiff(pixels, target, dpi, icc)
-        return
-    if format == "png" and pixels.dtype == np.uint16:
-        _write_png16(pixels, target, dpi, icc)
-        return
-    im = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8))
-    options: dict[str, Any] = {"icc_profile": icc} if icc else {}
-    if format == "png":
-        im.save(target, "PNG", compress_level=_PNG_LEVEL, **_given(dpi=dpi), **options)
-    elif format == "jpg":
-        im.save(target, "JPEG", quality=92, subsampling=0, **_given(dpi=_whole(dpi)), **options)
-    else:
-        # WebP has no resolution of its own; EXIF is where readers look for it.
-        if dpi:
-            exif = Image.Exif()
-            exif[282], exif[283], exif[296] = dpi[0], dpi[1], 2  # XResolution, YResolution, inch
-            options["exif"] = exif.tobytes()
-        im.save(target, "WEBP", lossless=True, quality=20, method=2, **options)
-
-
-def output_format(requested: OutputFormat, width: int, height: int) -> OutputFormat:
-    """The format a picture of this size (pixels) is written in: PNG where `requested` has no room for it."""
-    limit = {"webp": _WEBP_MAX_SIDE, "jpg": _JPEG_MAX_SIDE}.get(requested)
-    return "png" if limit and max(width, height) > limit else requested
-
-
-def thumbnail(source: Path | NDArray[np.uint8], longest: int = 640, limit: int = 100_000) -> bytes:
-    """A WebP of at most `longest` pixels a side and `limit` bytes, for the report."""
-    rgb = decode(source, max_side=longest).rgb if isinstance(source, Path) else source
-    im = Image.fromarray(rgb)
+def thumbnail(
+    source: Path | NDArray[np.uint8], longest: int = 640, limit: int = 100_000, icc: bytes | None = None
+) -> bytes:
+    """A WebP in sRGB of at most `longest` pixels a side and `limit` bytes, for the report. `icc`: the profile that
+    pixels are in."""
+    if isinstance(source, Path):
+        page = decode(source, max_side=longest)
+        source, icc = page.rgb, page.icc
+    im = Image.fromarray(source)
     im.thumbnail((longest, longest), Image.Resampling.BOX)
+    im = Image.fromarray(to_srgb(np.asarray(im), icc))
     quality = 80
     while True:
         buffer = io.BytesIO()
@@ -242,44 +229,7 @@ def thumbnail(source: Path | NDArray[np.uint8], longest: int = 640, limit: int =
             im = im.resize((max(1, im.width * 3 // 4), max(1, im.height * 3 // 4)))
 
 
-@cache
-def srgb_profile() -> bytes:
-    """The sRGB profile that gray and CMYK pages are tagged with; always the same bytes."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the creation date, else today's
-    return bytes(profile)
-
-
 # --- opening ---------------------------------------------------------------------------------------------
-
-
-def _kind(head: bytes) -> str | None:
-    """The format that a file's first 32 bytes announce."""
-    starts = {
-        b"\x89PNG\r\n\x1a\n": "PNG",
-        b"\xff\xd8\xff": "JPEG",
-        b"II*\0": "TIFF",
-        b"MM\0*": "TIFF",
-        b"II+\0": "TIFF",
-        b"MM\0+": "TIFF",
-        b"BM": "BMP",
-        b"GIF87a": "GIF",
-        b"GIF89a": "GIF",
-        b"\xff\x4f\xff\x51": "JPEG2000",
-        b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG2000",
-    }
-    for start, kind in starts.items():
-        if head.startswith(start):
-            return kind
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[4:8] == b"ftyp":
-        brands = {head[8:12], *(head[at : at + 4] for at in range(16, len(head), 4))}
-        if brands & {b"avif", b"avis"}:
-            return "AVIF"
-        if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
-            return "HEIF"
-    return None
 
 
 @contextmanager
@@ -291,24 +241,22 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
     except IsADirectoryError as fault:
         raise ImageProcessingError(path, "it is a folder, not an image") from fault
     except (OSError, ValueError) as fault:
-        raise ImageProcessingError(path, f"the file cannot be read ({reason(fault)})") from fault
+        raise ImageProcessingError(path, "the file cannot be read ({fault})", fault=reason(fault)) from fault
     with file:
         if not size:
             raise ImageProcessingError(path, "the file is empty")
-        head = file.read(32)
-        kind = _kind(head)
-        if kind is None:
-            suffix = f" although its name ends in {path.suffix}" if path.suffix else ""
-            raise ImageProcessingError(
-                path,
-                f"the file is not an image{suffix} (or of a kind that Lote does not read: convert it to PNG)",
-            )
+        head = file.read(HEAD)
+        picture = picture_of(head)
+        kind = picture.format if picture is not None else ""
+        if not kind:
+            raise ImageProcessingError(path, not_read(head, path.name))
         try:
             bounds.check(file, kind)
         except ValueError as fault:
             raise ImageProcessingError(path, _damaged(fault)) from fault
         try:
-            im = _factory(kind, path)(file, str(path))
+            # Without a name: by that Pillow maps raw samples into memory, and misplaces those that are to be turned.
+            im = _factory(kind, path)(file)
         except ImageProcessingError:
             raise
         except _FAULTS as fault:
@@ -319,10 +267,25 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
         if width * height > MAX_PIXELS:
             raise ImageProcessingError(
                 path,
-                f"the image has {width} x {height} pixels, more than the limit of {MAX_PIXELS // 1_000_000} "
-                "million; make it smaller, or cut it into pages",
+                "the image has {width} x {height} pixels, more than the limit of {limit} million; make it "
+                "smaller, or cut it into pages",
+                width=width,
+                height=height,
+                limit=MAX_PIXELS // 1_000_000,
             )
         yield im, kind
+
+
+def _has_more(im: Image.Image, kind: str, path: Path) -> bool:
+    """Whether a file holds pictures behind the first."""
+    if kind == "TIFF":
+        return len(TiffPages.of(path).offsets) > 1  # not Pillow, which also counts reduced copies
+    if kind not in {"GIF", "PNG", "WEBP", "AVIF"}:
+        return False
+    try:
+        return bool(getattr(im, "is_animated", False))
+    except _FAULTS:  # a second picture that is damaged: the first is judged when it is decoded
+        return False
 
 
 def _factory(kind: str, path: Path) -> Any:
@@ -336,6 +299,10 @@ def _factory(kind: str, path: Path) -> Any:
             raise ImageProcessingError(
                 path, "HEIC pictures need the package pi-heif, which is not installed: pip install pi-heif"
             ) from fault
+    if kind == "PSD":  # Pillow's own reads neither PSB nor what has no merged picture
+        from .psd import Psd
+
+        return Psd
     Image.init()
     return Image.OPEN[kind][0]
 
@@ -368,13 +335,14 @@ def _size_already_checked(size: tuple[int, int]) -> Iterator[None]:
                 Image.MAX_IMAGE_PIXELS = _limit_before
 
 
-def _damaged(fault: BaseException) -> str:
+def _damaged(fault: BaseException) -> Message:
     text = str(fault) or type(fault).__name__
+    told = reason(fault) or text
     if isinstance(fault, MemoryError):
-        return "there is not enough memory to decode the image"
+        return Message("there is not enough memory to decode the image")
     if any(word in text.lower() for word in ("truncated", "not enough", "unexpected end", "too short")):
-        return f"the image is cut off ({text}); get a complete copy"
-    return f"the image is damaged ({text})"
+        return Message("the image is cut off ({text}); get a complete copy", text=told)
+    return Message("the image is damaged ({text})", text=told)
 
 
 _EXIF_TAGS = frozenset({274, 282, 283, 296})  # orientation, resolution across and down, and its unit
@@ -417,53 +385,35 @@ def _bit_depth(im: Image.Image, kind: str, path: Path) -> int:
     return 8
 
 
-def _check_png(path: Path) -> None:
-    """Compare the checksum of every chunk that the picture needs: Pillow skips those of the pixel data."""
-    with path.open("rb") as file:
-        file.seek(8)
-        while True:
-            head = file.read(8)
-            if len(head) < 8:
-                raise OSError("image file is truncated: its last chunk is missing")
-            length, kind = struct.unpack(">I4s", head)
-            name = kind.decode("latin-1")
-            crc = zlib.crc32(kind)
-            left = length + 4
-            if kind[0] & 0x20:  # ancillary
-                file.seek(left, io.SEEK_CUR)
-                continue
-            while left > 4:
-                part = file.read(min(left - 4, 1 << 20))
-                if not part:
-                    raise OSError(f"image file is truncated inside chunk {name}")
-                crc = zlib.crc32(part, crc)
-                left -= len(part)
-            stored = file.read(4)
-            if len(stored) < 4:
-                raise OSError(f"image file is truncated inside chunk {name}")
-            if stored != crc.to_bytes(4, "big"):
-                raise OSError(f"wrong checksum in chunk {name}")
-            if kind == b"IEND":
-                return
-
-
-def _check_jpeg(path: Path) -> None:
-    """Refuse a file whose tail was never filled in, as a broken download leaves it: it would decode to gray."""
-    with path.open("rb") as file:
-        file.seek(-min(64, path.stat().st_size), io.SEEK_END)
-        if any(file.read()):
-            return
-        file.seek(0)
-        data = file.read()
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end of image behind the last scan
-        raise OSError("image file is truncated: its end is filled with zeros")
-
-
 # --- samples and colour ----------------------------------------------------------------------------------
 
 
-def _native(im: Image.Image, path: Path) -> NDArray[np.uint16] | None:
-    """The 16-bit samples of a loaded image, composited on white; None where nothing here can read them."""
+_VANISHED: Final = Message(
+    "its drawing is white on a transparent ground, and was laid on black: on white paper it would vanish"
+)
+_OPAQUE = 64  # of 255: what is less opaque is nothing drawn
+_SEEN = 24  # of 255: what is less dark on white is not seen
+
+
+def _paper(light: NDArray[np.uint8], alpha: NDArray[np.uint8], warnings: list[Message]) -> int:
+    """What a picture is laid on, of its brightness and opacity, (h, w): 255, white; or 0, black, where nothing that
+    is drawn would be seen on white."""
+    drawn = alpha > _OPAQUE
+    share = float(drawn.mean())
+    if not 0 < share < 0.8:  # less than a fifth is transparent: a page with round corners
+        return 255
+    seen = alpha[drawn].astype(np.uint16) * (255 - light[drawn]) > _SEEN * 255
+    if seen.mean() > 0.005:
+        return 255
+    warnings.append(_VANISHED)
+    return 0
+
+
+def _native(
+    im: Image.Image, path: Path, completed: bytes | None, warnings: list[Message]
+) -> NDArray[np.uint16] | None:
+    """The 16-bit samples of a loaded image, without transparency; None where nothing here can read them. `completed`
+    are its bytes where the file lacks some."""
     if im.mode.startswith("I"):
         samples = np.asarray(im)
         if samples.dtype.itemsize == 2 and samples.dtype.kind == "u":
@@ -473,47 +423,63 @@ def _native(im: Image.Image, path: Path) -> NDArray[np.uint16] | None:
         transparent = im.info.get("transparency")
         gray: NDArray[np.uint16] = samples.astype(np.uint16)
         if isinstance(transparent, int):
-            gray[gray == transparent] = 65535
+            clear = gray == transparent
+            gray[clear] = 257 * _paper((gray >> 8).astype(np.uint8), np.where(clear, 0, 255), warnings)
         return gray
     if im.info.get("transparency") is not None:
         return None
     import cv2  # Pillow reads colour of 16 bits at 8 bits only
 
-    read = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    data = np.fromfile(path, np.uint8) if completed is None else np.frombuffer(completed, np.uint8)
+    read = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if read is None or read.dtype != np.uint16 or read.ndim != 3 or read.shape[:2] != (im.height, im.width):
         return None
-    colour = read[:, :, 2::-1]
+    color = read[:, :, 2::-1]
     if read.shape[2] == 4:
         alpha = read[:, :, 3:].astype(np.uint64)
-        colour = (colour * alpha + 65535 * (65535 - alpha) + 32767) // 65535
+        light = (color.max(axis=2) // 257).astype(np.uint8)
+        paper = 257 * _paper(light, (read[:, :, 3] // 257).astype(np.uint8), warnings)
+        color = (color * alpha + paper * (65535 - alpha) + 32767) // 65535
     if im.mode in {"L", "LA"}:
-        colour = colour[:, :, 0]
-    result: NDArray[np.uint16] = np.ascontiguousarray(colour, dtype=np.uint16)
+        color = color[:, :, 0]
+    result: NDArray[np.uint16] = np.ascontiguousarray(color, dtype=np.uint16)
     return result
 
 
 def _to_srgb(
-    im: Image.Image, native: NDArray[np.uint16] | None, icc: bytes | None, path: Path
+    im: Image.Image,
+    native: NDArray[np.uint16] | None,
+    icc: bytes | None,
+    path: Path,
+    warnings: list[Message],
 ) -> tuple[NDArray[np.uint8], bool, bytes | None, NDArray[np.uint16] | None]:
     """8-bit samples, (h, w) when gray, else (h, w, 3); whether gray; their profile; the 16-bit samples."""
     space = icc[16:20] if icc else None
+    if icc is not None and space == b"RGB " and (wrong := flaw(icc)) is not None:
+        warnings.append(wrong)
+        icc = space = None
     if native is not None:
         gray = native.ndim == 2
         rounded = np.round(np.arange(65536) / 257).astype(np.uint8)
         samples: NDArray[np.uint8] = rounded[native]
     elif im.mode in {"CMYK", "LAB"}:
-        return _to_srgb_by_profile(im, icc if space == b"CMYK" else None, path), False, srgb_profile(), None
+        icc = icc if space == b"CMYK" else None
+        return _of_other_layout(im, icc, warnings), False, srgb_profile(), None
     elif im.mode == "F" or im.mode.startswith("I"):
         raise ImageProcessingError(path, "its samples are floating-point numbers; save it with 8 or 16 bits")
     else:
-        flat, gray = _opaque(im)
+        flat, gray = _opaque(im, warnings)
         samples = np.asarray(flat)
     if not gray:
         return samples, False, (icc if space == b"RGB " else None), native
     if space == b"RGB ":  # a gray file tagged with an RGB profile: equal channels in that space
         return samples, True, icc, native
     if icc is not None and space == b"GRAY":
-        curve = _gray_curve(icc, path)
+        try:
+            curve = gray_to_srgb(icc)
+        except ValueError as fault:
+            warnings.append(as_message(reason(fault)))
+            curve = None
         if curve is not None:
             samples = np.round(curve).astype(np.uint8)[samples]
             if native is not None:
@@ -522,15 +488,31 @@ def _to_srgb(
     return samples, True, srgb_profile(), native
 
 
-def _opaque(im: Image.Image) -> tuple[Image.Image, bool]:
-    """An 8-bit L or RGB image without transparency, on white, and whether it is gray."""
+def _of_other_layout(im: Image.Image, icc: bytes | None, warnings: list[Message]) -> NDArray[np.uint8]:
+    """Samples of CMYK or Lab in sRGB, (h, w, 3)."""
+    if im.mode == "CMYK" and icc is None:
+        return np.asarray(im.convert("RGB"))  # no profile: the plain complement, black ink to black
+    try:
+        return image_to_srgb(im, icc)
+    except ValueError as fault:
+        if im.mode != "CMYK":
+            raise ValueError(Message("its colours cannot be converted: {fault}", fault=fault)) from fault
+        warnings.append(Message("its colour profile is damaged and was ignored ({fault})", fault=fault))
+        return np.asarray(im.convert("RGB"))
+
+
+def _opaque(im: Image.Image, warnings: list[Message]) -> tuple[Image.Image, bool]:
+    """An 8-bit L or RGB image without transparency, and whether it is gray."""
     gray = im.mode in {"1", "L", "LA", "La"}
     if im.mode in {"P", "PA"}:
         gray = _gray_palette(im)
     if "transparency" in im.info or im.mode in {"LA", "La", "PA", "RGBA", "RGBa"}:
         layered = im.convert("RGBA" if im.mode not in {"LA", "La"} else "LA")
-        paper = Image.new("RGB" if layered.mode == "RGBA" else "L", im.size, "white")
-        paper.paste(layered.convert(paper.mode), mask=layered.getchannel("A"))
+        alpha = layered.getchannel("A")
+        light = np.asarray(layered.convert(layered.mode[:-1]).convert("L"))
+        white = _paper(light, np.asarray(alpha), warnings) == 255
+        paper = Image.new(layered.mode[:-1], im.size, "white" if white else "black")
+        paper.paste(layered.convert(paper.mode), mask=alpha)
         im = paper
     target = "L" if gray else "RGB"
     return (im if im.mode == target else im.convert(target)), gray
@@ -541,45 +523,6 @@ def _gray_palette(im: Image.Image) -> bool:
     indices = im.getchannel("P") if im.mode == "PA" else im
     used = [index for index, count in enumerate(indices.histogram()[: len(palette)]) if count]
     return bool((np.ptp(palette[used], axis=1) == 0).all()) if used else True
-
-
-def _to_srgb_by_profile(im: Image.Image, icc: bytes | None, path: Path) -> NDArray[np.uint8]:
-    if im.mode == "CMYK" and icc is None:
-        return np.asarray(im.convert("RGB"))  # no profile: the plain complement, black ink to black
-    source: Any = io.BytesIO(icc) if icc else ImageCms.createProfile("LAB")
-    try:
-        return np.asarray(_convert(im, source))
-    except ImageCms.PyCMSError as fault:
-        if im.mode != "CMYK":
-            raise ValueError(f"its colours cannot be converted: {fault}") from fault
-        _log.warning("%s: its colour profile is damaged and was ignored (%s)", path, fault)
-        return np.asarray(im.convert("RGB"))
-
-
-def _gray_curve(icc: bytes, path: Path) -> NDArray[np.float64] | None:
-    """sRGB values (0 to 255) of the 256 gray samples under a gray profile; None when it changes nothing."""
-    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    try:
-        # Not optimised: that puts dark grays of a linear profile up to 10 steps off.
-        exact = _convert(ramp, io.BytesIO(icc), ImageCms.Flags.NOOPTIMIZE)
-        converted = np.asarray(exact)[0, :, 1].astype(np.float64)
-    except ImageCms.PyCMSError as fault:
-        _log.warning("%s: its gray profile is damaged and was ignored (%s)", path, fault)
-        return None
-    # One step off is rounding: such a profile is sRGB's own curve, and the samples stay bit for bit.
-    return None if np.abs(converted - np.arange(256)).max() <= 1 else converted
-
-
-def _convert(im: Image.Image, source: Any, flags: int = 0) -> Image.Image:
-    transform = ImageCms.buildTransform(
-        source,
-        ImageCms.createProfile("sRGB"),
-        im.mode,
-        "RGB",
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | flags,
-    )
-    return transform.apply(im)
 
 
 def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -598,92 +541,3 @@ def _shrunk(size: tuple[int, int], max_side: int | None) -> tuple[int, int] | No
         return None
     scale = max_side / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-# --- writing ---------------------------------------------------------------------------------------------
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _whole(dpi: Resolution | None) -> tuple[int, int] | None:
-    return dpi and (round(dpi[0]), round(dpi[1]))  # JFIF holds whole numbers
-
-
-def _write_png16(
-    pixels: NDArray[np.uint16], target: BinaryIO, dpi: Resolution | None, icc: bytes | None
-) -> None:
-    """A 16-bit PNG (PNG specification, third edition); Pillow writes colour at 8 bits only."""
-
-    def chunk(name: bytes, data: bytes) -> None:
-        target.write(struct.pack(">I", len(data)) + name + data)
-        target.write(zlib.crc32(data, zlib.crc32(name)).to_bytes(4, "big"))
-
-    height, width = pixels.shape[:2]
-    target.write(b"\x89PNG\r\n\x1a\n")
-    kind = {1: 0, 3: 2, 4: 6}[pixels[0, 0].size]  # colour type: gray, RGB, RGBA
-    chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
-    if icc:
-        chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
-    if dpi:
-        chunk(b"pHYs", struct.pack(">IIB", round(dpi[0] / _INCH), round(dpi[1] / _INCH), 1))
-    deflate = zlib.compressobj(_PNG_LEVEL)
-    above = np.zeros(pixels[0].size * 2, np.uint8)
-    for row in pixels:
-        samples = row.astype(">u2").view(np.uint8).ravel()
-        data = deflate.compress(b"\x02" + (samples - above).tobytes())  # filter type 2, Up
-        above = samples
-        if data:
-            chunk(b"IDAT", data)
-    chunk(b"IDAT", deflate.flush())
-    chunk(b"IEND", b"")
-
-
-def _write_tiff(pixels: NDArray[Any], target: BinaryIO, dpi: Resolution | None, icc: bytes | None) -> None:
-    """A baseline TIFF (TIFF 6.0 with Adobe's deflate, compression 8, and predictor 2), 8 or 16 bit.
-
-    Pillow writes no 16-bit colour; one writer for all keeps the files alike."""
-    height, width = pixels.shape[:2]
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    depth = pixels.dtype.itemsize * 8
-    rows = max(1, _TIFF_STRIP // (width * channels * pixels.dtype.itemsize))
-    strips = []
-    for top in range(0, height, rows):
-        samples = pixels[top : top + rows].reshape(-1, width, channels).astype(f"<u{depth // 8}")
-        differences = samples.copy()
-        differences[:, 1:] -= samples[:, :-1]  # wraps around, as the predictor wants
-        strips.append(zlib.compress(differences.tobytes(), 6))
-    short, long, rational, undefined = 3, 4, 5, 7
-    offsets = np.cumsum([8, *(len(strip) + len(strip) % 2 for strip in strips)]).tolist()
-    resolution = dpi or (72.0, 72.0)
-    tags: list[tuple[int, int, int, bytes]] = [
-        (256, long, 1, struct.pack("<I", width)),
-        (257, long, 1, struct.pack("<I", height)),
-        (258, short, channels, struct.pack("<H", depth) * channels),
-        (259, short, 1, struct.pack("<H", 8)),
-        (262, short, 1, struct.pack("<H", 2 if channels == 3 else 1)),
-        (273, long, len(strips), struct.pack(f"<{len(strips)}I", *offsets[:-1])),
-        (277, short, 1, struct.pack("<H", channels)),
-        (278, long, 1, struct.pack("<I", rows)),
-        (279, long, len(strips), struct.pack(f"<{len(strips)}I", *(len(strip) for strip in strips))),
-        (282, rational, 1, struct.pack("<II", round(resolution[0] * 1000), 1000)),
-        (283, rational, 1, struct.pack("<II", round(resolution[1] * 1000), 1000)),
-        (296, short, 1, struct.pack("<H", 2 if dpi else 1)),
-        (317, short, 1, struct.pack("<H", 2)),
-    ]
-    if icc:
-        tags.append((34675, undefined, len(icc), icc))
-    target.write(struct.pack("<2sHI", b"II", 42, offsets[-1]))
-    target.writelines(strip + b"\0" * (len(strip) % 2) for strip in strips)
-    directory, extra = [struct.pack("<H", len(tags))], []
-    at = offsets[-1] + 2 + 12 * len(tags) + 4
-    for tag, kind, count, value in tags:
-        if len(value) <= 4:
-            field = value.ljust(4, b"\0")
-        else:
-            field = struct.pack("<I", at)
-            extra.append(value + b"\0" * (len(value) % 2))
-            at += len(extra[-1])
-        directory.append(struct.pack("<HHI4s", tag, kind, count, field))
-    target.write(b"".join([*directory, b"\0\0\0\0", *extra]))

@@ -1,4 +1,4 @@
-"""The documented spelling of the functions on archives; they live in `archives`, `outputs` and `scan`."""
+"""The documented spelling of the functions on archives; they live in `archives`, `publish` and `scan`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import scan
 from .archives import cleanup_temp_directory, extract_zip_file, is_zip_file
-from .outputs import create_output_zip
+from .publish import create_output_zip
 
 __all__ = [
     "cleanup_temp_directory",

@@ -1,18 +1,16 @@
-"""Names of outputs, atomic publishing, and the output archive.
+"""Atomic publishing, and the output archive.
 
 Promises
 * A file appears under its name whole or not at all: it is written beside its place, fsynced, renamed, and
   the folder is fsynced by whoever groups the renames (`publish`, `fsync_dir`) or at once (`SaveFile`).
 * With a `Claim`, nothing is replaced but what the claim calls ours, also not what appears at the last moment, and
   no link leads out of the output.
-* Two pages never share an output name, also where the file system ignores case or Unicode form, and every
-  name is at most 255 bytes long.
 * An output archive is a function of its members: fixed timestamps, given order, given names.
 * A full disk is a `ResourceError` that names the file, what it needs and what is free.
 
 Does not guarantee: to see a file that appears in the instant of the rename where the file system has no hard
 links (FAT, exFAT); durability on disks that lie about fsync; atomicity between file systems (part and
-target are always in one folder); names that Windows forbids.
+target are always in one folder).
 """
 
 from __future__ import annotations
@@ -27,145 +25,45 @@ import secrets
 import shutil
 import stat
 import time
-import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
-from ..exceptions import ResourceError, ValidationError
+from ..exceptions import ResourceError, ValidationError, reason
+from ..messages import Message
 from ..reading import open_regular
+from .name_encoding import archive_names
+from .naming import NAME_MAX, NameReservation, folded, handle_filename_collision
 from .scan import SUPPORTED_IMAGE_FORMATS, iter_images
 
 __all__ = [
     "METADATA_NAME",
     "Claim",
-    "NameReservation",
     "SaveFile",
     "check_inside",
-    "create_output_path",
     "create_output_zip",
-    "expect",
     "fsync_dir",
-    "handle_filename_collision",
     "hash_file",
+    "meant_for",
     "metadata_json",
+    "nearest_folder",
     "part_path",
     "publish",
     "standing",
+    "take_free_name",
     "write_part",
     "write_zip",
 ]
 
 METADATA_NAME: Final = "processing_metadata.json"
 
-_NAME_MAX = 255  # bytes in one name: ext4, APFS and NTFS alike
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can hold
 # Formats that do not get smaller: storing them is faster, and readers can seek in them.
 _COMPRESSED = SUPPORTED_IMAGE_FORMATS - {".bmp"} | {".zip", ".cbz", ".psd", ".ora"}
-
-
-# --- names -----------------------------------------------------------------------------------------------
-
-
-class NameReservation:
-    """Gives every page of a job its own output name; ask in page order, so that the same job gives the same.
-
-    `a/p1.tif` as png becomes `a/p1.png`; the next `p1.*` of that folder `a/p1_1.png`. Names that differ in
-    case or Unicode form only are taken for the same; a stem too long for 255 bytes is cut."""
-
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._files: set[str] = set()
-        self._folders: dict[str, str] = {}  # folded wish -> the folder given for it
-        for path in taken:
-            self._take(path)
-
-    def reserve(self, path: str, suffix: str | None = None) -> str:
-        """A free relative path (with `/`) for the page at the relative `path`; `suffix` with its dot."""
-        wish = PurePosixPath(path)
-        folder = ""
-        for part in wish.parts[:-1]:
-            folder = self._folder(f"{folder}{part}")
-        name = wish.name if suffix is None else wish.stem + suffix
-        chosen = next(
-            f"{folder}{candidate}"
-            for candidate in _candidates(name)
-            if _folded(f"{folder}{candidate}") not in self._files
-            and _folded(f"{folder}{candidate}/") not in self._folders
-        )
-        self._take(chosen)
-        return chosen
-
-    def _take(self, path: str) -> None:
-        self._files.add(_folded(path))
-        for parent in list(PurePosixPath(path).parents)[:-1]:
-            self._folders.setdefault(_folded(f"{parent}/"), f"{parent}/")
-
-    def _folder(self, wish: str) -> str:
-        """`wish/`, or another name where a file stands in the way."""
-        key = _folded(f"{wish}/")
-        if key not in self._folders:
-            parent, _, last = wish.rpartition("/")
-            prefix = f"{parent}/" if parent else ""
-            self._folders[key] = next(
-                f"{prefix}{candidate}/"
-                for candidate in _candidates(last, is_folder=True)
-                if _folded(prefix + candidate) not in self._files
-            )
-        return self._folders[key]
-
-
-def _candidates(name: str, *, is_folder: bool = False) -> Iterator[str]:
-    """`name`, then `<stem>_1<ext>`, `<stem>_2<ext>` ..., each at most 255 bytes long."""
-    stem, suffix = (name, "") if is_folder else (PurePosixPath(name).stem, PurePosixPath(name).suffix)
-    number = 0
-    while True:
-        tail = (f"_{number}" if number else "") + suffix
-        yield _cut(stem, _NAME_MAX - len(os.fsencode(tail))) + tail
-        number += 1
-
-
-def _cut(text: str, limit: int) -> str:
-    """The longest start of `text` that has at most `limit` bytes."""
-    while len(os.fsencode(text)) > limit:
-        text = text[: max(limit // 4, len(text) - max(1, (len(os.fsencode(text)) - limit) // 4))]
-    return text
-
-
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-
-
-def create_output_path(
-    input_path: str | Path, output_dir: str | Path, suffix: str = "_colorized", prefix: str = ""
-) -> str:
-    """The absolute path `<output_dir>/<prefix><stem><suffix><ext>`; makes the folder.
-
-    ValidationError when the input does not exist or is not a file, or when a part holds a separator."""
-    source = Path(input_path)
-    if not source.exists():
-        raise ValidationError(f"The input {input_path} does not exist.")
-    if not source.is_file():
-        raise ValidationError(f"The input {input_path} is not a file.")
-    for part in (prefix, suffix):
-        if re.search(r"[/\\\0]", part):
-            raise ValidationError(f"A prefix or suffix cannot hold a path separator: {part!r}.")
-    folder = Path(os.path.abspath(output_dir))  # noqa: PTH100 - Path.absolute keeps `..`
-    folder.mkdir(parents=True, exist_ok=True)
-    tail = suffix + source.suffix
-    return str(folder / (_cut(prefix + source.stem, _NAME_MAX - len(os.fsencode(tail))) + tail))
-
-
-def handle_filename_collision(path: str | Path, overwrite: bool = False) -> str:
-    """`path`, or the first `<stem>_<n><ext>` that does not exist yet. Reserves nothing: see NameReservation."""
-    wanted = Path(path)
-    if overwrite or not os.path.lexists(wanted):
-        return str(path)
-    names = (wanted.with_name(name) for name in _candidates(wanted.name))
-    return str(next(candidate for candidate in names if not os.path.lexists(candidate)))
 
 
 # --- publishing ------------------------------------------------------------------------------------------
@@ -176,7 +74,7 @@ def part_path(target: Path, token: str) -> Path:
 
     Where that name would be too long, a digest stands for the target's name."""
     name = f".{target.name}.{token}.part"
-    if len(os.fsencode(name)) > _NAME_MAX:
+    if len(os.fsencode(name)) > NAME_MAX:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:32]}.{token}.part"
     return target.with_name(name)
 
@@ -199,7 +97,9 @@ def check_inside(root: Path, path: Path) -> None:
     Asked right before each write and rename, because links can be put there at any time."""
     if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(root)):
         raise OSError(
-            errno.ELOOP, f"a link leads out of {root}: remove it, or choose another output", str(path.parent)
+            errno.ELOOP,
+            Message("a link leads out of {root}: remove it, or choose another output", root=root),
+            str(path.parent),
         )
 
 
@@ -225,14 +125,26 @@ def write_part(
 @contextmanager
 def _new_part(part: Path, within: Path | None, needed: int | None = None) -> Iterator[io.BufferedRandom]:
     """A new file at `part`; gone on any error."""
+    for tries_left in (2, 1, 0):
+        try:
+            file = _open_new(part, within, needed)
+            break
+        except FileNotFoundError:  # somebody moves the folder away in this moment
+            if not tries_left:
+                raise
+    with _removed_on_error(part, needed), file:
+        yield file
+
+
+def _open_new(part: Path, within: Path | None, needed: int | None) -> io.BufferedRandom:
     if within is not None:
         check_inside(within, part)
     part.parent.mkdir(parents=True, exist_ok=True)
     if within is not None:
         check_inside(within, part)
     part.unlink(missing_ok=True)  # a killed run's; and `x` below follows no link that was put in its place
-    with _removed_on_error(part, needed), part.open("x+b") as file:
-        yield file
+    with _removed_on_error(part, needed):
+        return part.open("x+b")
 
 
 def _synced(file: io.BufferedRandom) -> str:
@@ -246,9 +158,9 @@ def _synced(file: io.BufferedRandom) -> str:
 def publish(part: Path, target: Path, claim: Claim | None = None) -> None:
     """Give the finished `part` its name, `target`. Durable after `fsync_dir(target.parent)`.
 
-    Without a claim (here or from `expect`) whatever stands there is replaced. With one a new name is taken only
-    while it is free, and what stands there is replaced only if it is ours; a file with exactly the content of `part` stays and is ours from now on. FileExistsError for any other: its owner must decide."""
-    claim = claim or _expected.pop(target, None)
+    Without a claim whatever stands there is replaced. With one a new name is taken only while it is free, and what
+    stands there is replaced only if it is ours; a file with exactly the content of `part` stays and is ours from now
+    on. FileExistsError for any other: its owner must decide."""
     if claim is None:
         part.replace(target)
         return
@@ -256,7 +168,7 @@ def publish(part: Path, target: Path, claim: Claim | None = None) -> None:
     if claim.overwrite:
         part.replace(target)
         return
-    if _took_free_name(part, target):
+    if take_free_name(part, target):
         return
     there = standing(target)
     if there is not None and there == hash_file(part):
@@ -266,18 +178,11 @@ def publish(part: Path, target: Path, claim: Claim | None = None) -> None:
     else:
         raise FileExistsError(
             errno.EEXIST,
-            "another file was put there meanwhile, and is not touched: move it away, or use --overwrite",
+            Message(
+                "another file was put there meanwhile, and is not touched: move it away, or use --overwrite"
+            ),
             str(target),
         )
-
-
-# What `expect` was told, until it is published. Of this process only.
-_expected: dict[Path, Claim] = {}
-
-
-def expect(target: Path, claim: Claim) -> None:
-    """Say what `publish` may do at `target` next time, where the one who will call it cannot know."""
-    _expected[target] = claim
 
 
 # How file systems say that they have no hard links.
@@ -292,8 +197,8 @@ _NO_LINKS = {
 }
 
 
-def _took_free_name(part: Path, target: Path) -> bool:
-    """Rename `part` to `target` unless something stands there."""
+def take_free_name(part: Path, target: Path) -> bool:
+    """Rename the file `part` to `target`; False, and nothing done, where something stands there."""
     try:
         # Not a rename, which replaces without asking. Both names stand for the file until the next line; a kill in
         # between leaves a part that is swept like any other.
@@ -325,6 +230,21 @@ def standing(path: Path) -> str | None:
         if fault.errno == errno.ENAMETOOLONG:
             raise
         return ""
+
+
+def meant_for(path: Path, known: Sequence[str], sha256: str) -> list[str]:
+    """What to remember of a file of ours before another of ours, with that hash, takes its place: the hash of what stands
+    there now, if it is one of `known`, and the new one. However often a run is killed before the rename, what
+    stands is remembered."""
+    there = standing(path)
+    return [*([there] if there in known else known[-1:]), sha256]
+
+
+def nearest_folder(path: Path) -> Path:
+    """What is there of `path`: itself, or the nearest that exists above it."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def fsync_dir(folder: Path) -> None:
@@ -374,9 +294,17 @@ def _removed_on_error(part: Path, needed: int | None) -> Iterator[None]:
         part.unlink(missing_ok=True)
         if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             free = shutil.disk_usage(part.parent).free
-            need = f"{needed} bytes needed" if needed is not None else f"more than {written} bytes needed"
+            need = (
+                Message("{needed} bytes needed", needed=needed)
+                if needed is not None
+                else Message("more than {written} bytes needed", written=written)
+            )
             raise ResourceError(
-                f"Cannot write {part}: {fault.strerror} ({need}, {free} free). Free some space and run again."
+                "Cannot write {part}: {reason} ({need}, {free} free). Free some space and run again.",
+                part=part,
+                reason=reason(fault),
+                need=need,
+                free=free,
             ) from fault
         raise
 
@@ -402,10 +330,14 @@ def write_zip(
             archive.comment = comment
             for name, content in members:
                 if not name or name.startswith("/") or ".." in name.split("/") or re.search(r"[\0\\]", name):
-                    raise ValidationError(f"{name!r} cannot be the name of a member of an archive.")
-                if _folded(name) in seen:
-                    raise ValidationError(f"Two members of an archive cannot both be called {name!r}.")
-                seen.add(_folded(name))
+                    raise ValidationError(
+                        "{name} cannot be the name of a member of an archive.", name=repr(name)
+                    )
+                if folded(name) in seen:
+                    raise ValidationError(
+                        "Two members of an archive cannot both be called {name}.", name=repr(name)
+                    )
+                seen.add(folded(name))
                 entry = zipfile.ZipInfo(name, _ZIP_DATE)
                 entry.create_system = 3  # Unix, on every system
                 entry.external_attr = (stat.S_IFREG | 0o644) << 16
@@ -445,16 +377,21 @@ def create_output_zip(
 
     folder = Path(output_dir)
     if re.search(r"[/\\\0]", zip_name) or zip_name in {"", ".", ".."}:
-        raise ValidationError(f"{zip_name!r} cannot be the name of an archive: give a plain file name.")
+        raise ValidationError(
+            "{zip_name} cannot be the name of an archive: give a plain file name.", zip_name=repr(zip_name)
+        )
     images = list(iter_images(folder, recursive=True))
     if not images:
-        raise ValidationError(f"No images found in {output_dir}.")
+        raise ValidationError("No images found in {output_dir}.", output_dir=output_dir)
     wanted = folder / (zip_name if zip_name.lower().endswith(".zip") else f"{zip_name}.zip")
     names = NameReservation([METADATA_NAME])
     members: list[tuple[str, Path | bytes]] = []
-    for image in images:
-        relative = image.relative_to(folder).as_posix()
-        members.append((names.reserve(relative if preserve_structure else image.name), image))
+    wanted_names = [
+        image.relative_to(folder).as_posix() if preserve_structure else image.name for image in images
+    ]
+    renamed = archive_names(wanted_names)
+    for name, image in zip(wanted_names, images, strict=True):
+        members.append((names.reserve(renamed.get(name, name)), image))
     if metadata is not None:
         epoch = float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
         known = {
