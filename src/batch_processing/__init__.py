@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .classification import ImageClassifier, ImageType
-    from .colorize import JobResult, colorize_comic
+    from .colorize import colorize_comic, layers, palette, recolor, review
     from .config import BatchConfig, ConfigurationHandler
     from .core import BatchProcessor, ImageQueue, ImageQueueItem, ProcessingState, StatusTracker
     from .exceptions import (
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
         ValidationError,
         ZIPExtractionError,
     )
+    from .library import LibraryResult, colorize_library
     from .logging_config import get_logger, setup_logging
     from .memory import MemoryManager
+    from .results import JobResult, PageResult, PaletteEntry, Region
 
 _HOME = {
     "BatchConfig": "config",
@@ -43,16 +45,25 @@ _HOME = {
     "ImageQueue": "core",
     "ImageQueueItem": "core",
     "ImageType": "classification",
-    "JobResult": "colorize",
+    "JobResult": "results",
+    "LibraryResult": "library",
     "MemoryManager": "memory",
+    "PageResult": "results",
+    "PaletteEntry": "results",
     "ProcessingState": "core",
     "QueueError": "exceptions",
+    "Region": "results",
     "ResourceError": "exceptions",
     "StatusTracker": "core",
     "ValidationError": "exceptions",
     "ZIPExtractionError": "exceptions",
     "colorize_comic": "colorize",
+    "colorize_library": "library",
     "get_logger": "logging_config",
+    "layers": "colorize",
+    "palette": "colorize",
+    "recolor": "colorize",
+    "review": "colorize",
     "setup_logging": "logging_config",
 }
 
@@ -69,16 +80,25 @@ __all__ = [
     "ImageQueueItem",
     "ImageType",
     "JobResult",
+    "LibraryResult",
     "MemoryManager",
+    "PageResult",
+    "PaletteEntry",
     "ProcessingState",
     "QueueError",
+    "Region",
     "ResourceError",
     "StatusTracker",
     "ValidationError",
     "ZIPExtractionError",
     "__version__",
     "colorize_comic",
+    "colorize_library",
     "get_logger",
+    "layers",
+    "palette",
+    "recolor",
+    "review",
     "setup_logging",
 ]
 

@@ -2,83 +2,89 @@
 
 `colorize_comic` does a whole comic in one call; `submit` and `run` do it in two, so that another
 process can run what was submitted. Everything lasting is in the ledger: the same call again colours
-nothing again, and goes on where a killed one stopped. What happens to a comic is in `comic`, what
-happens to a page in `pages`.
+nothing again, and goes on where a killed one stopped. What happens to a comic is in
+`comics.application`, what happens to a page in `comics.tasks`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from . import book, palette
-from .bindery import ARCHIVES, beside, root_of
-from .comic import WORKER_MEMORY, Comics, examined_facts
+from .comics import edits
+from .comics import palette as palettes
+from .comics.application import WORKER_MEMORY, Comics, examined
+from .comics.deposits import Deposits
+from .comics.edits import EDITED
+from .comics.model import (
+    BookPlace,
+    ImageFacts,
+    ImageRequest,
+    LearnedMemory,
+    Request,
+    facts_of,
+    request_of,
+    settings_of,
+    stored,
+)
+from .comics.outputs import ARCHIVES, beside, default_name, root_of
+from .comics.shelf import absolute
+from .comics.sources import Found, Reading, find_sources
+from .comics.tasks import Examine
 from .core.coordinator import Interrupt, OnNews, run_job
-from .core.ledger import Job, Source
+from .core.edits import JOB
+from .core.model import ItemState, Job, Source
+from .core.plain import from_plain
+from .core.processes import process_identity
 from .core.workers import LocalPool, Task
-from .core.workspace import Workspace, process_identity
-from .deposits import Deposits
+from .core.workspace import Workspace
 from .exceptions import (
     QueueError,
     ValidationError,
+    reason,
 )
+from .io.kinds import BOOK_SUFFIXES
+from .io.publish import nearest_folder
 from .io.scan import SUPPORTED_IMAGE_FORMATS
 from .logging_config import get_logger
+from .messages import Message
+from .results import JobResult, PaletteEntry, Region, pages_of, palette_of, result_of, review_of
 
 if TYPE_CHECKING:
     from .config import BatchConfig
+    from .config.values import BookSettings
     from .core.workers import Pool
 
 log = get_logger(__name__)
 
 __all__ = [
     "ARCHIVES",
+    "EDITED",
     "WORKER_MEMORY",
     "Comics",
     "JobResult",
+    "application",
     "beside",
     "classify_inputs",
     "colorize_comic",
-    "recolour",
+    "default_name",
+    "layers",
+    "palette",
+    "recolor",
+    "recolor_job",
     "result_of",
+    "review",
     "run",
     "submit",
+    "with_settings",
 ]
 
-# Share of the free memory that pages in flight may need together.
-MEMORY_SHARE = 0.8
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """What became of a job. `failures` are (page, sentence); `output` the folder or the archive."""
-
-    job: int
-    state: str
-    output: str
-    total: int
-    completed: int
-    failed: int
-    cancelled: int
-    reused: int
-    copied: int
-    seconds: float
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """What the command `lote` ends with: 0 all done, 1 nothing done, 3 some failed, 4 cancelled."""
-        if self.state == "cancelled":
-            return 4
-        if self.state == "failed":
-            return 1
-        return 3 if self.failed else 0
+# As every door of an application has it (core/applications.py).
+application = Comics
 
 
 def colorize_comic(
@@ -89,20 +95,113 @@ def colorize_comic(
     config: BatchConfig | Mapping[str, Any] | None = None,
     workspace: str | Path | None = None,
     on_news: OnNews | None = None,
+    **settings: Unpack[BookSettings],
 ) -> JobResult:
     """Colour every line-art page of `inputs` into `output`, a folder, .zip or .cbz.
 
     `inputs`: a folder, an archive, an image, or several of them. `references`: coloured images, folders
     or archives beside the coloured pages found in the inputs. `config`: settings (see
-    docs/configuration.md). `on_news(events, snapshot)` is called four times a second.
+    docs/configuration.md); those that are given by name (`backend="flats"`) go before them. `on_news(events, snapshot)` is
+    called four times a second.
     Raises `BatchProcessingError` where nothing could be done; pages that failed are in the result."""
     paths = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    place = Workspace(workspace)
+    opened = Workspace(workspace)
     try:
-        job = submit(place, paths, output, references=references, config=config)
-        return run(place, job.id, on_news=on_news)
+        job = submit(opened, paths, output, references=references, config=with_settings(config, settings))
+        return run(opened, job.id, on_news=on_news)
     finally:
-        place.close()
+        opened.close()
+
+
+def with_settings(
+    config: BatchConfig | Mapping[str, Any] | None, settings: BookSettings
+) -> BatchConfig | Mapping[str, Any] | None:
+    """`config`, with what was given by name over it."""
+    if not settings:
+        return config
+    if config is None or isinstance(config, Mapping):
+        return {**(config or {}), **settings}
+    return {**config.model_dump(mode="json", exclude_unset=True), **settings}
+
+
+def recolor(
+    job: int | JobResult,
+    palette: str | Path | None = None,
+    *,
+    learn: bool = False,
+    workspace: str | Path | None = None,
+    on_news: OnNews | None = None,
+) -> JobResult:
+    """Draw the pages of a job that has ended again in the colours of the file `palette`, a `palette.json` as the report
+    writes it, without matching anything again; with `learn` after learning from the job's own pages, which does all but approved ones anew.
+
+    ValidationError for a file that is no palette or not this job's, QueueError for a job that has not ended or is not there."""
+    number, opened = _job_in(job, workspace)
+    try:
+        recolor_job(opened, number, None if palette is None else Path(palette), learn=learn)
+        opened.ledger.adopt(number, process_identity())
+        return run(opened, number, on_news=on_news)
+    finally:
+        opened.close()
+
+
+def palette(job: int | JobResult, *, workspace: str | Path | None = None) -> list[PaletteEntry]:
+    """The colours of a job, by id, with what people said of them. QueueError for a job that is not there."""
+    number, opened = _job_in(job, workspace)
+    try:
+        return palette_of(opened, opened.ledger.job(number))
+    finally:
+        opened.close()
+
+
+def review(job: int | JobResult, *, workspace: str | Path | None = None) -> list[Region]:
+    """The regions of a job's pages that a person should look at, the most doubtful first; those of approved pages are done
+    with. QueueError for a job that is not there."""
+    number, opened = _job_in(job, workspace)
+    try:
+        return review_of(opened, opened.ledger.job(number))
+    finally:
+        opened.close()
+
+
+def layers(
+    job: int | JobResult,
+    kinds: Sequence[Literal["psd", "ora", "png", "json"]] = ("psd",),
+    *,
+    by: Sequence[Literal["panel", "color"]] = (),
+    workspace: str | Path | None = None,
+    on_news: OnNews | None = None,
+) -> dict[str, tuple[Path, ...]]:
+    """Have a job that has ended write layered documents of its pages, too: the files, by page.
+
+    They are parted `by` panel, by colour, or both. From then on they belong to the job. Approved pages are not done
+    again, and get none. QueueError for a job that has not ended or is not there."""
+    from .config import BatchConfig
+
+    number, opened = _job_in(job, workspace)
+    try:
+        row = opened.ledger.job(number)
+        if row.alive:
+            raise QueueError("Job {job} has not ended: ask for its layers afterwards.", job=number)
+        request = request_of(row)
+        wanted = BatchConfig(**{**request.settings, "layers": tuple(kinds), "layers_by": tuple(by)})
+        opened.ledger.reconfigure(number, stored(replace(request, settings=wanted.to_dict())))
+        opened.ledger.adopt(number, process_identity())
+        run(opened, number, on_news=on_news)
+        return {page.page: page.documents for page in pages_of(opened, number)}
+    finally:
+        opened.close()
+
+
+def _job_in(job: int | JobResult, workspace: str | Path | None) -> tuple[int, Workspace]:
+    """The number of a job, and the workspace that is named or that a result says. QueueError where there is no ledger."""
+    number = job if isinstance(job, int) else job.job
+    opened = Workspace(workspace if isinstance(job, int) or workspace is not None else job.workspace)
+    if not opened.has_ledger:
+        raise QueueError(
+            "There is no job in the workspace {root} yet: `lote colorize INPUT` makes one.", root=opened.root
+        )
+    return number, opened
 
 
 def submit(
@@ -117,41 +216,45 @@ def submit(
     images: Mapping[str, Mapping[str, Any]] | None = None,
     origins: Mapping[str, str] | None = None,
     language: str = "en",
+    book: BookPlace | None = None,
 ) -> Job:
     """Enter a job into the ledger, checked as far as that is possible without reading an image.
 
     `suffix` is added to the stem of each coloured page's name; `images` has, by absolute path, the
     "output", "priority" and "config" (settings by name) of single images; `origins` says where each
-    setting was made, for the report, which is written in `language` ("en" or "es")."""
+    setting was made, for the report, which is written in `language` ("en" or "es"); `book` is the job's place
+    among the books of one command (`library.submit_library`)."""
     if not inputs:
         raise ValidationError("no input: name a folder, a .zip or .cbz, or images")
-    absolute = list(dict.fromkeys(_absolute(path) for path in inputs))
-    target = _absolute(output)
-    for path in absolute:
+    paths = list(dict.fromkeys(absolute(path) for path in inputs))
+    target = absolute(output)
+    for path in paths:
         if not os.path.lexists(path):
-            raise ValidationError(f"{path} does not exist: check the path.")
+            raise ValidationError("{path} does not exist: check the path.", path=path)
         if os.path.realpath(path) == os.path.realpath(target):
-            raise ValidationError(f"The output {target} is the input: choose another output with -o.")
-    settings = _settings(config, absolute[0], target, references)
-    _check_target(Path(target), overwrite=settings.overwrite)
+            raise ValidationError(
+                "The output {target} is the input: choose another output with -o.", target=target
+            )
+    settings = _settings(config, paths[0], target, references)
+    check_output(Path(target))
     if settings.palette:
-        palette.read(Path(settings.palette))  # what is wrong with it is said before anything is done
-    before = workspace.ledger.find("comics", absolute, target)
-    asked = {
-        # What a person recoloured stays so until they recolour it again.
-        "palette": before.config["palette"] if before else {},
-        # What it learned from its own pages is learned again only when it is asked to.
-        "memory": before.config.get("memory") if before else None,
-        "settings": settings.to_dict(),
-        "suffix": suffix,
-        "images": dict(images or {}),
-        "origins": dict(origins or {}),
-        "language": language,
-    }
-    job = workspace.ledger.submit(
-        "comics", absolute, target, asked, priority=priority, owner=process_identity()
+        palettes.read(Path(settings.palette))  # what is wrong with it is said before anything is done
+    before = workspace.ledger.find("comics", paths, target)
+    kept = request_of(before) if before else Request({})
+    asked = Request(
+        settings=settings.to_dict(),
+        palette=kept.palette,  # what a person recoloured stays so until they recolour it again
+        memory=kept.memory,  # what it learned from its own pages is learned again only when it is asked to
+        suffix=suffix,
+        images={path: _image_request(path, said) for path, said in (images or {}).items()},
+        origins=dict(origins or {}),
+        language=language,
+        book=book,
     )
-    if job.config["settings"] != asked["settings"]:
+    job = workspace.ledger.submit(
+        "comics", paths, target, stored(asked), priority=priority, owner=process_identity()
+    )
+    if settings_of(job) != asked.settings:
         log.warning(
             "job %d is at work on this already, with other settings: this command follows it; give it again "
             "afterwards for the new settings",
@@ -160,96 +263,95 @@ def submit(
     return job
 
 
-def recolour(workspace: Workspace, number: int, file: Path | None = None, *, learn: bool = False) -> None:
-    """Give job `number` the colours of a `palette.json`, as the report writes it, for its next run; with `learn`
-    that run learns from the job's own pages first, and does all pages but approved ones again.
+def recolor_job(
+    workspace: Workspace,
+    job_id: int,
+    file: Path | None = None,
+    *,
+    learn: bool = False,
+    keep: Collection[str] = (),
+) -> None:
+    """Give job `job_id` the colours of a `palette.json`, as the report writes it, for its next run; with `learn`
+    that run learns from the job's own pages first, and does all pages but approved ones again, and but those of `keep`.
 
     ValidationError for a file that is no palette or not this job's, QueueError while the job is running."""
-    job = workspace.ledger.job(number)
+    job = workspace.ledger.job(job_id)
     if job.alive:
-        raise QueueError(f"Job {number} has not ended: recolour it afterwards.")
-    config = dict(job.config)
+        raise QueueError("Job {job} has not ended: recolour it afterwards.", job=job_id)
+    request = request_of(job)
     if learn:
-        config["memory"] = {**(config.get("memory") or {}), "wanted": True}
+        before = request.memory or LearnedMemory()
+        apart = {page: before.of(page) for page in sorted(keep)}
+        request = replace(request, memory=replace(before, wanted=True, apart=apart))
     if file is not None:
-        config["palette"] = _said_of_palette(workspace, job, file)
+        request = replace(request, palette=_said_of_palette(workspace, job, file))
         own = beside(workspace.ledger, job) / "palette.json"
         if own.resolve() == file.resolve():  # changed where the report has put it
             Deposits(workspace.ledger, job, root_of(job)).returned(own)
-    workspace.ledger.reconfigure(number, config)
+    workspace.ledger.reconfigure(job_id, stored(request))
+    if file is not None:  # the newer word: what was said of the palette before is in there
+        workspace.ledger.edits.settle(job_id, JOB, edits.PALETTE)
 
 
 def _said_of_palette(workspace: Workspace, job: Job, file: Path) -> dict[str, Any]:
-    said, stored = palette.read(file), job.config["palette"]
-    known = set(palette.said(stored))
-    for item in workspace.ledger.items(job.id, state="completed"):
-        known |= {str(colour["id"]) for colour in (item.details or {}).get("palette", ())}
-    if strange := [colour for colour in said if colour not in known]:
+    kept = edits.palette_with(request_of(job).palette, workspace.ledger.edits.of(job.id, JOB))
+    said = palettes.read(file)
+    known = set(palettes.said(kept))
+    for item in workspace.ledger.items(job.id, state=ItemState.COMPLETED):
+        known |= {str(color["id"]) for color in (item.details or {}).get("palette", ())}
+    if strange := [color for color in said if color not in known]:
         raise ValidationError(
-            f"The palette {file}: job {job.id} has no colour {strange[0]}; the palette of another chapter is "
-            "given to `lote colorize --palette`."
+            "The palette {file}: job {job} has no colour {strange}; the palette of another chapter is "
+            "given to `lote colorize --palette`.",
+            file=file,
+            job=job.id,
+            strange=strange[0],
         )
-    return palette.recoloured(stored, said)
+    return palettes.recolored(kept, said)
 
 
 def run(
-    workspace: Workspace, number: int, *, on_news: OnNews | None = None, interrupt: Interrupt | None = None
+    workspace: Workspace, job_id: int, *, on_news: OnNews | None = None, interrupt: Interrupt | None = None
 ) -> JobResult:
-    """Run, go on with, or follow job `number` until it ends."""
+    """Run, go on with, or follow job `job_id` until it ends."""
     from .memory import MemoryManager
     from .upkeep import trim_cache
 
-    budget = int(MemoryManager().available_bytes() * MEMORY_SHARE)
+    budget = MemoryManager().budget()
     quiet: OnNews = lambda events, snapshot: None  # noqa: E731
     comics = Comics(workspace)
     try:
-        run_job(workspace, number, comics, on_news=on_news or quiet, interrupt=interrupt, budget=budget)
+        run_job(workspace, job_id, comics, on_news=on_news or quiet, interrupt=interrupt, budget=budget)
     finally:
         trim_cache(workspace)
-    return result_of(workspace, number)
-
-
-def result_of(workspace: Workspace, number: int) -> JobResult:
-    """What the ledger knows of a job, ended or not."""
-    job, counts = workspace.ledger.job(number), workspace.ledger.counts(number)
-    failures = [(item.key, item.error or "") for item in workspace.ledger.items(number, state="failed")]
-    return JobResult(
-        job=number,
-        state=job.state,
-        output=job.result.get("output", job.output),
-        total=sum(counts.values()),
-        completed=counts["completed"],
-        failed=counts["failed"],
-        cancelled=counts["cancelled"],
-        reused=workspace.ledger.reused(number),
-        copied=job.result.get("copied", 0),
-        seconds=round((job.finished_at or 0) - job.started_at, 3)
-        if job.started_at and job.finished_at
-        else 0.0,
-        failures=failures,
-        warnings=job.result.get("warnings", []),
-    )
+    return result_of(workspace, job_id)
 
 
 def classify_inputs(
     inputs: Sequence[str | Path],
     *,
     recursive: bool = False,
+    name_encoding: str | None = None,
     workers: int = 1,
     workspace: str | Path | None = None,
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(page, facts) of each image, in page order. `facts`: kind, confidence and metrics, or error.
+) -> Iterator[tuple[str, ImageFacts]]:
+    """(page, facts) of each image, in page order.
 
-    Archives are unpacked in the workspace for as long as this lasts."""
+    `name_encoding` is that of names of which an archive does not say it; None: it is found out. Archives are unpacked
+    in the workspace for as long as this lasts."""
+    from .config import BatchConfig
+
     with Workspace(workspace).scratch() as folder:
+        config = BatchConfig(input_dir=str(inputs[0]), output_dir=str(folder), name_encoding=name_encoding)
         sources = list(
-            book.find(
-                [_absolute(path) for path in inputs],
+            find_sources(
+                [absolute(path) for path in inputs],
                 (),
                 recursive=recursive,
                 output=str(folder),
                 unpack_to=folder,
-                found=book.Found(),
+                found=Found(),
+                reading=Reading(config.name_encoding, each_by_itself=True),
             )
         )
         pool = LocalPool(workers, memory_limit=WORKER_MEMORY)
@@ -259,24 +361,34 @@ def classify_inputs(
             pool.close()
 
 
-def _examined(pool: Pool, sources: list[Source]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _examined(pool: Pool, sources: list[Source]) -> Iterator[tuple[str, ImageFacts]]:
     """Each source as soon as it and all before it are examined."""
-    done: dict[str, dict[str, Any]] = {}
+    done: dict[str, ImageFacts] = {}
     submitted = given = 0
     while given < len(sources):
-        while submitted < len(sources) and submitted - given - len(done) < pool.slots:
-            args = {"path": sources[submitted].path, "classify": True}
-            pool.submit(Task(str(submitted), "batch_processing.pages:examine", args, timeout_s=60.0))
+        while submitted < len(sources) and pool.free:
+            source = sources[submitted]
+            if source.facts is not None:  # known already: that it cannot be read
+                done[str(submitted)] = facts_of(source)
+            else:
+                pool.submit(Task(str(submitted), Examine(source.path), timeout_s=60.0))
             submitted += 1
-        for result in pool.completed(1.0):
-            done[result.id] = examined_facts(result, 0)[2]
+        if pool.free < pool.slots:
+            done |= {result.id: examined(result).facts for result in pool.completed(1.0)}
         while str(given) in done:
             yield sources[given].key, done.pop(str(given))
             given += 1
 
 
-def _absolute(path: str | Path) -> str:
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - links in a path are the user's own
+def _image_request(path: str, said: Mapping[str, Any]) -> ImageRequest:
+    try:
+        if strange := said.keys() - {field.name for field in fields(ImageRequest)}:
+            raise ValueError(Message("there is no {name}", name=min(strange)))  # noqa: TRY301
+        return from_plain(ImageRequest, dict(said))
+    except ValueError as error:
+        raise ValidationError(
+            "What is asked for the image {path} cannot be understood: {error}.", path=path, error=error
+        ) from error
 
 
 def _settings(
@@ -292,43 +404,67 @@ def _settings(
         values = dict(config or {})
     values |= {"input_dir": first, "output_dir": output}
     listed = [*values.get("reference_images", ()), *references]
-    values["reference_images"] = [_absolute(path) for path in listed]
+    values["reference_images"] = [absolute(path) for path in listed]
     for name in ("hints", "palette", "config_file"):
         if values.get(name):
-            values[name] = _absolute(values[name])
+            values[name] = absolute(values[name])
     return Settings.of(
         BatchConfig(**{name: value for name, value in values.items() if value is not None})
     ).batch_config()
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
+def check_output(target: Path) -> None:
+    """ValidationError where a job cannot write at `target`, as far as that can be told beforehand."""
     try:
         os.lstat(target)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             size = len(os.fsencode(target))
             raise ValidationError(
-                f"The path of the output is too long ({size} bytes, or a name in it of more than 255): choose a "
-                "shorter one with -o."
+                "The path of the output is too long ({size} bytes, or a name in it of more than 255): choose "
+                "a shorter one with -o.",
+                size=size,
             ) from error
     suffix = target.suffix.lower()
-    if suffix in SUPPORTED_IMAGE_FORMATS or suffix in (".cbr", ".rar", ".cb7", ".7z", ".pdf", ".tar"):
+    if suffix in SUPPORTED_IMAGE_FORMATS or suffix in BOOK_SUFFIXES.difference(ARCHIVES):
         if not target.is_dir():
             raise ValidationError(
-                f"The output {target} must be a folder, a .zip or a .cbz: name one with -o."
+                "The output {target} must be a folder, a .zip or a .cbz: name one with -o.", target=target
             )
     elif suffix in ARCHIVES:
         if target.is_dir():
             raise ValidationError(
-                f"The output {target} is a folder although its name ends in {target.suffix}."
+                "The output {target} is a folder although its name ends in {suffix}.",
+                target=target,
+                suffix=target.suffix,
             )
         target = target.parent
     elif target.exists() and not target.is_dir():
         raise ValidationError(
-            f"The output {target} is a file: name a folder, or an archive ending in .zip or .cbz."
+            "The output {target} is a file: name a folder, or an archive ending in .zip or .cbz.",
+            target=target,
         )
-    existing = target
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise ValidationError(f"The output folder {existing} cannot be written: choose another with -o.")
+    _check_folder(target)
+
+
+def _check_folder(folder: Path) -> None:
+    """ValidationError where a folder cannot be made or written: found out by a file that no one sees, because on some
+    file systems permission is no proof."""
+    import tempfile
+
+    existing = nearest_folder(folder)
+    missing = [path for path in (folder, *folder.parents) if existing in path.parents]
+    if broken := [path for path in missing if path.is_symlink()]:
+        raise ValidationError(
+            "The output {target} is a link that leads nowhere: choose another output with -o.",
+            target=broken[-1],
+        )
+    try:
+        with tempfile.TemporaryFile(dir=existing, prefix=".lote-"):
+            pass
+    except OSError as error:
+        raise ValidationError(
+            "The output folder {folder} cannot be written ({fault}): choose another with -o.",
+            folder=existing,
+            fault=reason(error),
+        ) from error

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from ..exceptions import ClassificationError, ImageProcessingError, ValidationError
+from ..exceptions import ClassificationError, ImageProcessingError, ValidationError, reason
+from ..messages import Message, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,9 +58,9 @@ PAPER_TINT = 0.45
 PAPER_GAIN = 2.0
 #: A pixel has colour from this distance from gray on, in 1/255, at the default saturation threshold. JPEG at
 #: quality 30 leaves up to 6 after the median.
-COLOUR_FLOOR = 8.0
+COLOR_FLOOR = 8.0
 #: With this power of the threshold the distance is 0 at a threshold of 0 and 255, which nothing reaches, at 1.
-FLOOR_POWER = math.log(255.0 / COLOUR_FLOOR) / math.log(1.0 / 0.15)
+FLOOR_POWER = math.log(255.0 / COLOR_FLOOR) / math.log(1.0 / 0.15)
 #: A pixel is of the main hue when its direction differs by no more than this tangent (17 degrees): coarse JPEG
 #: quantisation turns the hue of a one-hue page so far.
 SAME_HUE = 0.3
@@ -85,7 +86,7 @@ FEW_PIXELS = 500.0
 CACHE_SIZE = 4096
 
 DEFAULT_SATURATION = 0.15
-DEFAULT_COLOURS = 1000
+DEFAULT_COLORS = 1000
 DEFAULT_EDGES = 0.3
 
 #: The logistic model: the log-odds of "coloured" are `intercept` plus the weighted natural logarithms of the
@@ -133,11 +134,11 @@ class ImageClassifier:
     def __init__(
         self,
         saturation_threshold: float = DEFAULT_SATURATION,
-        color_count_threshold: int = DEFAULT_COLOURS,
+        color_count_threshold: int = DEFAULT_COLORS,
         edge_ratio_threshold: float = DEFAULT_EDGES,
     ) -> None:
         problems = [
-            f"{name} must be a number between 0 and 1, not {value!r}"
+            Message("{name} must be a number between 0 and 1, not {given}", name=name, given=repr(value))
             for name, value in (
                 ("saturation_threshold", saturation_threshold),
                 ("edge_ratio_threshold", edge_ratio_threshold),
@@ -150,10 +151,13 @@ class ImageClassifier:
             or color_count_threshold < 1
         ):
             problems.append(
-                f"color_count_threshold must be a whole number from 1 on, not {color_count_threshold!r}"
+                Message(
+                    "color_count_threshold must be a whole number from 1 on, not {color_count_threshold}",
+                    color_count_threshold=repr(color_count_threshold),
+                )
             )
         if problems:
-            raise ValidationError("; ".join(problems))
+            raise ValidationError(joined(problems, "; "))
         self.saturation_threshold = float(saturation_threshold)
         self.color_count_threshold = color_count_threshold
         self.edge_ratio_threshold = float(edge_ratio_threshold)
@@ -204,26 +208,26 @@ class ImageClassifier:
         tint, whiten = _paper(rgb)
         raw_areas = _areas(rgb)
         areas = _looked_up(raw_areas, whiten)
-        floor = COLOUR_FLOOR * (self.saturation_threshold / DEFAULT_SATURATION) ** FLOOR_POWER
-        coloured_area, second_hue = _hues(areas, floor)
-        if coloured_area > LIGHT_WORTH and (evened := _even_light(areas, floor)) is not None:
+        floor = COLOR_FLOOR * (self.saturation_threshold / DEFAULT_SATURATION) ** FLOOR_POWER
+        colored_area, second_hue = _hues(areas, floor)
+        if colored_area > LIGHT_WORTH and (evened := _even_light(areas, floor)) is not None:
             areas = evened
-            coloured_area, second_hue = _hues(areas, floor)
+            colored_area, second_hue = _hues(areas, floor)
         if second_hue > 0 and tint > UNTINTED:
             # Ink on tinted paper is of one hue before the paper is taken out, and where JPEG has smeared the
             # tint, only then.
             second_hue = min(second_hue, _hues(raw_areas, floor)[1])
         metrics: dict[str, float | int] = {
             "saturation": _saturation(areas),
-            "color_count": _colours(areas),
+            "color_count": _colors(areas),
             "edge_density": _edges(_looked_up(rgb, whiten)),
-            "coloured_area": coloured_area,
+            "coloured_area": colored_area,
             "second_hue": second_hue,
             "paper_tint": tint,
         }
         pixels = rgb.shape[0] * rgb.shape[1]
         odds = self._log_odds(metrics) * pixels / (pixels + FEW_PIXELS)
-        if coloured_area > ONE_HUE_AREA and second_hue < ONE_HUE_SHARE * coloured_area:
+        if colored_area > ONE_HUE_AREA and second_hue < ONE_HUE_SHARE * colored_area:
             vivid = metrics["saturation"] > 2 * self.saturation_threshold
             odds = max(min(odds, ONE_HUE_ODDS[1] if vivid else -ONE_HUE_ODDS[0]), -ONE_HUE_ODDS[1])
         confidence = 1.0 / (1.0 + math.exp(-abs(odds)))
@@ -239,7 +243,7 @@ class ImageClassifier:
 
     def count_unique_colors(self, image: Page | NDArray[np.uint8]) -> int:
         """Number of different colours at five bits per channel, 1 to 32768; so noise does not count as colours."""
-        return _colours(_rgb(image))
+        return _colors(_rgb(image))
 
     def calculate_edge_density(self, image: Page | NDArray[np.uint8]) -> float:
         """Share of the pixels, 0 to 1, at which the luminance jumps by 40 of 255 or more."""
@@ -275,7 +279,7 @@ class ImageClassifier:
 def log_measures(
     metrics: dict[str, float | int],
     saturation_threshold: float = DEFAULT_SATURATION,
-    color_count_threshold: int = DEFAULT_COLOURS,
+    color_count_threshold: int = DEFAULT_COLORS,
     edge_ratio_threshold: float = DEFAULT_EDGES,
 ) -> dict[str, float]:
     """What the model weighs: logarithms of the shares, and of the other measures relative to their thresholds."""
@@ -292,12 +296,12 @@ def _stamp(stat: os.stat_result) -> tuple[int, ...]:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> Message:
     if isinstance(error, ImageProcessingError):
-        return error.message
-    if isinstance(error, OSError) and error.strerror:
-        return f"cannot be read: {error.strerror}"
-    return str(error)
+        return error.why
+    if isinstance(error, OSError):
+        return Message("cannot be read: {reason}", reason=reason(error))
+    return reason(error)
 
 
 def _rgb(image: Page | NDArray[np.uint8] | Any) -> NDArray[np.uint8]:
@@ -311,7 +315,7 @@ def _rgb(image: Page | NDArray[np.uint8] | Any) -> NDArray[np.uint8]:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in {1, 3, 4}:
         raise ValidationError(
-            f"a page has one, three or four channels; this array has the shape {pixels.shape}"
+            "a page has one, three or four channels; this array has the shape {shape}", shape=pixels.shape
         )
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
@@ -412,22 +416,22 @@ def _hues(rgb: NDArray[np.uint8], floor: float) -> tuple[float, float]:
     weight = counts[cells].astype(np.float64)
     x, y = (cells >> 9) - 255.0, (cells & 511) - 255.0
     distance = np.hypot(x, y)
-    coloured = float(weight[distance > floor].sum() / weight.sum())
+    colored = float(weight[distance > floor].sum() / weight.sum())
 
     # the main hue: the heaviest 30 degrees, weighed by colourfulness
-    weight_of_colour = weight * np.maximum(distance - floor / 2, 0.0)
+    weight_of_color = weight * np.maximum(distance - floor / 2, 0.0)
     sector = ((np.arctan2(y, x) + np.pi) * (36 / (2 * np.pi))).astype(np.int32) % 36
-    by_sector = np.bincount(sector, weights=weight_of_colour, minlength=36)
+    by_sector = np.bincount(sector, weights=weight_of_color, minlength=36)
     main = int(np.argmax(by_sector + np.roll(by_sector, 1) + np.roll(by_sector, -1)))
     near = np.isin(sector, [(main - 1) % 36, main, (main + 1) % 36])
-    along_x, along_y = (float((weight_of_colour * v)[near].sum()) for v in (x, y))
+    along_x, along_y = (float((weight_of_color * v)[near].sum()) for v in (x, y))
     length = math.hypot(along_x, along_y)
     if length == 0.0:
-        return coloured, 0.0
+        return colored, 0.0
     along_x, along_y = along_x / length, along_y / length
     reach = np.maximum(x * along_x + y * along_y, 0.0)
     off = np.hypot(x - reach * along_x, y - reach * along_y)
-    return coloured, float(weight[off > np.maximum(floor, SAME_HUE * reach)].sum() / weight.sum())
+    return colored, float(weight[off > np.maximum(floor, SAME_HUE * reach)].sum() / weight.sum())
 
 
 def _saturation(rgb: NDArray[np.uint8]) -> float:
@@ -442,7 +446,7 @@ def _saturation(rgb: NDArray[np.uint8]) -> float:
     return float(np.mean((highest - lowest) / np.maximum(highest, 64.0)))
 
 
-def _colours(rgb: NDArray[np.uint8]) -> int:
+def _colors(rgb: NDArray[np.uint8]) -> int:
     five = (rgb >> 3).astype(np.int32)
     codes = five[:, :, 0] << 10 | five[:, :, 1] << 5 | five[:, :, 2]
     return int(np.count_nonzero(np.bincount(codes.ravel(), minlength=1 << 15)))

@@ -1,18 +1,9 @@
-"use strict";
 // Without this script everything is still there: pictures split in the middle, filters, links.
 const grid = document.querySelector(".pages");
 const cards = [...document.querySelectorAll(".page")];
 const search = document.querySelector("input[type=search]");
 const shown = document.querySelector(".bar output");
 const names = cards.map((card) => card.querySelector("h3").textContent.toLowerCase());
-
-function cut(card, percent) {
-  const value = Math.round(Math.min(100, Math.max(0, percent)));
-  card.style.setProperty("--cut", value + "%");
-  const range = card.querySelector("input[type=range]");
-  range.value = value;
-  range.setAttribute("aria-valuetext", grid.dataset.before.replace("{percent}", value));
-}
 
 function select() {
   const wanted = search.value.trim().toLowerCase();
@@ -30,11 +21,8 @@ document.addEventListener("input", (event) => {
   } else if (field.name === "view") {
     grid.style.setProperty("--cut", field.value + "%");
     for (const card of cards) {
-      card.style.removeProperty("--cut");
-      const range = card.querySelector("input[type=range]");
-      if (!range) continue;
-      range.value = field.value;
-      range.setAttribute("aria-valuetext", grid.dataset.before.replace("{percent}", field.value));
+      cut(card, Number(field.value));
+      card.style.removeProperty("--cut"); // it is that of all pages
     }
   } else {
     select();
@@ -51,8 +39,7 @@ grid.addEventListener("pointerdown", (event) => {
 addEventListener("pointermove", (event) => {
   if (!drag || (!drag.moved && Math.abs(event.clientX - drag.from) < 5)) return;
   drag.moved = true;
-  const box = drag.picture.getBoundingClientRect();
-  cut(drag.picture.closest(".page"), (100 * (event.clientX - box.left)) / box.width);
+  cutAt(drag.picture.closest(".page"), event.clientX);
 });
 let dragged = false;
 for (const end of ["pointerup", "pointercancel"]) {

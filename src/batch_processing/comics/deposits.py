@@ -10,28 +10,30 @@ Does not know pages, copies and archives: the ledger has places of their own for
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from .core.ledger import Job, Ledger
-from .io.outputs import Claim, SaveFile, check_inside, fsync_dir, publish, standing
+from ..core.ledger import Ledger
+from ..core.model import EventKind, Job
+from ..io.publish import Claim, SaveFile, check_inside, fsync_dir, meant_for, publish, standing
+from ..messages import Message
+from .model import settings_of
 
 WRITTEN = "written"
 """In `Job.result`: by path from the output's root, the SHA-256 of the last two files that were meant for it."""
 
-_CHANGED = "{path} was changed since Lote wrote it and is left alone: delete it to have it made anew"
-
 
 class Deposits:
-    """The files of one job beside its pages, below `root`: the output folder, or the folder that the archive is in."""
+    """The files of one job beside its pages, below `root`: the output folder, or the folder that the archive is in.
+    What the jobs `others` wrote there before is this one's to replace as well."""
 
-    def __init__(self, ledger: Ledger, job: Job, root: Path) -> None:
+    def __init__(self, ledger: Ledger, job: Job, root: Path, *, others: Sequence[int] = ()) -> None:
         self.root = root
-        self.warnings: list[str] = []
-        self._ledger, self._number = ledger, job.id
-        self._overwrite = bool(job.config["settings"]["overwrite"])
+        self.warnings: list[Message] = []
+        self._ledger, self._job_id, self._others = ledger, job.id, others
+        self._overwrite = bool(settings_of(job)["overwrite"])
 
     def claim(self, path: Path) -> Claim:
         """What may be replaced at `path`."""
@@ -54,8 +56,12 @@ class Deposits:
             publish(part, path, claim)
         except FileExistsError:
             part.unlink(missing_ok=True)
-            self.warnings.append(_CHANGED.format(path=path))
-            self._ledger.say(self._number, "warning", self.warnings[-1])
+            changed = Message(
+                "{path} was changed since Lote wrote it and is left alone: delete it to have it made anew",
+                path=path,
+            )
+            self.warnings.append(changed)
+            self._ledger.say(self._job_id, EventKind.WARNING, changed)
         fsync_dir(path.parent)
 
     def strangers(self, paths: Iterable[Path]) -> Iterator[Path]:
@@ -67,9 +73,9 @@ class Deposits:
 
     def adopt(self, paths: Iterable[Path]) -> None:
         """Take what stands at `paths` for this job's own, of a time that the ledger does not remember."""
-        result = self._ledger.job(self._number).result
+        result = self._ledger.job(self._job_id).result
         found = {self._key(path): [sha256] for path in paths if (sha256 := standing(path))}
-        self._ledger.set_job(self._number, result={**result, WRITTEN: {**found, **result.get(WRITTEN, {})}})
+        self._ledger.set_job(self._job_id, result={**result, WRITTEN: {**found, **result.get(WRITTEN, {})}})
 
     def returned(self, path: Path) -> None:
         """A person changed our file at `path` and gave it to the job, which may replace it again."""
@@ -79,16 +85,18 @@ class Deposits:
     @property
     def from_before(self) -> bool:
         """Whether the job was last done by a Lote that did not remember these files yet."""
-        result = self._ledger.job(self._number).result
+        result = self._ledger.job(self._job_id).result
         return "state" in result and WRITTEN not in result
 
     def _note(self, path: Path, sha256: str) -> None:
-        result = self._ledger.job(self._number).result
-        written = {**result.get(WRITTEN, {}), self._key(path): [*self._known(path)[-1:], sha256]}
-        self._ledger.set_job(self._number, result={**result, WRITTEN: written})
+        result = self._ledger.job(self._job_id).result
+        written = {**result.get(WRITTEN, {}), self._key(path): meant_for(path, self._known(path), sha256)}
+        self._ledger.set_job(self._job_id, result={**result, WRITTEN: written})
 
     def _known(self, path: Path) -> list[str]:
-        known: list[str] = self._ledger.job(self._number).result.get(WRITTEN, {}).get(self._key(path), [])
+        known: list[str] = []
+        for number in (self._job_id, *self._others):
+            known += self._ledger.job(number).result.get(WRITTEN, {}).get(self._key(path), [])
         return known
 
     def _key(self, path: Path) -> str:

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.flats.colour import distances, to_lab
-from .exceptions import ValidationError
+from ..backends.flats.color import distances, to_lab
+from ..exceptions import ValidationError
 
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -35,7 +35,7 @@ SAME = 5.0
 """Delta-E within which pixels of a flat truth belong to one of its colours: resampling leaves rings around them."""
 LEAST = 100
 """Pixels of the smallest true colour and true region."""
-FLAT_COLOURS, FLAT_SHARE, FLAT_NOISE = 64, 0.85, 2.0
+FLAT_COLORS, FLAT_SHARE, FLAT_NOISE = 64, 0.85, 2.0
 """A truth is flat where so few colours cover so much of it within so small a Delta-E; JPEG keeps flats within it."""
 BACKGROUNDS = 2
 """The largest true areas count as background, and the paper."""
@@ -61,15 +61,15 @@ class Truth:
     """Areas that count as one, from 1; 0 belongs to none."""
     number: NDArray[np.int32]
     """Of a flat truth: the row in `colours` of each pixel, (h, w)."""
-    colours: Rgb
+    colors: Rgb
     """Of a flat truth: its colours, (K, 3)."""
 
     @classmethod
     def flat(cls, rgb: Rgb, free: Mask) -> Truth:
         free = free.copy()
-        colours = _main_colours(rgb, free)
-        regions, number = _true_regions(rgb, free, colours)
-        return cls(rgb, free, False, regions, number, colours)
+        colors = _main_colors(rgb, free)
+        regions, number = _true_regions(rgb, free, colors)
+        return cls(rgb, free, False, regions, number, colors)
 
     @classmethod
     def painting(cls, rgb: Rgb, free: Mask, areas: NDArray[np.int32]) -> Truth:
@@ -105,20 +105,20 @@ def compare(given: Rgb, truth: Truth) -> tuple[Scores, Mask]:
     else:
         codes, inverse = np.unique(_code(given), return_inverse=True)
         inverse = inverse.reshape(free.shape)
-        away = _away(codes, truth.colours)
+        away = _away(codes, truth.colors)
         right = (away < RIGHT_FLAT)[inverse, truth.number]
         on = (truth.regions > 0) & free
         areas = np.bincount(truth.regions[on])[1:]
         hit = np.bincount(truth.regions[on], right[on])[1:] / np.maximum(areas, 1)
         region_right = (hit > 0.5)[areas > 0]
-        size = np.bincount(truth.number[free], minlength=len(truth.colours)).astype(float)
-        paper = (truth.colours > 250).all(axis=1)
+        size = np.bincount(truth.number[free], minlength=len(truth.colors)).astype(float)
+        paper = (truth.colors > 250).all(axis=1)
         size[paper] = np.inf
         front = free & ~np.isin(truth.number, np.argsort(-size)[: BACKGROUNDS + int(paper.sum())])
         # What is near two true colours is counted for the nearer one, and what is near none for none.
         meant = np.where(away.min(axis=1) < RIGHT_FLAT, away.argmin(axis=1), -1)[inverse][free]
         true = truth.number[free]
-        both = np.bincount(true[meant == true], minlength=len(truth.colours))
+        both = np.bincount(true[meant == true], minlength=len(truth.colors))
         either = (
             np.bincount(true, minlength=len(both))
             + np.bincount(meant[meant >= 0], minlength=len(both))
@@ -181,22 +181,22 @@ def evaluate(page: Path, truth: Path, line_art: Path | None = None) -> tuple[Sco
 
     Lines are looked for in the truth, or taken from `line_art`. A truth (or line art) of another size is brought to
     that of the page; of pages larger than SIDE every so manieth pixel is judged. ImageProcessingError for what cannot be read, ValidationError for pictures of other shapes."""
-    from .backends.flats import ink, regions
-    from .io.images import decode
+    from ..backends.flats import ink, regions
+    from ..io.images import decode
 
-    given = _sampled(decode(page).rgb)
-    true = _fitted(_sampled(decode(truth).rgb), given, truth, page)
+    given = _sampled(decode(page).srgb())
+    true = _fitted(_sampled(decode(truth).srgb()), given, truth, page)
     if line_art is not None:
         free = off_the_ink(_fitted(_sampled(decode(line_art).rgb), given, line_art, page))
     else:
-        drawn = ink.find_in_colour(true)
+        drawn = ink.find_in_color(true)
         # The soft edges of a line are the page's own, whatever the colours are.
         reach = 2 * max(1, round(drawn.unit)) + 1
         free = ~cv2.dilate(drawn.mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
     if _is_flat(true, free):
         judged = Truth.flat(true, free)
     else:
-        judged = Truth.painting(true, free, regions.segment(ink.find_in_colour(true)))
+        judged = Truth.painting(true, free, regions.segment(ink.find_in_color(true)))
     scores, wrong = compare(given, judged)
     return scores, sheet(given, true, wrong), judged.painted
 
@@ -226,25 +226,31 @@ def _fitted(picture: Rgb, page: Rgb, path: Path, of: Path) -> Rgb:
         return picture
     if abs(w * height / (h * width) - 1) > SHAPE:
         raise ValidationError(
-            f"{path} is {w} x {h} pixels and {of} is {width} x {height}: they do not show the same page."
+            "{path} is {w} x {h} pixels and {of} is {width} x {height}: they do not show the same page.",
+            path=path,
+            w=w,
+            h=h,
+            of=of,
+            width=width,
+            height=height,
         )
     way = cv2.INTER_AREA if h > height else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
 
 
 def _is_flat(rgb: Rgb, free: Mask) -> bool:
-    colours = _main_colours(rgb, free)[:FLAT_COLOURS]
-    if not len(colours):
+    colors = _main_colors(rgb, free)[:FLAT_COLORS]
+    if not len(colors):
         return False
     codes, times = np.unique(_code(rgb)[free], return_counts=True)
-    near = _away(codes, colours).min(axis=1) < FLAT_NOISE
+    near = _away(codes, colors).min(axis=1) < FLAT_NOISE
     return bool(times[near].sum() >= FLAT_SHARE * times.sum())
 
 
-def _away(codes: NDArray[np.int32], colours: Rgb) -> NDArray[np.float32]:
+def _away(codes: NDArray[np.int32], colors: Rgb) -> NDArray[np.float32]:
     """Delta-E (CIE 1976) of each code to each colour."""
-    wanted = to_lab(colours)
-    away = np.empty((len(codes), len(colours)), np.float32)
+    wanted = to_lab(colors)
+    away = np.empty((len(codes), len(colors)), np.float32)
     for start in range(0, len(codes), 64 * BAND):
         part = slice(start, start + 64 * BAND)
         away[part] = distances(to_lab(_of_code(codes[part])), wanted)
@@ -259,7 +265,7 @@ def _of_code(codes: NDArray[Any]) -> NDArray[Any]:
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
 
 
-def _main_colours(rgb: Rgb, free: Mask) -> Rgb:
+def _main_colors(rgb: Rgb, free: Mask) -> Rgb:
     """The colours of a flat picture, the commonest first, without the rings that resampling left around them."""
     codes, counts = np.unique(_code(rgb)[free], return_counts=True)
     order = np.argsort(-counts, kind="stable")[: int((counts >= LEAST).sum())]
@@ -273,20 +279,20 @@ def _main_colours(rgb: Rgb, free: Mask) -> Rgb:
     return _of_code(np.array(main, np.int32)).astype(np.uint8).reshape(-1, 3)
 
 
-def _true_regions(rgb: Rgb, free: Mask, colours: Rgb) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _true_regions(rgb: Rgb, free: Mask, colors: Rgb) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Numbered areas of one true colour (from 1), and the row of each pixel's colour.
 
     Soft edges of the truth are taken out of `free`: they belong to no region."""
     labels = np.zeros(free.shape, np.int32)
-    if not len(colours):
+    if not len(colors):
         free[:] = False
         return labels, labels.copy()
     codes, inverse = np.unique(_code(rgb), return_inverse=True)
     inverse = inverse.reshape(free.shape)
-    away = _away(codes, colours)
+    away = _away(codes, colors)
     free &= (away.min(axis=1) < SAME)[inverse]
     number = away.argmin(axis=1).astype(np.int32)[inverse]
-    for k in range(len(colours)):
+    for k in range(len(colors)):
         part = ((number == k) & free).astype(np.uint8)
         _, found, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=4)
         keep = stats[:, cv2.CC_STAT_AREA] >= LEAST
