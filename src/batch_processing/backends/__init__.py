@@ -12,16 +12,21 @@ __all__ = ["NAMES", "create"]
 _CLASSES = {
     "flats": "flats:FlatsBackend",
     "cobra": "cobra:CobraBackend",
+    "diffusers": "edit_pipeline:DiffusersBackend",
     "noop": "base:NoopBackend",
 }
 NAMES = tuple(_CLASSES)
+"""Those that a person chooses from."""
+_CLASSES |= {"cobra-flats": "cobra.flats:CobraFlatsBackend"}  # Cobra, with the setting `flats`
 
 
 def create(name: str) -> Backend:
-    """The backend called `name`, not yet loaded. ConfigurationError for a name that is not in NAMES."""
+    """The backend called `name`, not yet loaded. ConfigurationError for a name that there is none of."""
     try:
         module, cls = _CLASSES[name].split(":")
     except KeyError:
-        raise ConfigurationError(f"Unknown backend {name!r}: choose one of {', '.join(NAMES)}.") from None
+        raise ConfigurationError(
+            "Unknown backend {name}: choose one of {known}.", name=repr(name), known=", ".join(NAMES)
+        ) from None
     backend: Backend = getattr(import_module(f".{module}", __name__), cls)()
     return backend

@@ -3,7 +3,7 @@
 An implementation of our own on the stock diffusers package. `CobraBackend` is the door; importing it loads
 no torch. The rooms: `folder`, `reading`, `weights`, `conversion` (model files), `assembly` (published tensors to
 ours), `transformer`, `line_extractor`, `vae`, `gsrp` (networks), `preprocess`, `hints` (pictures), `pipeline`
-(stages on a device), `book` (what pages share), `backend` (the contract).
+(stages on a device), `shared` (what pages share), `backend` (the contract).
 """
 
 from .backend import CobraBackend

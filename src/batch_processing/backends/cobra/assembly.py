@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...messages import Message, joined
 from .transformer import TransformerShape
 
 Shapes = Mapping[str, Sequence[int]]
@@ -28,38 +29,56 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
-def differences(found: Shapes, expected: Shapes, file: str, *, what: str) -> list[str]:
+def differences(found: Shapes, expected: Shapes, file: str, *, what: Message) -> list[Message]:
     """One sentence for each kind of name missing or unknown and for each wrong shape; [] if all is right."""
     missing = [key for key in expected if key not in found]
     unknown = [key for key in found if key not in expected]
     sentences = []
     if missing:
-        sentences.append(f"{file} lacks {_listed(missing)}, which {what} needs.")
+        sentences.append(
+            Message(
+                "{file} lacks {missing}, which {part} needs.", file=file, missing=_listed(missing), part=what
+            )
+        )
     if unknown:
-        sentences.append(f"{file} holds {_listed(unknown)}, which {what} does not have.")
+        sentences.append(
+            Message(
+                "{file} holds {unknown}, which {part} does not have.",
+                file=file,
+                unknown=_listed(unknown),
+                part=what,
+            )
+        )
     sentences += [
-        f"{file}: {key} has the shape {_shape(found[key])}, {what} needs {_shape(shape)}."
+        Message(
+            "{file}: {key} has the shape {found}, {part} needs {shape}.",
+            file=file,
+            key=key,
+            found=_shape(found[key]),
+            part=what,
+            shape=_shape(shape),
+        )
         for key, shape in expected.items()
         if key in found and tuple(found[key]) != tuple(shape)
     ]
     return sentences
 
 
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+def _listed(names: Sequence[str]) -> Message:
+    rest, named = len(names) - _NAMED, tuple(names[:_NAMED])
+    return Message("{names} and {rest} more", names=named, rest=rest) if rest > 0 else joined(named)
 
 
-def _shape(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, shape)) or "one number"
+def _shape(shape: Iterable[int]) -> Message:
+    return joined(shape, " x ") or Message("one number")
 
 
-def adapter_differences(found: Shapes, base: Shapes, file: str) -> tuple[list[str], list[str]]:
+def adapter_differences(found: Shapes, base: Shapes, file: str) -> tuple[list[Message], list[Message]]:
     """Problems, and remarks, about a file of adapters for a network of `base` names and shapes.
 
     Besides adapters the file may hold tensors that replace the base model's; a layer without an adapter
     keeps the base model's weights, which is worth a remark."""
-    problems: list[str] = []
+    problems: list[Message] = []
     sides: dict[str, dict[str, tuple[int, ...]]] = {}
     replaced = []
     for key, shape in found.items():
@@ -68,31 +87,55 @@ def adapter_differences(found: Shapes, base: Shapes, file: str) -> tuple[list[st
         if match and f"{match['module']}.weight" in base:
             sides.setdefault(match["module"], {})[match["side"]] = tuple(shape)
         elif name not in base:
-            problems.append(f"{file} holds {key}, which belongs to no layer of the transformer.")
+            problems.append(
+                Message(
+                    "{file} holds {key}, which belongs to no layer of the transformer.", file=file, key=key
+                )
+            )
         elif tuple(shape) != tuple(base[name]):
             problems.append(
-                f"{file}: {key} has the shape {_shape(shape)}, the transformer needs {_shape(base[name])}."
+                Message(
+                    "{file}: {key} has the shape {shape}, the transformer needs {base}.",
+                    file=file,
+                    key=key,
+                    shape=_shape(shape),
+                    base=_shape(base[name]),
+                )
             )
         else:
             replaced.append(key)
     if not sides:
         return [
             *problems,
-            f"{file} holds no adapter (lora_A, lora_B) at all: it is another kind of file.",
+            Message(
+                "{file} holds no adapter (lora_A, lora_B) at all: it is another kind of file.", file=file
+            ),
         ], []
     for module, pair in sides.items():
         weight = tuple(base[f"{module}.weight"])
         if set(pair) != {"A", "B"}:
             absent = "B" if "A" in pair else "A"
             problems.append(
-                f"{file} lacks {module}.lora_{absent}.default.weight, the other half of an adapter."
+                Message(
+                    "{file} lacks {module}.lora_{absent}.default.weight, the other half of an adapter.",
+                    file=file,
+                    module=module,
+                    absent=absent,
+                )
             )
             continue
         rank = pair["A"][0] if pair["A"] else 0
         wanted = {"A": (rank, *weight[1:]), "B": (weight[0], rank, *(1 for _ in weight[2:]))}
         problems += [
-            f"{file}: {module}.lora_{side}.default.weight has the shape {_shape(pair[side])}, "
-            f"the transformer needs {_shape(wanted[side])}."
+            Message(
+                "{file}: {module}.lora_{side}.default.weight has the shape {pair}, the transformer needs "
+                "{wanted}.",
+                file=file,
+                module=module,
+                side=side,
+                pair=_shape(pair[side]),
+                wanted=_shape(wanted[side]),
+            )
             for side in "AB"
             if pair[side] != wanted[side]
         ]
@@ -103,9 +146,17 @@ def adapter_differences(found: Shapes, base: Shapes, file: str) -> tuple[list[st
         if key.endswith(".weight") and key.removesuffix(".weight") not in sides
     ]
     if bare:
-        remarks.append(f"{file} has no adapter for {_listed(bare)}: the base model's weights stay there.")
+        remarks.append(
+            Message(
+                "{file} has no adapter for {bare}: the base model's weights stay there.",
+                file=file,
+                bare=_listed(bare),
+            )
+        )
     if replaced:
-        remarks.append(f"{file} replaces {_listed(replaced)} of the base model.")
+        remarks.append(
+            Message("{file} replaces {replaced} of the base model.", file=file, replaced=_listed(replaced))
+        )
     return problems, remarks
 
 

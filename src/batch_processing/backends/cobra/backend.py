@@ -1,4 +1,4 @@
-"""The Cobra backend: the contract of `backends.base`, with `Batching`.
+"""The Cobra backend: the contract of `backends.base`, with `Overlapping`.
 
 Promises: importing it, making one, and asking whether it can run loads no torch. The page comes back at its
 own size. Out of memory it takes less at a time, then computes in bands, then keeps the networks on the host
@@ -15,33 +15,32 @@ variables `LOTE_COBRA_MODEL` (a folder) and `LOTE_COBRA_DEVICE` ("cpu" for tryin
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import importlib.util
-import io
 import math
 import os
-import platform
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ...exceptions import ImageProcessingError, ResourceError, ValidationError
 from ...logging_config import get_logger
-from ..base import Coloured, PageJob, PageSettings, Progress, Reference
+from ...messages import Message
+from ..base import Colored, PageJob, PageSettings, Progress, Reference, Survey
+from ..devices import device_of, no_gpu, not_installed, unless_out_of_memory
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from ...io.images import Page
-    from .book import Book, Choice, Likeness, Picture
+    from ..painting import Size
+    from .shared import Book, Choice, Likeness, Picture
 
 DEVICE = "LOTE_COBRA_DEVICE"
-CODE_VERSION = "1"  # change it whenever pixels change
+CODE_VERSION = "3"  # change it whenever pixels change
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
 
 PAGES_TOGETHER = 4  # more fill the GPU no better
@@ -54,20 +53,30 @@ BATCH_SHARE = 0.4
 CPU_ENTRIES = 2 << 30  # bytes of kept keys and values without a GPU
 HALO = 2  # pixels of the model's picture within which its own drawing of a line is soft
 
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold: the artefact depends on no clock
-
-T = TypeVar("T")
+FLATS = "flats"  # the name in an artefact of what is no reference, see `flats`
 
 log = get_logger(__name__)
 
 
 @dataclass
+class _Part:
+    """A part of a page as the host cuts it, mostly all of it, in sRGB; `gray` (H, W) of the size that the model takes, and
+    where it lies (rows, columns)."""
+
+    rgb: NDArray[np.uint8]
+    digest: str
+    gray: NDArray[np.uint8]
+    hints: Image | None
+    place: tuple[slice, slice]
+
+
+@dataclass
 class _Piece:
-    """A part of a page, mostly all of it: where it lies (rows, columns), and its colours once they are there."""
+    """A part of a page with its references, and its colours once they are there."""
 
     picture: Picture
     place: tuple[slice, slice]
-    colours: NDArray[np.uint8] = field(init=False)
+    colors: NDArray[np.uint8] = field(init=False)
 
 
 @dataclass(frozen=True)
@@ -97,10 +106,12 @@ class CobraBackend:
     def __init__(self) -> None:
         self._book: Book | None = None
         self._most = PAGES_TOGETHER  # that memory has allowed so far
+        self.hint_colors: dict[int, tuple[int, int, int]] = {}
+        """By which hints name the ids of a palette, where there is one."""
 
     @cached_property
     def version(self) -> str:
-        """Version of the code and identity of the weights: "1+3f0c...", without weights "1"."""
+        """Version of the code and identity of the weights: "2+3f0c...", without weights "2"."""
         from . import folder
 
         try:
@@ -108,25 +119,30 @@ class CobraBackend:
         except ValidationError:
             return CODE_VERSION
 
-    def unavailable(self) -> str | None:
+    def unavailable(self) -> Message | None:
         """See the contract. Without a GPU the answer names the variable that allows the CPU."""
         from . import folder
 
-        absent = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-        if absent:
-            return f"{', '.join(absent)} not installed: pip install 'lote[cobra]'."
-        if not os.environ.get(DEVICE) and (reason := _no_gpu()):
-            return f"{reason} (to try Cobra without one, at many minutes a page, set {DEVICE}=cpu)."
+        if absent := not_installed(PACKAGES):
+            return absent
+        if not os.environ.get(DEVICE) and (reason := no_gpu("Cobra")):
+            return Message(
+                "{reason} (to try Cobra without one, at many minutes a page, set {variable}=cpu).",
+                reason=reason,
+                variable=DEVICE,
+            )
         try:
             missing = folder.missing_files(folder.find())
         except ValidationError as error:
-            return str(error)
+            return error.sentence
         styles = [part for part in folder.STYLE_FOLDERS.values() if not missing[part]]
         if missing["shared"] or not styles:
             first = [*missing["shared"], *missing["shadow"], *missing["line"]]
-            more = f" (and {len(first) - 1} files more)" if len(first) > 1 else ""
-            return (
-                f"Cobra's weights are incomplete: {first[0]}{more} `lote models path` says how to get them."
+            more = Message(" (and {count} files more)", count=len(first) - 1) if len(first) > 1 else ""
+            return Message(
+                "Cobra's weights are incomplete: {first}{more} `lote models path` says how to get them.",
+                first=first[0],
+                more=more,
             )
         return None
 
@@ -134,39 +150,30 @@ class CobraBackend:
         self, references: Sequence[Reference], artefact: Path, settings: PageSettings, progress: Progress
     ) -> None:
         """Keep the references as they are, in sRGB: what is learned from one depends on the page's shape."""
-        from PIL import Image
+        from ..painting import keep_references
 
-        from ...io.images import decode
-        from .preprocess import to_srgb
-
-        unique = {reference.sha256: reference for reference in references}
-        with zipfile.ZipFile(artefact, "w", zipfile.ZIP_STORED) as archive:
-            for done, (sha256, reference) in enumerate(unique.items()):
-                progress(done, len(unique))
-                page = decode(reference.path)
-                written = io.BytesIO()
-                Image.fromarray(to_srgb(page.rgb, page.icc)).save(written, "PNG", compress_level=1)
-                archive.writestr(zipfile.ZipInfo(sha256, _ZIP_TIME), written.getvalue())
+        keep_references(references, artefact, progress)
 
     def load(self, artefact: Path | None) -> None:
         """Load the networks, once per process, and open the references. Keeps what pages before have left."""
-        from .book import References
+        from ..painting import References
 
         book = self._opened()
         book.references.close()
-        book.references = References(artefact)
+        book.references = References(artefact, besides=FLATS)
 
-    def colour(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Coloured:
+    def color(self, page: Page, settings: PageSettings, hints: Path | None, progress: Progress) -> Colored:
         """See the contract. ImageProcessingError for hints that do not fit; ResourceError out of memory."""
-        (result,) = self.colour_many([PageJob(page, settings, hints)], progress)
+        (result,) = self.color_many([PageJob(page, settings, hints)], progress)
         if isinstance(result, ImageProcessingError):
             raise result
         return result
 
-    def survey(self, page: Page, settings: PageSettings, progress: Progress) -> dict[str, Any]:
+    def survey(self, page: Page, settings: PageSettings, progress: Progress) -> Survey:
         """See `Batching`: style, steps, size, the patches found for the page, and how many like it go together."""
         book = self._opened()
-        pieces = self._pieces(book, PageJob(page, settings), None, progress)
+        parts = _cut(page, None, book.pipeline.model.architecture.buckets)
+        pieces = self._pieces(book, PageJob(page, settings), parts, progress)
         # Of a page in several pieces the first speaks for all, and the page goes by itself.
         picture = pieces[0].picture
         choice = picture.choice
@@ -178,9 +185,9 @@ class CobraBackend:
             "together": self._together(book, choice) if len(pieces) == 1 else 1,
         }
 
-    def arrange(self, surveys: Sequence[dict[str, Any]]) -> list[list[int]]:
+    def arrange(self, surveys: Sequence[Survey]) -> list[list[int]]:
         """See `Batching`: batches share a size and as many patches as can be, with the one before too."""
-        from .book import Choice, Likeness, batches
+        from .shared import Choice, Likeness, batches
 
         choices = [
             Choice(
@@ -195,23 +202,40 @@ class CobraBackend:
         ]
         return batches(likenesses, choices, [survey["together"] for survey in surveys])
 
-    def colour_many(
-        self, jobs: Sequence[PageJob], progress: Progress
-    ) -> list[Coloured | ImageProcessingError]:
+    def color_many(self, jobs: Sequence[PageJob], progress: Progress) -> list[Colored | ImageProcessingError]:
         """See `Batching`. `progress` counts steps of all pages together. ResourceError out of memory."""
+        self._opened()
+        underway = self.begin(jobs, progress)
+        underway.paint(progress)
+        return underway.finish(progress)
+
+    def begin(self, jobs: Sequence[PageJob], progress: Progress) -> CobraUnderway:
+        """See `Overlapping`: hints are read, pages cut and brought to the sizes that the model takes."""
         from .hints import read_hints
 
-        book = self._opened()
-        errors: dict[int, ImageProcessingError] = {}
-        pages: dict[int, list[_Piece]] = {}
+        buckets = self._opened().pipeline.model.architecture.buckets
+        underway = CobraUnderway(self, jobs)
         for number, job in enumerate(jobs):
+            progress(0, 1)
             height, width = job.page.rgb.shape[:2]
             try:
-                hints = read_hints(job.hints, (width, height)) if job.hints else None
+                hints = read_hints(job.hints, (width, height), self.hint_colors) if job.hints else None
             except ImageProcessingError as error:
-                errors[number] = error
+                underway.errors[number] = error
             else:
-                pages[number] = self._pieces(book, job, hints, progress)
+                underway.parts[number] = _cut(job.page, hints, buckets)
+        return underway
+
+    def paint(self, underway: CobraUnderway, progress: Progress) -> None:
+        """What needs the device: references are looked up, and all parts coloured."""
+        from ..painting import Steps
+
+        book, jobs = self._opened(), underway.jobs
+        pages = underway.pieces = {
+            number: self._pieces(book, jobs[number], parts, progress)
+            for number, parts in underway.parts.items()
+        }
+        underway.parts = {}
         total = sum(piece.picture.work for pieces in pages.values() for piece in pieces)
         done = 0
         waiting = self._batches(book, [(jobs[number].place, pieces) for number, pieces in pages.items()])
@@ -221,24 +245,20 @@ class CobraBackend:
                 waiting = batch.halves() + waiting
                 continue
             pictures = {place: piece.picture for place, piece in batch.pieces.items()}
-            made = _unless_out_of_memory(
-                partial(book.colour, pictures, batch.width, _Steps(progress, done, total))
+            made = unless_out_of_memory(
+                partial(book.color, pictures, batch.width, Steps(progress, done, total))
             )
             if isinstance(made, BaseException):
                 self._with_less(book, batch.width, made)
                 waiting.insert(0, batch)
                 continue
-            for piece, colours in zip(batch.pieces.values(), made, strict=True):
-                piece.colours = colours
+            for piece, colors in zip(batch.pieces.values(), made, strict=True):
+                piece.colors = colors
                 done += piece.picture.work
-        return [
-            errors[number] if number in errors else _finished(job, pages[number])
-            for number, job in enumerate(jobs)
-        ]
 
     def _batches(self, book: Book, pages: Sequence[tuple[tuple[int, int], Sequence[_Piece]]]) -> list[_Batch]:
         """What to denoise together: pages in the places they were given, and the pieces of a long page."""
-        from .book import batches
+        from .shared import batches
 
         arranged: dict[tuple[Likeness, int], _Batch] = {}
         result: list[_Batch] = []
@@ -264,16 +284,18 @@ class CobraBackend:
         """The book with the networks loaded. ValidationError for wrong weights, ResourceError for memory."""
         if self._book is None:
             from . import folder
-            from .book import Book
-            from .pipeline import Pipeline, device_and_type
+            from .pipeline import Pipeline, type_on
+            from .shared import Book
             from .weights import open_model
 
-            device, dtype = device_and_type(os.environ.get(DEVICE))
+            device = device_of(os.environ.get(DEVICE))
             place = folder.find()
-            pipeline = _unless_out_of_memory(lambda: Pipeline(open_model(place), device, dtype))
+            pipeline = unless_out_of_memory(lambda: Pipeline(open_model(place), device, type_on(device)))
             if isinstance(pipeline, BaseException):
                 raise ResourceError(
-                    f"There is not enough memory on {device} to load Cobra from {place}: close other programs."
+                    "There is not enough memory on {device} to load Cobra from {place}: close other programs.",
+                    device=device,
+                    place=place,
                 ) from pipeline
             free = _free_bytes(device)
             budget = CPU_ENTRIES if free is None else int(max(0, free - WORKING) * ENTRY_SHARE)
@@ -281,33 +303,25 @@ class CobraBackend:
             self._book = Book(pipeline, budget)
         return self._book
 
-    def _pieces(self, book: Book, job: PageJob, hints: Any, progress: Progress) -> list[_Piece]:
-        """The pieces of a page, with their references. `progress` only hears that the work goes on."""
-        import numpy as np
-        from PIL import Image
-
-        from . import preprocess
-        from .book import Picture
+    def _pieces(self, book: Book, job: PageJob, parts: Sequence[_Part], progress: Progress) -> list[_Piece]:
+        """Parts of a page with their references. `progress` only hears that the work goes on."""
+        from .shared import Picture
 
         settings = job.settings
-        rgb = preprocess.to_srgb(job.page.rgb, job.page.icc)
-        grey = np.asarray(Image.fromarray(rgb).convert("L"))
         pieces = []
-        for rows, columns in preprocess.pieces(grey):
-            part = np.ascontiguousarray(rgb[rows, columns])
-            digest = hashlib.sha256(part.data).hexdigest() + "x".join(map(str, part.shape))
-            choose = partial(book.choose, part, digest, settings.top_k, lambda: progress(0, 1))
-            while isinstance(choice := _unless_out_of_memory(choose), BaseException):
+        for part in parts:
+            choose = partial(book.choose, part.rgb, part.digest, settings.top_k, lambda: progress(0, 1))
+            while isinstance(choice := unless_out_of_memory(choose), BaseException):
                 self._with_less(book, 1, choice)
             picture = Picture(
-                part,
+                part.gray,
                 settings.style,
                 settings.seed,
                 settings.num_inference_steps,
                 choice,
-                None if hints is None else hints.crop((columns.start, rows.start, columns.stop, rows.stop)),
+                part.hints,
             )
-            pieces.append(_Piece(picture, (rows, columns)))
+            pieces.append(_Piece(picture, part.place))
         return pieces
 
     def _together(self, book: Book, choice: Choice) -> int:
@@ -354,64 +368,87 @@ class CobraBackend:
             step = "networks on the host"
         else:
             raise ResourceError(
-                f"Memory of {pipeline.device} is too small for this page even piece by piece: "
-                "lower top_k, close other programs, or use --backend flats."
+                "Memory of {device} is too small for this page even piece by piece: lower top_k, close other "
+                "programs, or use --backend flats.",
+                device=pipeline.device,
             ) from error
         log.warning("Cobra ran out of memory on %s: going on with %s", pipeline.device, step)
 
 
-def _unless_out_of_memory(work: Callable[[], T]) -> T | BaseException:
-    """What `work` gives, or the error by which it ran out of memory; other errors pass.
+@dataclass
+class CobraUnderway:
+    """Pages on their way, see `Underway`; each in `errors`, in `parts`, or, painted, in `pieces`."""
 
-    The error comes without the frames it rose through: they hold the very tensors that are to be freed."""
-    from .pipeline import is_out_of_memory
+    backend: CobraBackend
+    jobs: Sequence[PageJob]
+    errors: dict[int, ImageProcessingError] = field(default_factory=dict)
+    parts: dict[int, list[_Part]] = field(default_factory=dict)
+    pieces: dict[int, list[_Piece]] = field(default_factory=dict)
 
-    try:
-        return work()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        error.__traceback__ = error.__context__ = None
-        return error
+    def paint(self, progress: Progress) -> None:
+        self.backend.paint(self, progress)
 
-
-class _Steps:
-    """Reports the work of a batch, on top of what was done before it."""
-
-    def __init__(self, progress: Progress, start: int, total: int) -> None:
-        self._progress, self._done, self._total = progress, start, total
-
-    def __call__(self, count: int) -> None:
-        self._done += count
-        self._progress(self._done, self._total)
+    def finish(self, progress: Progress) -> list[Colored | ImageProcessingError]:
+        return [
+            self.errors[number] if number in self.errors else _finished(job, self.pieces.pop(number))
+            for number, job in enumerate(self.jobs)
+        ]
 
 
-def _finished(job: PageJob, pieces: Sequence[_Piece]) -> Coloured:
+def _cut(page: Page, hints: Image | None, buckets: Sequence[Size]) -> list[_Part]:
+    """The parts of a page that the model takes one by one."""
+    import numpy as np
+    from PIL import Image
+
+    from .. import painting
+    from . import preprocess
+
+    rgb = page.srgb()
+    parts = []
+    for rows, columns in painting.pieces(np.asarray(Image.fromarray(rgb).convert("L"))):
+        part = np.ascontiguousarray(rgb[rows, columns])
+        height, width = part.shape[:2]
+        bucket = painting.choose_bucket((width, height), buckets)
+        box = (columns.start, rows.start, columns.stop, rows.stop)
+        parts.append(
+            _Part(
+                part,
+                hashlib.sha256(part.data).hexdigest() + "x".join(map(str, part.shape)),
+                np.asarray(preprocess.resized(Image.fromarray(part), bucket).convert("L")),
+                None if hints is None else hints.crop(box),
+                (rows, columns),
+            )
+        )
+    return parts
+
+
+def _finished(job: PageJob, pieces: Sequence[_Piece]) -> Colored:
     """The page at its own size from its coloured pieces."""
     import numpy as np
     from PIL import Image
 
-    from . import preprocess
+    from ...io.profiles import from_srgb
+    from .. import painting
 
     resized, reach = [], 1
     for piece in pieces:
         rows, columns = piece.place
         size = (columns.stop - columns.start, rows.stop - rows.start)
-        resized.append(np.asarray(Image.fromarray(piece.colours).resize(size, Image.Resampling.LANCZOS)))
-        scale = max(size[0] / piece.colours.shape[1], size[1] / piece.colours.shape[0])
+        resized.append(np.asarray(Image.fromarray(piece.colors).resize(size, Image.Resampling.LANCZOS)))
+        scale = max(size[0] / piece.colors.shape[1], size[1] / piece.colors.shape[0])
         reach = max(reach, math.ceil(HALO * scale))
-    joined = preprocess.join(resized, [piece.place for piece in pieces])
-    rgb = preprocess.from_srgb(joined, job.page.icc)
+    joined = painting.join(resized, [piece.place for piece in pieces])
+    rgb = from_srgb(joined, job.page.icc)
     if job.settings.keep_ink:
-        grey = np.asarray(Image.fromarray(job.page.rgb).convert("L"))
-        rgb = preprocess.keep_ink(rgb, job.page.rgb, grey, reach)
+        gray = np.asarray(Image.fromarray(job.page.rgb).convert("L"))
+        rgb = painting.keep_ink(rgb, job.page.rgb, gray, reach)
     choices = [piece.picture.choice for piece in pieces]
     used = Counter(name for choice in choices for _, (name, _) in choice.placed())
     details = {
         "sizes": [list(choice.bucket) for choice in choices],
         "references": dict(sorted(used.items(), key=lambda item: (-item[1], item[0]))),
     }
-    return Coloured(rgb, details=details)
+    return Colored(rgb, details=details)
 
 
 def _free_bytes(device: Any) -> int | None:
@@ -422,27 +459,3 @@ def _free_bytes(device: Any) -> int | None:
 
     free, _ = torch.cuda.mem_get_info(device)
     return int(free)
-
-
-def _no_gpu() -> str | None:
-    """Why there is no GPU that torch can use, as far as that can be told without importing torch."""
-    if platform.system() == "Darwin":
-        return None if platform.machine() == "arm64" else "Cobra needs a Mac with Apple silicon"
-    if importlib.metadata.version("torch").endswith("+cpu"):
-        return "Cobra needs a GPU, and the torch installed here is built without GPU support"
-    none = "Cobra needs a GPU, and none was found"
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return "Cobra needs a GPU, and CUDA_VISIBLE_DEVICES hides all"
-    if Path("/dev/kfd").exists():  # AMD
-        return None
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
-    except ImportError:
-        return None if Path("/dev/nvidia0").exists() else none
-    except pynvml.NVMLError:
-        count = 0
-    return None if count else none

@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 
 from ...exceptions import ValidationError
+from ...io.publish import hash_file
+from ...messages import Message, joined
 from . import folder as folders
 from .folder import STYLE_FOLDERS
 from .reading import cast, current_names, read_state
@@ -31,25 +33,28 @@ class Report:
     """What `check` found: problems keep a style from working, remarks do not."""
 
     kind: str
-    problems: dict[str, list[str]]
-    remarks: list[str]
+    problems: dict[str, list[Message]]
+    remarks: list[Message]
 
     def works(self, part: str) -> bool:
         return not self.problems["shared"] and not self.problems[part]
 
 
-def check(path: Path) -> Report:
-    """Look at every file of a model folder; ValidationError only if it is no such folder at all."""
+def check(path: Path, *, fast: bool = False) -> Report:
+    """Look at every file of a model folder; ValidationError only if it is no such folder at all.
+
+    Files of the published sizes are compared with the published SHA-256 byte for byte, which reads all 7.6 GB; not so if
+    `fast`."""
     kind = folders.kind_of(path)
     problems = folders.missing_files(path)
-    remarks: list[str] = []
+    remarks: list[Message] = []
     parts = tuple(STYLE_FOLDERS.values())
     if problems["shared"]:
         return Report(kind, problems, remarks)
     try:
         model = open_model(path)
     except ValidationError as error:
-        problems["shared"].append(str(error))
+        problems["shared"].append(error.sentence)
         return Report(kind, problems, remarks)
     if isinstance(model, PublishedModel):
         problems["shared"] += model.shared_problems()
@@ -58,6 +63,7 @@ def check(path: Path) -> Report:
                 problems[part], noted = model.style_problems(part)
                 remarks += noted
         remarks += _twins(model)
+        remarks += _others(model, fast=fast)
         if not problems["shared"]:
             remarks += _prompt_remarks(model)
     else:
@@ -68,7 +74,7 @@ def check(path: Path) -> Report:
     return Report(kind, problems, remarks)
 
 
-def _prompt_remarks(model: PublishedModel) -> list[str]:
+def _prompt_remarks(model: PublishedModel) -> list[Message]:
     """Another prompt than the published one is legal, but changes every colour without a word."""
     rows = model.prompt_rows()
     if rows.shape[1] != PROMPT_CHANNELS:
@@ -76,20 +82,41 @@ def _prompt_remarks(model: PublishedModel) -> list[str]:
     digest = hashlib.sha256(rows.to(torch.float16).numpy().tobytes()).hexdigest()
     if digest == PROMPT_SHA256:
         return []
-    return [f"{model.files.prompt} is not the empty prompt that Cobra was trained with."]
+    return [
+        Message("{prompt} is not the empty prompt that Cobra was trained with.", prompt=model.files.prompt)
+    ]
 
 
-def _twins(model: PublishedModel) -> list[str]:
+def _twins(model: PublishedModel) -> list[Message]:
     """A file that lies in both styles' folders is in the wrong one of them."""
     first, second = (model.files.of_style(part) for part in STYLE_FOLDERS.values())
     return [
-        f"{a} and {b} are the same file: one of them belongs to the other style."
+        Message("{a} and {b} are the same file: one of them belongs to the other style.", a=a, b=b)
         for a, b in zip(first, second, strict=True)
         if a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)
     ]
 
 
-def convert(source: Path, target: Path, say: Callable[[str], None]) -> list[str]:
+def _others(model: PublishedModel, *, fast: bool) -> list[Message]:
+    """Files of the published names and sizes that hold something else: damaged on their way, or trained further."""
+
+    def is_other(path: Path) -> bool:
+        known = folders.PUBLISHED.get(f"{path.parent.name}/{path.name}")
+        if known is None or not path.is_file() or path.stat().st_size != known.size:
+            return False
+        return hash_file(path.resolve()) != known.sha256  # in the cache of the hub it is a link
+
+    return [
+        Message(
+            "{path} is of the published size and holds other numbers: fetch it again, unless you changed it.",
+            path=path,
+        )
+        for path in model.files.weights()
+        if not fast and is_other(path)
+    ]
+
+
+def convert(source: Path, target: Path, say: Callable[[Message], None]) -> list[str]:
     """Write the published model in `source` as a converted folder `target`, which must not exist yet.
 
     A style whose files are not there is left out and said; ValidationError if neither is, or if anything is
@@ -97,25 +124,27 @@ def convert(source: Path, target: Path, say: Callable[[str], None]) -> list[str]
     from safetensors.torch import save_file
 
     if folders.kind_of(source) == "converted":
-        raise ValidationError(f"{source} is a converted model already.")
+        raise ValidationError("{source} is a converted model already.", source=source)
     if target.exists():
-        raise ValidationError(f"{target} exists: remove it, or name another folder with --to.")
-    report = check(source)
+        raise ValidationError("{target} exists: remove it, or name another folder with --to.", target=target)
+    report = check(source, fast=True)
     parts = [part for part in STYLE_FOLDERS.values() if report.works(part)]
     if not parts:
-        raise ValidationError(" ".join(sentence for found in report.problems.values() for sentence in found))
+        raise ValidationError(
+            joined((problem for found in report.problems.values() for problem in found), " ")
+        )
     model = PublishedModel(source)
     unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         shared = unfinished / "shared"
         shared.mkdir(parents=True)
         line, vae, encoder = model.shared_files()
-        say("shared: line extractor, image encoder, VAE")
+        say(Message("shared: line extractor, image encoder, VAE"))
         save_file(cast(read_state(line), torch.float32), shared / "line_extractor.safetensors")
         save_file(cast(current_names(read_state(vae)), STORED), shared / "vae.safetensors")
         image_encoder(encoder).save_pretrained(shared / "image_encoder")
         for part in parts:
-            say(f"{part}: transformer with its adapters merged, guider, super-resolution")
+            say(Message("{part}: transformer with its adapters merged, guider, super-resolution", part=part))
             (unfinished / part).mkdir()
             for name, state in model.style_states(part, STORED).items():
                 save_file(

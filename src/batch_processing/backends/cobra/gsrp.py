@@ -4,7 +4,7 @@ The VAE activations of the enlarged colours and of the enlarged line art are fus
 small residual networks; the decoder adds the results (`vae.decode`).
 
 The published model runs its batch normalisation on the statistics of the page itself, not on stored
-ones. So do we by default, each page of a batch for itself; `running_statistics` uses the stored ones.
+ones. So do we, each page of a batch for itself.
 
 `fuse` takes a whole level at once. `fuse_in_bands` gives the same numbers (to rounding) from bands of
 rows: each convolution runs band by band while the statistics of its whole output are gathered, and the
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 BATCH_NORM_EPS = 1e-5
 
 
-class _Unit(nn.Module):
+class _Residual(nn.Module):
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inner, outer, 3, padding=1, bias=False)
@@ -39,12 +39,12 @@ class _Unit(nn.Module):
 class _Fusion(nn.Module):
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()
-        self.block1 = _Unit(inner, outer)
-        self.block2 = _Unit(outer, outer)
-        self.block3 = _Unit(outer, outer)
-        self.block4 = _Unit(outer, outer)
+        self.block1 = _Residual(inner, outer)
+        self.block2 = _Residual(outer, outer)
+        self.block3 = _Residual(outer, outer)
+        self.block4 = _Residual(outer, outer)
 
-    def units(self) -> Sequence[_Unit]:
+    def units(self) -> Sequence[_Residual]:
         return self.block1, self.block2, self.block3, self.block4
 
 
@@ -58,51 +58,48 @@ class GSRP(nn.Module):
             _Fusion(2 * channels, levels[min(4, level + 2)]) for level, channels in enumerate(levels)
         )
 
-    def _units(self, level: int) -> Sequence[_Unit]:
+    def _units(self, level: int) -> Sequence[_Residual]:
         fusion = self.two_layer_resnets[level]
         assert isinstance(fusion, _Fusion)  # noqa: S101 - tells the type checker what the list holds
         return fusion.units()
 
-    def fuse(self, level: int, colour: Tensor, lines: Tensor, *, running_statistics: bool = False) -> Tensor:
+    def fuse(self, level: int, color: Tensor, lines: Tensor) -> Tensor:
         """What the decoder adds at `level` 0..4, from both activations (B, C, H, W)."""
-        x = torch.cat([colour, lines], dim=1)
+        x = torch.cat([color, lines], dim=1)
         for unit in self._units(level):
-            y = F.relu_(_normalise(unit.bn1, unit.conv1(x), running=running_statistics))
-            y = _normalise(unit.bn2, unit.conv2(y), running=running_statistics)
+            y = F.relu_(_normalize(unit.bn1, unit.conv1(x)))
+            y = _normalize(unit.bn2, unit.conv2(y))
             if len(unit.shortcut):
                 convolution, norm = unit.shortcut
-                x = _normalise(norm, convolution(x), running=running_statistics)
+                x = _normalize(norm, convolution(x))
             x = F.relu_(y + x)
         return x
 
     def fuse_in_bands(
         self,
         level: int,
-        colour: Tensor,
+        color: Tensor,
         lines: Tensor,
         *,
         rows: int,
         device: torch.device,
-        running_statistics: bool = False,
     ) -> Tensor:
         """As `fuse`, computing `rows` rows at a time on `device`; the activations stay where they are."""
 
         def source(top: int, bottom: int) -> Tensor:
-            return torch.cat([colour[:, :, top:bottom], lines[:, :, top:bottom]], dim=1).to(device)
+            return torch.cat([color[:, :, top:bottom], lines[:, :, top:bottom]], dim=1).to(device)
 
-        height = colour.shape[2]
-        store = colour.device
+        height = color.shape[2]
+        store = color.device
         read: Read = source
         for unit in self._units(level):
-            y, first = _convolve(unit.conv1, unit.bn1, read, height, rows, store, running=running_statistics)
+            y, first = _convolve(unit.conv1, unit.bn1, read, height, rows, store)
             hidden = _activated(y, first, device)
-            z, second = _convolve(
-                unit.conv2, unit.bn2, hidden, height, rows, store, running=running_statistics
-            )
+            z, second = _convolve(unit.conv2, unit.bn2, hidden, height, rows, store)
             skip: Callable[[Tensor], Tensor] = nn.Identity()
             if len(unit.shortcut):
                 convolution, norm = unit.shortcut
-                third = _statistics(convolution, norm, read, height, rows, running=running_statistics)
+                third = _statistics(convolution, norm, read, height, rows)
                 skip = _scaled(convolution, third)
             for top, bottom in _bands(height, rows):
                 band = second(z[:, :, top:bottom].to(device)) + skip(read(top, bottom))
@@ -124,10 +121,10 @@ class _Affine(NamedTuple):
 Read = Callable[[int, int], Tensor]
 
 
-def _normalise(norm: nn.Module, x: Tensor, *, running: bool) -> Tensor:
+def _normalize(norm: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101 - tells the type checker what the list holds
-    if running:
-        return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    if len(x) == 1:  # the same numbers, and unlike instance_norm it leaves the order in memory as it is
+        return F.batch_norm(x, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
     return F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=norm.eps)
 
 
@@ -177,12 +174,6 @@ def _affine(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> _Affine:
     return _Affine(factor, norm.bias.float()[:, None, None] - mean * factor)
 
 
-def _stored_affine(norm: nn.BatchNorm2d) -> _Affine:
-    assert norm.running_mean is not None  # noqa: S101 - tracked in every normalisation of this model
-    assert norm.running_var is not None  # noqa: S101
-    return _affine(norm, norm.running_mean.float()[:, None, None], norm.running_var.float()[:, None, None])
-
-
 def _convolve(
     convolution: nn.Conv2d,
     norm: nn.BatchNorm2d,
@@ -190,8 +181,6 @@ def _convolve(
     height: int,
     rows: int,
     store: torch.device,
-    *,
-    running: bool,
 ) -> tuple[Tensor, _Affine]:
     """The 3 x 3 convolution of what `read` gives, on `store`, and the normalisation that follows it."""
     moments = _Moments()
@@ -201,22 +190,17 @@ def _convolve(
         # Rows beyond the picture are zeros; columns are padded by the convolution's own rule.
         padded = F.pad(read(above, below), (1, 1, above - (top - 1), bottom + 1 - below))
         band = F.conv2d(padded, convolution.weight)
-        if not running:
-            moments.add(band)
+        moments.add(band)
         if out is None:
             out = band.new_empty((*band.shape[:2], height, band.shape[3]), device=store)
         out[:, :, top:bottom] = band
     assert out is not None  # noqa: S101 - a picture has at least one row
-    return out, _stored_affine(norm) if running else moments.affine(norm)
+    return out, moments.affine(norm)
 
 
-def _statistics(
-    convolution: nn.Module, norm: nn.Module, read: Read, height: int, rows: int, *, running: bool
-) -> _Affine:
+def _statistics(convolution: nn.Module, norm: nn.Module, read: Read, height: int, rows: int) -> _Affine:
     """The normalisation after a 1 x 1 convolution, whose output is not kept: computing it twice is cheap."""
     assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101 - tells the type checker what the list holds
-    if running:
-        return _stored_affine(norm)
     moments = _Moments()
     for top, bottom in _bands(height, rows):
         moments.add(convolution(read(top, bottom)))

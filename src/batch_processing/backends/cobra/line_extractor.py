@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 BATCH_NORM_EPS = 1e-3  # the Keras default under which the network was trained
 LEAK = 0.2
-STRIDE = 16  # sides of the input must be multiples of this
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class LineExtractorShape:
     last: int = 16
 
 
-class _Unit(nn.Module):
+class _Layer(nn.Module):
     """Normalise, activate, convolve; optionally double the size (nearest)."""
 
     def __init__(self, inner: int, outer: int, kernel: int = 3, stride: int = 1, *, up: bool = False) -> None:
@@ -57,8 +56,8 @@ class _Shortcut(nn.Module):
 class _Block(nn.Module):
     def __init__(self, inner: int, outer: int, stride: int = 1, *, up: bool = False) -> None:
         super().__init__()
-        self.conv1 = _Unit(inner, outer, stride=stride, up=up)
-        self.residual = _Unit(outer, outer)
+        self.conv1 = _Layer(inner, outer, stride=stride, up=up)
+        self.residual = _Layer(outer, outer)
         plain = inner == outer and stride == 1
         self.shortcut = nn.Identity() if plain else _Shortcut(inner, outer, stride, up=up)
 
@@ -100,7 +99,7 @@ class LineExtractor(nn.Module):
         self.block7 = _Stage(c, b, nb, "up")
         self.block8 = _Stage(b, a, na, "up")
         self.block9 = _Stage(a, shape.last, 2, "flat")
-        self.conv15 = _Unit(shape.last, 1, kernel=1)
+        self.conv15 = _Layer(shape.last, 1, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         full = self.block0(x)

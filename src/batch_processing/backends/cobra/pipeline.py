@@ -1,4 +1,4 @@
-"""Cobra's stages from pictures to pictures, on one device; what is kept between pages is `book`'s business.
+"""Cobra's stages from pictures to pictures, on one device; what is kept between pages is `shared`'s business.
 
 The stages of a page: `line_art`, `embed` (to look up references), `encode`, `record` (references to keys
 and values), `denoise`, `picture`, `enlarge`. Pages of one size and one number of reference patches go
@@ -19,7 +19,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ...exceptions import ValidationError
 from . import preprocess, vae
 from .transformer import PageMemory, size_conditions
 from .weights import scheduler_of
@@ -27,6 +26,7 @@ from .weights import scheduler_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..painting import Size
     from .weights import Model, StyleNetworks
 
 CLIP_BATCH = 16  # pictures of 224 x 224 at a time
@@ -34,39 +34,9 @@ BAND_ROWS = 128  # rows of the tiled super-resolution at a time
 ENLARGEMENT = 1.5
 
 
-def device_and_type(name: str | None) -> tuple[torch.device, torch.dtype]:
-    """The device called `name`, or the GPU that is here, and the type to compute in. ValidationError without one.
-
-    The type is half precision on a GPU, as the model was made. bfloat16 would be ten times less exact."""
-    there = {
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-        "cpu": 1,
-    }
-    if not name:
-        name = next(kind for kind, count in there.items() if count)
-        if name == "cpu":
-            raise ValidationError(
-                f"torch {torch.__version__} finds no GPU that it can use: look at the driver, or use --backend flats."
-            )
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValidationError(f"There is no device {name!r}: say cpu, cuda, cuda:1 or mps.") from error
-    if (device.index or 0) >= there.get(device.type, 0):
-        raise ValidationError(f"torch {torch.__version__} cannot use {name} here: look at the driver.")
-    return device, torch.float32 if device.type == "cpu" else torch.float16
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the host, said that it has no more memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # MPS and the CPU allocator raise plain RuntimeError.
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        said in text for said in ("out of memory", "not enough memory", "allocate memory")
-    )
+def type_on(device: torch.device) -> torch.dtype:
+    """What is computed in: half precision on a GPU, as the model was made. bfloat16 would be ten times less exact."""
+    return torch.float32 if device.type == "cpu" else torch.float16
 
 
 class Pipeline:
@@ -145,18 +115,18 @@ class Pipeline:
                 parts.append(nn.functional.normalize(found.float(), dim=-1).cpu())
         return torch.cat(parts)
 
-    def line_art(self, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def line_art(self, gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The lines (H, W) of a grey page (H, W) of a bucket's size."""
         with self._at_work(self.shared.line_extractor):
-            x = torch.from_numpy(grey.astype(np.float32)).to(self.device)[None, None]
+            x = torch.from_numpy(gray.astype(np.float32)).to(self.device)[None, None]
             lines = self.shared.line_extractor(x)[0, 0]
             # Truncated, not rounded, as in training.
             return np.asarray(lines.clamp(0, 255).to(torch.uint8).cpu())
 
-    def encode(self, image: NDArray[np.uint8]) -> Tensor:
-        """Scaled latents (1, 4, H/8, W/8), on the host, of a picture (H, W, 3)."""
+    def encode(self, *images: NDArray[np.uint8]) -> Tensor:
+        """Scaled latents (n, 4, H/8, W/8), on the host, of pictures (H, W, 3) of one size."""
         with self._at_work(self.shared.vae):
-            mean, _, _ = vae.encode(self.shared.vae, self._tensor(image))
+            mean, _ = vae.encode(self.shared.vae, torch.cat([self._tensor(image) for image in images]))
             return (mean * self._scaling).cpu()
 
     def record(self, style: str, latents: Tensor, group: int) -> Tensor:
@@ -167,7 +137,7 @@ class Pipeline:
 
     # -- making pictures ----------------------------------------------------------------------------------
 
-    def memory(self, style: str, pages: int, patches: int, bucket: preprocess.Size) -> PageMemory | None:
+    def memory(self, style: str, pages: int, patches: int, bucket: Size) -> PageMemory | None:
         """Room for the keys and values of `pages` pages with `patches` reference patches each."""
         if not patches:
             return None
@@ -201,9 +171,13 @@ class Pipeline:
             x = torch.cat(noise).to(self.device, self.dtype)
             conditions = torch.cat([lines, hints, masks.to(lines.dtype)], dim=1).to(self.device, self.dtype)
             size = size_conditions(height // 2, width // 2, self.device)
-            for number, timestep in enumerate(scheduler.timesteps.tolist()):
-                guidance = networks.guider(torch.cat([x, conditions], dim=1), timestep, size)
-                predicted = networks.transformer(x, timestep, memory, guidance, size)[:, : x.shape[1]]
+            timesteps = scheduler.timesteps.tolist()
+            # All at once: to bring a number to the GPU in each step would have the host wait for it.
+            times = torch.tensor(timesteps, dtype=torch.float32, device=self.device)
+            for number, timestep in enumerate(timesteps):
+                time = times[number]
+                guidance = networks.guider(torch.cat([x, conditions], dim=1), time, size)
+                predicted = networks.transformer(x, time, memory, guidance, size)[:, : x.shape[1]]
                 x = scheduler.step(predicted, timestep, x).prev_sample
                 each_step(number + 1)
             return x
@@ -214,24 +188,25 @@ class Pipeline:
             image = vae.decode(self.shared.vae, latents.to(self.device, self.dtype) / self._scaling)
             return self._pixels((image * 0.5 + 0.5).clamp(0, 1).float().mul(255).round())
 
-    def enlarge(self, style: str, colours: NDArray[np.uint8], lines: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def enlarge(self, style: str, colors: NDArray[np.uint8], lines: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture (1.5 H, 1.5 W, 3) of colours (H, W, 3) under the condition (H, W) of the page."""
         gsrp = self.networks(style).gsrp
         height, width = lines.shape
         size = (int(ENLARGEMENT * width), int(ENLARGEMENT * height))
         large = [
-            np.asarray(preprocess.resized(Image.fromarray(picture), size))
-            for picture in (colours, np.repeat(lines[:, :, None], 3, axis=2))
+            np.asarray(preprocess.resized(Image.fromarray(picture), size)) for picture in (colors, lines)
         ]
         with self._at_work(self.shared.vae, gsrp):
             store = torch.device("cpu") if self.tiled else self.device
-            latents, _, of_colours = vae.encode(self.shared.vae, self._tensor(large[0]))
-            of_colours = [x.to(store) for x in of_colours]
-            _, _, of_lines = vae.encode(self.shared.vae, self._tensor(large[1]))
-            of_lines = [x.to(store) for x in of_lines]
+            latents, of_colors = vae.encode(self.shared.vae, self._tensor(large[0]))
+            of_colors = [x.to(store) for x in of_colors]
+            of_lines = [
+                x.to(store)
+                for x in vae.activations(self.shared.vae, self._tensor(large[1]).expand(-1, 3, -1, -1))
+            ]
 
             def addition(level: int) -> Tensor:
-                pair = of_colours.pop(), of_lines.pop()  # let go of each level when it is used
+                pair = of_colors.pop(), of_lines.pop()  # let go of each level when it is used
                 if self.tiled:
                     return gsrp.fuse_in_bands(level, *pair, rows=BAND_ROWS, device=self.device)
                 return gsrp.fuse(level, *pair)
@@ -245,8 +220,8 @@ class Pipeline:
         return float(self.model.architecture.vae["scaling_factor"])
 
     def _tensor(self, image: NDArray[np.uint8]) -> Tensor:
-        """(1, 3, H, W) in [-1, 1] on the device."""
-        x = torch.tensor(image, device=self.device).permute(2, 0, 1)[None]
+        """(1, 3, H, W), or (1, 1, H, W) of a gray one, in [-1, 1] on the device."""
+        x = torch.tensor(np.atleast_3d(image), device=self.device).permute(2, 0, 1)[None]
         return (x.float() / 127.5 - 1).to(self.dtype)
 
     @staticmethod

@@ -18,10 +18,16 @@ import torch
 from torch import Tensor
 
 from ...exceptions import ValidationError
+from ...json_types import JsonObject
+from ...messages import Message
+
+UNREAD = ("embeddings.position_ids", "caption_projection.y_embedding")
+"""Ends of the names of buffers that older libraries wrote beside the weights, and nothing reads: the numbers of CLIP's
+patches in their order, and what PixArt was trained with in place of a dropped prompt."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of one file, mapped into memory where its format allows."""
+    """Names and tensors of one file without those that nothing reads, mapped into memory where its format allows."""
     read: Any
     with reading(path):
         if path.suffix == ".safetensors":
@@ -38,22 +44,28 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 read = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(read, dict) and isinstance(read.get("state_dict"), dict):
         read = read["state_dict"]
-    if not isinstance(read, dict) or not all(isinstance(value, Tensor) for value in read.values()):
-        raise ValidationError(f"{path} holds no names with tensors: it is another kind of file.")
-    for key, value in read.items():
+    if not isinstance(read, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in read.items()
+    ):
+        raise ValidationError("{path} holds no names with tensors: it is another kind of file.", path=path)
+    state: dict[str, Tensor] = {key: value for key, value in read.items() if not key.endswith(UNREAD)}
+    for key, value in state.items():
         if not value.is_floating_point() and not key.endswith("num_batches_tracked"):
             kind = str(value.dtype).removeprefix("torch.")
             raise ValidationError(
-                f"{path} holds {key} as {kind}, where Cobra needs floating-point numbers: fetch it again."
+                "{path} holds {key} as {kind}, where Cobra needs floating-point numbers: fetch it again.",
+                path=path,
+                key=key,
+                kind=kind,
             )
-    return dict(read)
+    return state
 
 
 def read_tensor(path: Path) -> Tensor:
     with reading(path):
         read = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(read, Tensor):
-        raise ValidationError(f"{path} holds no tensor: it is another kind of file.")
+        raise ValidationError("{path} holds no tensor: it is another kind of file.", path=path)
     return read
 
 
@@ -64,17 +76,19 @@ def metadata(path: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def json_object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> JsonObject:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValidationError(f"{path} cannot be read as JSON ({error}): fetch it again.") from error
+        raise ValidationError(
+            "{path} cannot be read as JSON ({error}): fetch it again.", path=path, error=error
+        ) from error
     if not isinstance(read, dict):
-        raise ValidationError(f"{path} holds no JSON object: fetch it again.")
+        raise ValidationError("{path} holds no JSON object: fetch it again.", path=path)
     return read
 
 
-def public(config: Mapping[str, Any]) -> dict[str, Any]:
+def public(config: Mapping[str, Any]) -> JsonObject:
     """A config without the notes, such as versions, that diffusers writes into its files."""
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
@@ -109,11 +123,13 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         if "allocate" in str(error):
             raise MemoryError(str(error)) from error
-        reason = _first_line(error)
+        reason: str | Message = _first_line(error)
         if isinstance(error, pickle.UnpicklingError):  # whose own text tells how to run what the file holds
-            reason = "it is damaged, or holds more than tensors"
+            reason = Message("it is damaged, or holds more than tensors")
         raise ValidationError(
-            f"{path} cannot be read as weights ({reason}): fetch or convert it again."
+            "{path} cannot be read as weights ({reason}): fetch or convert it again.",
+            path=path,
+            reason=reason,
         ) from error
 
 
@@ -126,8 +142,10 @@ def described(file: Path) -> Iterator[None]:
         ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
     ) as error:  # fmt: skip
         raise ValidationError(
-            f"{file} describes no network that Cobra can use ({type(error).__name__}: {_first_line(error)}): "
-            "fetch or convert it again."
+            "{file} describes no network that Cobra can use ({kind}: {error}): fetch or convert it again.",
+            file=file,
+            kind=type(error).__name__,
+            error=_first_line(error),
         ) from error
 
 

@@ -216,12 +216,14 @@ class _Modulated(nn.Module):
         self.transformer_blocks = nn.ModuleList(blocks)
 
     def modulation(
-        self, timestep: float, h: int, w: int, size: dict[str, Tensor] | None
+        self, timestep: float | Tensor, h: int, w: int, size: dict[str, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """(1, 6 * width) for the blocks and (1, width) for the head, of a page of h x w tokens."""
+        """(1, 6 * width) for the blocks and (1, width) for the head, of a page of h x w tokens.
+
+        A `timestep` that lies on the device, as one number, spares it a wait for the host."""
         weight = self.pos_embed.proj.weight
         size = size or size_conditions(h, w, weight.device)
-        time = torch.tensor([timestep], device=weight.device, dtype=torch.float32)
+        time = torch.as_tensor(timestep, device=weight.device, dtype=torch.float32).reshape(1)
         blocks, head = self.adaln_single(time, size, batch_size=1, hidden_dtype=weight.dtype)
         return blocks, head
 
@@ -233,6 +235,7 @@ class CobraTransformer(_Modulated):
         width = shape.width
         blocks = [_block(shape, width if text_rows > 1 else None) for _ in range(shape.layers)]
         super().__init__(shape, shape.latent_channels, blocks)
+        self.text: nn.Parameter | None = None
         if text_rows == 1:
             for block in self.transformer_blocks:
                 block.attn2 = ConstantText(width)
@@ -244,8 +247,7 @@ class CobraTransformer(_Modulated):
     def _run(
         self, index: int, tokens: Tensor, modulation: Tensor, memory: RecordedLayer | JoinedLayer | None
     ) -> Tensor:
-        text: Tensor | None = getattr(self, "text", None)
-        count = len(tokens)
+        text, count = self.text, len(tokens)
         out: Tensor = self.transformer_blocks[index](
             tokens,
             encoder_hidden_states=None if text is None else text.expand(count, -1, -1),
@@ -281,7 +283,7 @@ class CobraTransformer(_Modulated):
     def forward(
         self,
         latents: Tensor,
-        timestep: float,
+        timestep: float | Tensor,
         memory: PageMemory | None,
         guidance: Sequence[Tensor] = (),
         size: dict[str, Tensor] | None = None,
@@ -314,7 +316,9 @@ class LineArtGuider(_Modulated):
             nn.Linear(shape.width, shape.width) for _ in range(shape.guided_layers)
         )
 
-    def forward(self, inputs: Tensor, timestep: float, size: dict[str, Tensor] | None = None) -> list[Tensor]:
+    def forward(
+        self, inputs: Tensor, timestep: float | Tensor, size: dict[str, Tensor] | None = None
+    ) -> list[Tensor]:
         """Residuals (B, h*w, width) for `inputs` (B, 13, 2h, 2w): noise, lines, hints, hint mask."""
         count, _, h, w = inputs.shape
         h, w = h // PATCH, w // PATCH

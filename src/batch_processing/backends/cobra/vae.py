@@ -43,17 +43,21 @@ class ChunkedAttention:
         return out.transpose(1, 2).reshape(hidden_states.shape) + hidden_states
 
 
-def encode(vae: Any, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Mean and log variance (B, 4, H/8, W/8), unscaled, and the 5 activations, of images in [-1, 1]."""
-    encoder = vae.encoder
-    x = encoder.conv_in(images)
-    hidden = [x]
-    for block in encoder.down_blocks:
-        x = block(x)
-        hidden.append(x)
+def activations(vae: Any, images: Tensor) -> list[Tensor]:
+    """The 5 activations of the encoder for images (B, 3, H, W) in [-1, 1]."""
+    hidden = [vae.encoder.conv_in(images)]
+    for block in vae.encoder.down_blocks:
+        hidden.append(block(hidden[-1]))
+    return hidden
+
+
+def encode(vae: Any, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The mean (B, 4, H/8, W/8), unscaled, and the 5 activations, of images in [-1, 1]."""
+    encoder, hidden = vae.encoder, activations(vae, images)
+    x = hidden[-1]
     x = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(encoder.mid_block(x))))
-    mean, log_variance = vae.quant_conv(x).chunk(2, dim=1)
-    return mean, log_variance, hidden
+    mean, _ = vae.quant_conv(x).chunk(2, dim=1)
+    return mean, hidden
 
 
 def decode(vae: Any, latents: Tensor, addition: Callable[[int], Tensor] | None = None) -> Tensor:

@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ...exceptions import ValidationError
+from ...json_types import JsonObject
+from ...messages import Message, joined
+from ..painting import Size
 from . import folder as folders
 from .assembly import (
     Shapes,
@@ -27,7 +30,7 @@ from .assembly import (
 from .folder import STYLE_FOLDERS
 from .gsrp import GSRP
 from .line_extractor import LineExtractor, LineExtractorShape
-from .preprocess import BUCKETS, Size
+from .preprocess import BUCKETS
 from .reading import (
     cast,
     current_names,
@@ -53,7 +56,7 @@ class Architecture:
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     buckets: tuple[Size, ...] = BUCKETS
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
     @classmethod
@@ -167,7 +170,10 @@ class ConvertedModel(Model):
             made_for = metadata(path).get("style")
             if made_for != part:
                 raise ValidationError(
-                    f"{path} holds weights of the style {made_for!r}, not {part!r}: convert the model again."
+                    "{path} holds weights of the style {made_for}, not {part}: convert the model again.",
+                    path=path,
+                    made_for=repr(made_for),
+                    part=repr(part),
                 )
             states[name] = read_state(path)
         return states
@@ -185,7 +191,7 @@ class PublishedModel(Model):
             self.files.scheduler,
         ):
             if not file.is_file():
-                raise ValidationError(f"{file} is missing: `lote models path` says how to get it.")
+                raise ValidationError("{file} is missing: `lote models path` says how to get it.", file=file)
         base = json_object(self.files.base_transformer / "config.json")
         with described(self.files.base_transformer / "config.json"):
             shape = TransformerShape(
@@ -214,13 +220,15 @@ class PublishedModel(Model):
     def style_states(self, part: str, dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
         problems, _ = self.style_problems(part)
         if problems:
-            raise ValidationError(" ".join(problems))
+            raise ValidationError(joined(problems, " "))
         adapters, guider, gsrp = (read_state(path) for path in self.files.of_style(part))
         base_file = folders.weights_file(self.files.base_transformer)
         base = read_state(base_file)
-        wrong = differences(shapes_of(base), self._base_shapes, str(base_file), what="the base transformer")
+        wrong = differences(
+            shapes_of(base), self._base_shapes, str(base_file), what=Message("the base transformer")
+        )
         if wrong:
-            raise ValidationError(" ".join(wrong))
+            raise ValidationError(joined(wrong, " "))
         transformer = assemble_transformer(
             base, adapters, self.prompt_rows(), self.architecture.transformer, dtype
         )
@@ -233,39 +241,46 @@ class PublishedModel(Model):
         channels = self.architecture.transformer.caption_channels
         if not rows.is_floating_point() or rows.shape != (len(mask), channels) or not mask.any():
             raise ValidationError(
-                f"{self.files.prompt} and {self.files.prompt_mask.name} do not fit together: "
-                f"rows of {channels} numbers and a mask that keeps at least one of them are needed."
+                "{prompt} and {name} do not fit together: rows of {channels} numbers and a mask that keeps "
+                "at least one of them are needed.",
+                prompt=self.files.prompt,
+                name=self.files.prompt_mask.name,
+                channels=channels,
             )
         return rows[mask.bool()].float()
 
-    def shared_problems(self) -> list[str]:
+    def shared_problems(self) -> list[Message]:
         """Everything wrong with the tensors of the files that both styles need."""
         architecture = self.architecture
-        problems: list[str] = []
+        problems: list[Message] = []
         with torch.device("meta"):
             line = LineExtractor(architecture.line_extractor)
         vae = _empty_vae(architecture.vae)
         for path, expected, what in (
-            (self.files.line_extractor, shapes_of(line.state_dict()), "the line extractor"),
-            (folders.weights_file(self.files.vae), shapes_of(vae.state_dict()), "the VAE"),
-            (folders.weights_file(self.files.base_transformer), self._base_shapes, "the base transformer"),
+            (self.files.line_extractor, shapes_of(line.state_dict()), Message("the line extractor")),
+            (folders.weights_file(self.files.vae), shapes_of(vae.state_dict()), Message("the VAE")),
+            (
+                folders.weights_file(self.files.base_transformer),
+                self._base_shapes,
+                Message("the base transformer"),
+            ),
         ):
             try:
                 found = shapes_of(current_names(read_state(path)))
             except ValidationError as error:
-                problems.append(str(error))
+                problems.append(error.sentence)
             else:
                 problems += differences(found, expected, str(path), what=what)
         problems += problems_of(self.prompt_rows)
         problems += problems_of(lambda: image_encoder(self.files.image_encoder))
         return problems
 
-    def style_problems(self, part: str) -> tuple[list[str], list[str]]:
+    def style_problems(self, part: str) -> tuple[list[Message], list[Message]]:
         """Everything wrong with the tensors of one style's files, and remarks."""
         adapters, guider, gsrp = self.files.of_style(part)
-        remarks: list[str] = []
+        remarks: list[Message] = []
 
-        def of_adapters(state: Mapping[str, Tensor]) -> list[str]:
+        def of_adapters(state: Mapping[str, Tensor]) -> list[Message]:
             problems, noted = adapter_differences(shapes_of(state), self._base_shapes, str(adapters))
             remarks.extend(noted)
             return problems
@@ -274,13 +289,17 @@ class PublishedModel(Model):
         with torch.device("meta"):
             ours, fusion = LineArtGuider(shape), GSRP(self.architecture.vae["block_out_channels"])
 
-        def of_guider(state: Mapping[str, Tensor]) -> list[str]:
+        def of_guider(state: Mapping[str, Tensor]) -> list[Message]:
             expected: Shapes = shapes_of(ours.state_dict())
-            return differences(shapes_of(assemble_guider(state)), expected, str(guider), what="the guider")
+            return differences(
+                shapes_of(assemble_guider(state)), expected, str(guider), what=Message("the guider")
+            )
 
-        def of_gsrp(state: Mapping[str, Tensor]) -> list[str]:
+        def of_gsrp(state: Mapping[str, Tensor]) -> list[Message]:
             expected: Shapes = shapes_of(fusion.state_dict())
-            return differences(shapes_of(state), expected, str(gsrp), what="the super-resolution network")
+            return differences(
+                shapes_of(state), expected, str(gsrp), what=Message("the super-resolution network")
+            )
 
         problems = [*_told(adapters, of_adapters), *_told(guider, of_guider), *_told(gsrp, of_gsrp)]
         return problems, remarks
@@ -313,30 +332,32 @@ def open_model(path: Path) -> Model:
 def _require(path: Path, part: str) -> None:
     missing = folders.missing_files(path)[part]
     if missing:
-        raise ValidationError(" ".join(missing) + " `lote models path` says how to get it.")
+        raise ValidationError(
+            "{missing} `lote models path` says how to get it.", missing=joined(missing, " ")
+        )
 
 
-def _told(path: Path, look: Callable[[Mapping[str, Tensor]], list[str]]) -> list[str]:
+def _told(path: Path, look: Callable[[Mapping[str, Tensor]], list[Message]]) -> list[Message]:
     try:
         state = read_state(path)
     except ValidationError as error:
-        return [str(error)]
+        return [error.sentence]
     return look(state)
 
 
-def problems_of(load: Callable[[], object]) -> list[str]:
+def problems_of(load: Callable[[], object]) -> list[Message]:
     try:
         load()
     except ValidationError as error:
-        return [str(error)]
+        return [error.sentence]
     return []
 
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor], path: Path, dtype: torch.dtype) -> None:
     """Give `network`, built without numbers, those of `state`; ValidationError if they do not fit."""
-    wrong = differences(shapes_of(state), shapes_of(network.state_dict()), str(path), what="Cobra")
+    wrong = differences(shapes_of(state), shapes_of(network.state_dict()), str(path), what=Message("Cobra"))
     if wrong:
-        raise ValidationError(" ".join(wrong))
+        raise ValidationError(joined(wrong, " "))
     network.load_state_dict(cast(state, dtype), strict=True, assign=True)
     network.eval().requires_grad_(requires_grad=False)
 
@@ -381,8 +402,8 @@ def image_encoder(path: Path) -> Any:
     weights = folders.weights_file(path)
     # The file may hold more: the other half of CLIP, say.
     found = {key: shape for key, shape in shapes_of(read_state(weights)).items() if key in expected}
-    if wrong := differences(found, expected, str(weights), what="the image encoder"):
-        raise ValidationError(" ".join(wrong))
+    if wrong := differences(found, expected, str(weights), what=Message("the image encoder")):
+        raise ValidationError(joined(wrong, " "))
     with reading(path):
         encoder = stock.from_pretrained(path, config=config, local_files_only=True, dtype=torch.float32)
     return encoder.eval().requires_grad_(requires_grad=False)

@@ -26,6 +26,9 @@ _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
 )  # fmt: skip
 Arrays = Mapping[str, NDArray[Any]]
+# What arrays are called in files: those of earlier versions stay readable, and the bytes as they were.
+_STORED_NAMES = {"color": "colour", "region_color": "region_colour", "point_color": "point_colour"}
+_NAMES = {stored: name for name, stored in _STORED_NAMES.items()}
 
 
 def packed(arrays: Arrays, *, level: int = 1) -> bytes:
@@ -36,7 +39,7 @@ def packed(arrays: Arrays, *, level: int = 1) -> bytes:
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
             # A fixed date: the bytes must not tell when they were written.
-            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            entry = zipfile.ZipInfo(f"{_STORED_NAMES.get(name, name)}.npy", (1980, 1, 1, 0, 0, 0))
             archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED, level)
     return buffer.getvalue()
 
@@ -47,9 +50,10 @@ def unpacked(data: bytes) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             # Read whole, and so with its checksum, before numpy believes what it says of its size.
             members = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
+        stored = {name.removesuffix(".npy"): member for name, member in members.items()}
         return {
-            name.removesuffix(".npy"): np.lib.format.read_array(member, allow_pickle=False)
-            for name, member in members.items()
+            _NAMES.get(name, name): np.lib.format.read_array(member, allow_pickle=False)
+            for name, member in stored.items()
         }
     except _DAMAGE as fault:
         raise ValueError("damaged arrays") from fault
@@ -69,6 +73,11 @@ def learned(kind: type[T], path: Path) -> T:
     try:
         return restored(kind, path.read_bytes())
     except (OSError, ValueError) as fault:
-        raise ImageProcessingError(
-            path, "what was learned cannot be read; delete this file and start the job again to learn anew"
-        ) from fault
+        raise damaged(path) from fault
+
+
+def damaged(path: Path) -> ImageProcessingError:
+    """That a file of what was learned is damaged, or cannot be read."""
+    return ImageProcessingError(
+        path, "what was learned cannot be read; delete this file and start the job again to learn anew"
+    )

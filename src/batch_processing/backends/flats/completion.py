@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ink import Mask
+from .runs import largest
 
 Labels = NDArray[np.int32]
 Points = NDArray[np.float64]
@@ -25,7 +26,7 @@ FAR = 120.0
 """Longest join of two ends, in units of length (see ink.UNIT_SIDE)."""
 AHEAD = 16.0
 """Longest join of an end with a line ahead of it, in units."""
-NEIGHBOURS = 8
+NEIGHBORS = 8
 """Ends that each end is tried with, the nearest: hatching has thousands."""
 FACING = 0.5
 """Cosine of the angle up to which two ends face each other: both within 60 degrees of the way between them."""
@@ -176,7 +177,7 @@ def _pairs(tips: Ends, near: float, far: float) -> Joins:
     n = len(tips.at)
     if n < 2:
         return Joins(np.zeros((0, 2, 2)), np.zeros((0, 2, 2)))
-    away, other = cKDTree(tips.at).query(tips.at, k=min(n, NEIGHBOURS + 1), distance_upper_bound=far)
+    away, other = cKDTree(tips.at).query(tips.at, k=min(n, NEIGHBORS + 1), distance_upper_bound=far)
     here, at = np.nonzero((away > near) & np.isfinite(away))
     there = other[here, at]
     i, j = np.unique(np.stack([np.minimum(here, there), np.maximum(here, there)], 1), axis=0).T
@@ -229,9 +230,9 @@ def part(labels: Labels, curves: Joins, unit: float) -> Labels:
     x, y = _pixels(curves.traced()[0], labels.shape)
     free[y, x] = False
     open_ = free.astype(np.uint8)
-    _, found, stats, _ = cv2.connectedComponentsWithStats(open_, connectivity=4)
+    count, found = cv2.connectedComponents(open_, connectivity=4)
     parts = np.asarray(found, np.int32)
-    home = np.zeros(len(stats), np.int32)
+    home = np.zeros(count, np.int32)
     home[parts[free]] = labels[free]
     shapes = _shapes(parts, open_)
     gaps: dict[int, dict[tuple[int, int], float]] = {}
@@ -242,20 +243,18 @@ def part(labels: Labels, curves: Joins, unit: float) -> Labels:
         between = gaps.setdefault(int(home[one[i]]), {})
         sides = (int(min(one[i], other[i])), int(max(one[i], other[i])))
         between[sides] = between.get(sides, 0.0) + float(gap[i])
-    out = labels.copy()
     last = int(labels.max())
+    parted, group = np.zeros(last + 1, np.bool_), np.zeros(count, np.int32)
     for region, between in sorted(gaps.items()):
         groups = _closed({n: shapes(n) for pair in between for n in pair}, between, unit)
         if len(groups) < 2:
             continue
-        group = np.zeros(len(stats), np.int32)
+        parted[region] = True
         group[groups[0]] = region
         for members in groups[1:]:
             last += 1
             group[members] = last
-        mine = labels == region
-        out[mine] = group[parts[mine]]
-    return out
+    return np.where(parted[labels], group[parts], labels) if parted.any() else labels
 
 
 def _sides(curves: Joins, parts: Labels) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -289,8 +288,7 @@ def _shapes(parts: Labels, open_: NDArray[np.uint8]) -> Callable[[int], _Shape]:
     area = np.bincount(parts.ravel())
     n = len(area)
     depth = cv2.distanceTransform(open_, cv2.DIST_L2, cv2.DIST_MASK_5)
-    half = np.zeros(n, np.float32)
-    np.maximum.at(half, parts.ravel(), depth.ravel())
+    half = largest(parts, depth, n)
     # At an angle a border of length l has l times the larger of |cos| and |sin| pixels, on average 2 sqrt 2 / pi.
     outline = np.bincount(parts[(depth > 0) & (depth <= 1)], minlength=n) / 0.9
     return lambda i: _Shape(float(area[i]), float(outline[i]), float(half[i]))

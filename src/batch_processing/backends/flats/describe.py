@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import runs
 from .ink import Mask, Plane
 from .regions import Labels
 
@@ -41,7 +42,7 @@ class Shapes:
     area: NDArray[np.float64]
     box: NDArray[np.int32]
     """x0, y0, x1, y1 in pixels, the ends exclusive."""
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     """x, y in pixels."""
 
     @property
@@ -51,27 +52,22 @@ class Shapes:
 
 def shapes(labels: Labels) -> Shapes:
     """Measure the regions of (h, w) labels 1..n."""
-    h, w = labels.shape
     n = int(labels.max())
-    flat = labels.ravel()
-    area = np.bincount(flat, minlength=n + 1)[1:].astype(np.float64)
-    xs = np.broadcast_to(np.arange(w, dtype=np.float64), (h, w)).ravel()
-    ys = np.repeat(np.arange(h, dtype=np.float64), w)
+    found = runs.find(labels)
+    row = labels.ravel()[found.first]
+    y, x = np.divmod(found.first, labels.shape[1])
+    last = x + found.length - 1
+    area = np.bincount(row, found.length, minlength=n + 1)
     safe = np.maximum(area, 1)
-    centre = np.stack(
-        [
-            np.bincount(flat, xs, minlength=n + 1)[1:] / safe,
-            np.bincount(flat, ys, minlength=n + 1)[1:] / safe,
-        ],
-        axis=1,
-    )
-    from scipy.ndimage import find_objects
-
-    box = np.zeros((n, 4), np.int32)
-    for i, found in enumerate(find_objects(labels)):
-        if found is not None:
-            box[i] = (found[1].start, found[0].start, found[1].stop, found[0].stop)
-    return Shapes(area, box, centre)
+    # Sums of whole numbers, and of halves: in any order they are exact.
+    across = np.bincount(row, found.length * ((x + last) / 2), minlength=n + 1) / safe
+    down = np.bincount(row, found.length * y, minlength=n + 1) / safe
+    box = np.zeros((n + 1, 4), np.int32)
+    box[:, :2] = max(labels.shape)
+    for side, value, least in ((0, x, True), (1, y, True), (2, last + 1, False), (3, y + 1, False)):
+        (np.minimum if least else np.maximum).at(box[:, side], row, value.astype(np.int32))
+    box[area == 0] = 0
+    return Shapes(area[1:].astype(np.float64), box[1:], np.stack([across, down], axis=1)[1:])
 
 
 def describe_regions(line: Plane, labels: Labels, what: Shapes, frame: NDArray[np.float32]) -> Rows:
@@ -144,8 +140,8 @@ def _scalars(what: Shapes, frame: NDArray[np.float32], h: int, w: int) -> Rows:
         0.10 * np.log(what.area / (fw * fh) + 1e-5),
         0.12 * np.log(wide / high),
         0.4 * what.area / (wide * high),
-        ACROSS_WEIGHT * (what.centre[:, 0] - frame[:, 0]) / fw,
-        0.6 * (what.centre[:, 1] - frame[:, 1]) / fh,
+        ACROSS_WEIGHT * (what.center[:, 0] - frame[:, 0]) / fw,
+        0.6 * (what.center[:, 1] - frame[:, 1]) / fh,
         0.15 * (what.box[:, 0] - frame[:, 0] < near),
         0.15 * (frame[:, 2] - what.box[:, 2] < near),
         0.25 * (what.box[:, 1] - frame[:, 1] < near),

@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import describe, regions
+from . import describe, encoder, regions
 from .arrays import unpacked
 from .ink import Ink
+from .runs import largest
 
 Rows = NDArray[np.float32]
 
 NODE_WIDTH = describe.REGION_WIDTH + describe.POINT_WIDTH + 13
 """Values that describe a region to the metric: its own row, the mean of its points' rows, and plain facts."""
+TOLD_WIDTH = NODE_WIDTH + encoder.WIDTH
+"""The same with what it shows."""
 TIE_WIDTH = 7
 """Values that describe how one region borders on another."""
 SIDES = 7
@@ -33,7 +36,9 @@ SIGNS = 7
 """Signs of how much the votes on a region can be trusted, see assign.signs."""
 ROWS = 512
 """Rows of a product of two sparse matrices that are held at a time."""
-PLACE_WIDTH = 64
+MEMBERS = 2
+"""Networks of the learned metric."""
+PLACE_WIDTH = 64 * MEMBERS
 """Values of a place in the learned metric."""
 REGION_MIRRORED = describe.mirrored_region_columns()
 POINT_MIRRORED = describe.mirrored_point_columns()
@@ -67,6 +72,10 @@ class Look:
     """Share of the picture's area, (n,)."""
     paper: NDArray[np.bool_]
     """What stays white."""
+    shown: Rows
+    """(n, encoder.WIDTH), see encoder.pooled."""
+    shown_mirrored: Rows
+    """The same of the drawing in a mirror; (0, encoder.WIDTH) where nobody asked for it."""
 
     def mirrored(self) -> Look:
         """The same drawing seen in a mirror (without measuring it again)."""
@@ -75,7 +84,15 @@ class Look:
         nodes[:, :own] = _turned(self.nodes[:, :own])
         nodes[:, own:points] = self.nodes[:, own:points][:, POINT_MIRRORED]
         ties[:, 1] *= -1
-        return replace(self, regions=seen, points=self.points[:, POINT_MIRRORED], nodes=nodes, ties=ties)
+        return replace(
+            self,
+            regions=seen,
+            points=self.points[:, POINT_MIRRORED],
+            nodes=nodes,
+            ties=ties,
+            shown=self.shown_mirrored,
+            shown_mirrored=self.shown,
+        )
 
 
 def _turned(rows: Rows) -> Rows:
@@ -90,21 +107,17 @@ def look(
     what: describe.Shapes,
     frame: NDArray[np.float32],
     paper: NDArray[np.bool_],
+    *,
+    mirrored: bool = False,
 ) -> Look:
-    """Measure a drawing's regions; `frame` holds the panel box of each, `paper` which of them stay white."""
+    """Measure a drawing's regions; `frame` holds the panel box of each, `paper` which of them stay white. With
+    `mirrored` it can be seen in a mirror, too."""
     n = what.count
     own = describe.describe_regions(drawn.line, labels, what, frame)
     at, points = describe.describe_points(drawn.line, drawn.mask, drawn.unit, frame, labels)
     home = (labels[at[:, 1], at[:, 0]] - 1).astype(np.int64)
-    a, b, inked = regions.borders(labels, drawn.mask.astype(np.float32))
-    key, inverse = np.unique(a * (n + 1) + b, return_inverse=True)
-    a, b = key // (n + 1) - 1, key % (n + 1) - 1
-    length = np.bincount(inverse, minlength=len(key)).astype(np.float64)
-    bare = np.asarray(np.bincount(inverse, 1.0 - inked, minlength=len(key)), np.float64)
-
-    rim = _at_rim(labels, n)
-    around = np.bincount(a, length, n) + np.bincount(b, length, n) + rim
-    around = np.maximum(around, 1)
+    tied = _tied(drawn, labels, what, paper)
+    a, b, length, bare, rim, around = tied.a, tied.b, tied.length, tied.bare, tied.rim, tied.around
     count = np.bincount(home, minlength=n).astype(np.float64)
     mean = np.zeros((n, points.shape[1]), np.float32)
     order = np.argsort(home, kind="stable")
@@ -124,7 +137,7 @@ def look(
         rim / around,
         at_paper / around,
         open_side / around,
-        np.bincount(labels.ravel(), drawn.mask.ravel(), n + 1)[1:] / np.maximum(what.area, 1),
+        np.bincount(labels[drawn.mask], minlength=n + 1)[1:] / np.maximum(what.area, 1),
         0.3 * np.log(ties_of + 1),
         0.3 * np.log(around**2 / np.maximum(what.area, 1)),
         room,
@@ -135,12 +148,83 @@ def look(
     ]
     nodes = np.concatenate([own, mean, np.stack(facts, axis=1)], axis=1).astype(np.float32)
 
+    panel = np.unique(frame, axis=0, return_inverse=True)[1].reshape(-1)
+    return Look(
+        own,
+        points,
+        home,
+        a,
+        b,
+        length,
+        bare,
+        nodes,
+        tied.here,
+        tied.there,
+        tied.ties,
+        panel,
+        what.area / labels.size,
+        paper,
+        encoder.pooled(drawn.line, labels, n),
+        _shown_mirrored(drawn, labels, n) if mirrored else np.zeros((0, encoder.WIDTH), np.float32),
+    )
+
+
+def parted(
+    seen: Look, drawn: Ink, labels: regions.Labels, what: describe.Shapes, home: NDArray[np.int64]
+) -> Look:
+    """A drawing's look after some of its regions were parted: `home` is the region, from 0, that each of `labels` was a
+    part of, and looks like; borders are those of the parts."""
+    paper = seen.paper[home]
+    tied = _tied(drawn, labels, what, paper)
+    return replace(
+        seen,
+        regions=seen.regions[home],
+        nodes=seen.nodes[home],
+        shown=seen.shown[home],
+        panel=seen.panel[home],
+        paper=paper,
+        share=what.area / labels.size,
+        a=tied.a,
+        b=tied.b,
+        length=tied.length,
+        bare=tied.bare,
+        here=tied.here,
+        there=tied.there,
+        ties=tied.ties,
+    )
+
+
+@dataclass(frozen=True)
+class _Tied:
+    """What borders on what, see Look; and how much of each region's outline lies on the picture's `rim`, of what is
+    `around` it in all, in pixels."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    length: NDArray[np.float64]
+    bare: NDArray[np.float64]
+    here: NDArray[np.int64]
+    there: NDArray[np.int64]
+    ties: Rows
+    rim: NDArray[np.float64]
+    around: NDArray[np.float64]
+
+
+def _tied(drawn: Ink, labels: regions.Labels, what: describe.Shapes, paper: NDArray[np.bool_]) -> _Tied:
+    n = what.count
+    a, b, inked = regions.borders(labels, drawn.mask.astype(np.float32))
+    key, inverse = np.unique(a * (n + 1) + b, return_inverse=True)
+    a, b = key // (n + 1) - 1, key % (n + 1) - 1
+    length = np.bincount(inverse, minlength=len(key)).astype(np.float64)
+    bare = np.asarray(np.bincount(inverse, 1.0 - inked, minlength=len(key)), np.float64)
+    rim = _at_rim(labels, n)
+    around = np.maximum(np.bincount(a, length, n) + np.bincount(b, length, n) + rim, 1)
     here, there = np.concatenate([a, b]), np.concatenate([b, a])
     order = np.argsort(here, kind="stable")
     here, there = here[order], there[order]
     shared, open_part = np.concatenate([length, length])[order], np.concatenate([bare, bare])[order]
     side = np.sqrt(np.maximum(what.area, 1))
-    way = (what.centre[there] - what.centre[here]) / (side[here] + side[there])[:, None]
+    way = (what.center[there] - what.center[here]) / (side[here] + side[there])[:, None]
     ties = [
         shared / around[here],
         np.clip(way[:, 0], -2, 2),
@@ -150,11 +234,12 @@ def look(
         paper[there].astype(np.float64),
         shared / around[there],
     ]
-    tied = np.stack(ties, axis=1).astype(np.float32)
-    panel = np.unique(frame, axis=0, return_inverse=True)[1].reshape(-1)
-    return Look(
-        own, points, home, a, b, length, bare, nodes, here, there, tied, panel, what.area / labels.size, paper
-    )
+    return _Tied(a, b, length, bare, here, there, np.stack(ties, axis=1).astype(np.float32), rim, around)
+
+
+def _shown_mirrored(drawn: Ink, labels: regions.Labels, n: int) -> Rows:
+    line, turned = np.ascontiguousarray(drawn.line[:, ::-1]), np.ascontiguousarray(labels[:, ::-1])
+    return encoder.pooled(line, turned, n)
 
 
 def _at_rim(labels: regions.Labels, n: int) -> NDArray[np.float64]:
@@ -165,12 +250,9 @@ def _at_rim(labels: regions.Labels, n: int) -> NDArray[np.float64]:
 
 def _half_widths(drawn: Ink, labels: regions.Labels, n: int) -> NDArray[np.float32]:
     """Radius in pixels of the largest disc in each region."""
-    wide = np.zeros(n + 1, np.float32)
-    away = np.minimum(
-        regions.distance(~drawn.mask), sum(labels.shape)
-    )  # no ink at all is far, not infinitely
-    np.maximum.at(wide, labels.ravel(), away.ravel())
-    return wide[1:]
+    # No ink at all is far, not infinitely.
+    away = np.minimum(regions.distance(~drawn.mask), sum(labels.shape))
+    return largest(labels, away, n + 1)[1:]
 
 
 @lru_cache(maxsize=1)
@@ -179,13 +261,25 @@ def _weights() -> dict[str, NDArray[np.float32]]:
     return {name: array.astype(np.float32) for name, array in halved.items()}
 
 
+def facts_of(seen: Look) -> Rows:
+    """All that the metric is told of each region by itself, (n, TOLD_WIDTH)."""
+    return np.concatenate([seen.nodes, seen.shown], axis=1)
+
+
 def embed(seen: Look) -> Rows:
-    """Each region's place in the learned metric, (n, 64), of length 1."""
-    w = _weights()
-    hidden = np.maximum(seen.nodes @ w["inp.weight"] + w["inp.bias"], 0)
+    """Each region's place in the learned metric, (n, PLACE_WIDTH), of length 1: those of MEMBERS networks that were
+    trained alike from other beginnings, side by side, so that a product of two is the mean of theirs."""
+    nodes = facts_of(seen)
+    first = np.flatnonzero(np.diff(seen.here, prepend=-1))
+    places = [_place(seen, nodes, first, f"{member}.") for member in range(MEMBERS)]
+    return np.concatenate(places, axis=1) * np.float32(MEMBERS**-0.5)
+
+
+def _place(seen: Look, nodes: Rows, first: NDArray[np.int64], member: str) -> Rows:
+    w = {name.removeprefix(member): weight for name, weight in _weights().items() if name.startswith(member)}
+    hidden = np.maximum(nodes @ w["inp.weight"] + w["inp.bias"], 0)
     hidden = np.maximum(hidden @ w["h2.weight"] + w["h2.bias"], 0) + hidden
     levels = [hidden]
-    first = np.flatnonzero(np.diff(seen.here, prepend=-1))
     for level in range(2):
         told = (hidden @ w[f"msg.{level}.weight"] + w[f"msg.{level}.bias"])[seen.there]
         told += seen.ties @ w[f"rel.{level}.weight"] + w[f"rel.{level}.bias"]
@@ -301,4 +395,6 @@ def balance() -> tuple[float, float, float]:
 def sharpness() -> tuple[float, float]:
     """By how much the product of two places counts in a softmax, and the logarithm of a reference's area."""
     w = _weights()
-    return float(np.exp(w["tau"].item())), float(w["prior"].item())
+    members = [f"{member}." for member in range(MEMBERS)]
+    product = np.mean([np.exp(w[f"{member}tau"].item()) for member in members])
+    return float(product), float(np.mean([w[f"{member}prior"].item() for member in members]))

@@ -45,7 +45,7 @@ def find(rgb: NDArray[np.uint8]) -> Ink:
     h, w = rgb.shape[:2]
     unit = max(h, w) / UNIT_SIDE
     gray = (
-        np.ascontiguousarray(rgb.min(axis=2)) if _is_coloured(rgb) else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        np.ascontiguousarray(rgb.min(axis=2)) if _is_colored(rgb) else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     )
     light = _flatten_paper(np.asarray(gray, np.uint8), unit)
     period = _screen_period(light)
@@ -53,7 +53,7 @@ def find(rgb: NDArray[np.uint8]) -> Ink:
     return _drawn(smooth, unit, float(tone_tiles.mean()), _bare_gutters(light, unit))
 
 
-def find_in_colour(rgb: NDArray[np.uint8]) -> Ink:
+def find_in_color(rgb: NDArray[np.uint8]) -> Ink:
     """Find the ink of a coloured picture: what is darker than its surroundings, and what is black.
 
     Black-hat 9 x 9 times 2.2 is the line art that a coloured page would have come from, near enough for lines
@@ -140,7 +140,7 @@ def _drawn(light: Plane, unit: float, toned: float, gutter: Mask) -> Ink:
     return Ink(line, mask, _shade(light, mask, unit), toned, gutter, unit)
 
 
-def _is_coloured(rgb: NDArray[np.uint8]) -> bool:
+def _is_colored(rgb: NDArray[np.uint8]) -> bool:
     """Whether any of the line work is coloured (blue pencil): then the darkest channel shows it best."""
     small = rgb[::4, ::4].astype(np.int16)
     return bool(((small.max(axis=2) - small.min(axis=2)) > 48).mean() > 0.001)
@@ -257,9 +257,9 @@ def _dots(light: Plane, period: Plane, typical: float) -> tuple[Mask, Mask]:
     from scipy.spatial import cKDTree
 
     ink = light < 0.5
-    _, labels, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    _, labels, stats, centers = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     _, _, w, h, area = (stats[:, at] for at in range(5))
-    rows, cols = (np.minimum(centres[:, at].astype(int) // TILE, period.shape[1 - at] - 1) for at in (1, 0))
+    rows, cols = (np.minimum(centers[:, at].astype(int) // TILE, period.shape[1 - at] - 1) for at in (1, 0))
     here = np.where(period > 0, period, typical)[rows, cols]
     small = (np.maximum(w, h) <= here) & (np.maximum(w, h) <= 2 * np.minimum(w, h)) & (area >= 0.5 * w * h)
     small[0] = False  # the paper
@@ -276,7 +276,7 @@ def _dots(light: Plane, period: Plane, typical: float) -> tuple[Mask, Mask]:
     if dot.any():  # only then, for most pages have no screen
         like = small & (area <= 1.5 * np.median(area[dot]))
         near = np.flatnonzero(like)
-        pairs = cKDTree(centres[near]).query_pairs(1.3 * typical, output_type="ndarray")
+        pairs = cKDTree(centers[near]).query_pairs(1.3 * typical, output_type="ndarray")
         joined = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(near.size, near.size))
         group = connected_components(joined, directed=False)[1]
         size = np.bincount(group)

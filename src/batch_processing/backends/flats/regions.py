@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import completion
 from .ink import Ink, Mask
+from .runs import largest
 
 Labels = NDArray[np.int32]
 
@@ -56,39 +57,60 @@ def distance(white: Mask) -> NDArray[np.float32]:
 def _cascade(white: Mask, depth: NDArray[np.float32], unit: float) -> Labels:
     """Cores at each level, grown back by the level's radius: what an opening with that disc reaches."""
     labels = np.zeros(white.shape, np.int32)
+    flat, left = labels.ravel(), white.copy()
     last = 0
     for level in RADII:
         radius = level * unit
-        free = (depth > radius) & (labels == 0)
-        count, cores, stats, _ = cv2.connectedComponentsWithStats(free.astype(np.uint8), connectivity=4)
+        free = left & (depth > radius)
+        count, cores = cv2.connectedComponents(free.view(np.uint8), connectivity=4)
         if count <= 1:
             continue
-        fits = stats[:, cv2.CC_STAT_AREA] >= (LEAST_AREA * unit * unit if level else 1)
-        fits[0] = False
+        at = np.flatnonzero(free)
+        core = cores.ravel()[at]
+        fits = np.bincount(core, minlength=count) >= (LEAST_AREA * unit * unit if level else 1)
         number = np.where(fits, np.cumsum(fits) + last, 0).astype(np.int32)
-        last = int(number.max(initial=last))
-        fresh = number[cores]
+        found = number[core]
+        at, found = at[found > 0], found[found > 0]
+        if not at.size:
+            continue
+        last = int(number.max())
         if radius > 0:
             # Within the radius of a core the way is free of ink: the disc around it is all white.
-            away, nearest = nearest_label(fresh)
-            reach = white & (labels == 0) & (away <= radius)
-            fresh = np.where(reach, nearest, 0)
-        labels = np.where(labels == 0, fresh, labels)
+            seeds = np.ones(white.shape, np.uint8)
+            seeds.ravel()[at] = 0
+            away, index = _seeded(seeds)
+            reached = np.flatnonzero(left & (away <= radius))
+            flat[reached] = _of_seeds(index, at, found)[index.ravel()[reached]]
+        else:
+            flat[at] = found
+        left &= labels == 0
     return labels
 
 
 def nearest_label(labels: Labels) -> tuple[NDArray[np.float32], Labels]:
     """For each pixel the distance to the nearest labelled one, and its label."""
-    seeds = (labels == 0).astype(np.uint8)
-    if seeds.all():
+    seeds = (labels == 0).view(np.uint8)
+    at = np.flatnonzero(labels)
+    if not at.size:
         return np.full(labels.shape, np.inf, np.float32), labels
+    away, index = _seeded(seeds)
+    return away, _of_seeds(index, at, labels.ravel()[at])[index]
+
+
+def _seeded(seeds: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """For each pixel the distance to the nearest that is 0, and a number of that one."""
     away, index = cv2.distanceTransformWithLabels(
         seeds, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    at = np.zeros(int(index.max()) + 1, np.int32)
-    on = seeds == 0
-    at[index[on]] = labels[on]
-    return np.asarray(away, np.float32), at[index]
+    return np.asarray(away, np.float32), np.asarray(index, np.int32)
+
+
+def _of_seeds(index: NDArray[np.int32], at: NDArray[np.intp], value: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The value of each number that `_seeded` gave, from those of the seeds, which lie at these flat indices."""
+    number = index.ravel()[at]
+    table = np.zeros(int(number.max()) + 1, np.int32)
+    table[number] = value
+    return table
 
 
 def borders(
@@ -104,16 +126,19 @@ def _contacts(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """What `borders` gives, and the flat index of one pixel of each pair."""
     width = labels.shape[1]
+    region, level = labels.ravel(), np.ascontiguousarray(value).ravel()
     sides = []
-    for one, other in (
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:-1, :], np.s_[1:, :]),
+    for one, other, step in (
+        (np.s_[:, :-1], np.s_[:, 1:], 1),
+        (np.s_[:-1, :], np.s_[1:, :], width),
     ):
-        a, b = labels[one], labels[other]
-        y, x = np.nonzero((a != b) & (a > 0) & (b > 0))
-        low = np.minimum(value[one][y, x], value[other][y, x])
-        pa, pb = a[y, x], b[y, x]
-        sides.append((np.minimum(pa, pb), np.maximum(pa, pb), low, y * width + x))
+        meet = np.zeros(labels.shape, np.bool_)
+        np.not_equal(labels[one], labels[other], out=meet[one])
+        at = np.flatnonzero(meet)
+        a, b = region[at], region[at + step]
+        both = (a > 0) & (b > 0)
+        at, a, b = at[both], a[both], b[both]
+        sides.append((np.minimum(a, b), np.maximum(a, b), np.minimum(level[at], level[at + step]), at))
     return (
         np.concatenate([s[0] for s in sides]).astype(np.int64),
         np.concatenate([s[1] for s in sides]).astype(np.int64),
@@ -128,8 +153,7 @@ def _merge_open(
     """Join regions whose passage is no gap: wide in itself, or about as wide as the narrower side, or not so narrow
     and between lines that do not end there."""
     count = int(labels.max()) + 1
-    width = np.zeros(count, np.float32)
-    np.maximum.at(width, labels.ravel(), depth.ravel())
+    width = largest(labels, depth, count)
     a, b, low, at = _contacts(np.where(white, labels, 0), depth)
     if not a.size:
         return labels

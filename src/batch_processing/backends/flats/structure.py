@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .describe import Shapes
 from .ink import GUTTER, Ink, Mask, Plane
 from .regions import LEAST_AREA, Labels, borders, distance
+from .runs import largest
 
 
 @dataclass
@@ -32,6 +33,10 @@ class Structure:
     @property
     def white(self) -> NDArray[np.bool_]:
         return self.gutter | self.balloon
+
+    def of(self, region: NDArray[np.int64]) -> Structure:
+        """That of these regions, in this order."""
+        return Structure(self.panel[region], self.frame[region], self.gutter[region], self.balloon[region])
 
 
 def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
@@ -57,7 +62,7 @@ def _gutters(labels: Labels, what: Shapes, bands: Mask) -> NDArray[np.bool_]:
     edge_right = np.bincount(labels[:, -1], minlength=n + 1)[1:] / h
     edges = np.stack([edge_top, edge_bottom, edge_left, edge_right], axis=1)
     long = (edges > 0.6).sum(axis=1)
-    bare = np.bincount(labels.ravel(), bands.ravel(), minlength=n + 1)[1:] > 0.5 * what.area
+    bare = np.bincount(labels[bands], minlength=n + 1)[1:] > 0.5 * what.area
     hull = (what.box[:, 2] - what.box[:, 0]) * (what.box[:, 3] - what.box[:, 1])
     full = what.area / np.maximum(hull, 1)
     # More than this is a drawing without frames that runs into its gutter.
@@ -76,8 +81,7 @@ def _side_gutters(
     if not gutter.any():
         return gutter
     n = what.count
-    half = np.zeros(n + 1, np.float32)
-    np.maximum.at(half, labels.ravel(), np.minimum(distance(~ink), sum(labels.shape)).ravel())
+    half = largest(labels, np.minimum(distance(~ink), sum(labels.shape)), n + 1)
     a, b, inked = borders(labels, ink.astype(np.float32))
     mouth = np.zeros(n)
     for lane, other in ((a - 1, b - 1), (b - 1, a - 1)):
@@ -146,8 +150,8 @@ def _balloons(regions: Labels, ink: Mask, line: Plane, unit: float) -> NDArray[n
     found |= _outlined(np.asarray(labels, np.int32), np.asarray(spaces[1:], np.int32), unit)
     within = np.concatenate([[False], found])[labels]
     count = int(regions.max()) + 1
-    share = np.bincount(regions.ravel(), within.ravel(), minlength=count)[1:]
-    free = np.bincount(regions.ravel(), (~ink).ravel(), minlength=count)[1:]
+    share = np.bincount(regions[within], minlength=count)[1:]
+    free = np.bincount(regions[~ink], minlength=count)[1:]
     return np.asarray(share > 0.7 * np.maximum(free, 1), np.bool_)
 
 
@@ -160,6 +164,7 @@ def _reads(blots: NDArray[np.int32], stats: NDArray[np.int32], letters: NDArray[
     """
     rich = np.zeros(len(letters))
     eyes = np.zeros(len(letters))
+    hollow = np.zeros(len(letters))
     for k, (i, (x, y, wide, high, area)) in enumerate(
         zip(letters.tolist(), stats[:, :5].tolist(), strict=True)
     ):
@@ -167,19 +172,46 @@ def _reads(blots: NDArray[np.int32], stats: NDArray[np.int32], letters: NDArray[
         stroke = 2.0 * float(cv2.distanceTransform(own, cv2.DIST_L2, cv2.DIST_MASK_3).max())
         rich[k] = area / (stroke * float(np.hypot(wide, high)))
         _, _, holes, _ = cv2.connectedComponentsWithStats(1 - own, connectivity=4)
-        eyes[k] = int((holes[1:, cv2.CC_STAT_AREA] > 3).sum()) - 1
-    left, right = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH]
-    high = stats[:, cv2.CC_STAT_HEIGHT].astype(np.float64)
-    middle = stats[:, cv2.CC_STAT_TOP] + high / 2
-    tall = float(np.median(high))
-    gap = np.maximum(left[:, None], left[None, :]) - np.minimum(right[:, None], right[None, :])
-    beside = (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall) & (gap > -0.1 * tall) & (gap < tall)
-    beside &= (high[:, None] < 1.6 * high[None, :]) & (high[None, :] < 1.6 * high[:, None])
-    np.fill_diagonal(beside, val=False)
-    written = (rich > 1.0).mean() >= 0.3 and eyes.mean() <= 1.5
-    # Script joins its letters: of two or three blots none may stand beside another.
-    joined = len(letters) <= 3 and np.median(rich) > 1.05
-    return bool(written and (joined or beside.any(axis=1).mean() >= 0.5))
+        inside = np.sort(holes[1:, cv2.CC_STAT_AREA])[:-1]  # without what lies around the letter
+        eyes[k] = int((inside > 3).sum())
+        hollow[k] = inside.max(initial=0) / (wide * high)
+    if (rich > 1.0).mean() < 0.3 or eyes.mean() > 1.5:
+        return False
+    words = _words(stats)
+    broad, tall = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
+    size = np.bincount(words)
+    same = words == size.argmax()
+    # Eyes and panes of windows are all alike, letters of a word seldom.
+    if size.max() >= 2 and np.ptp(broad[same]) <= 2 and np.ptp(tall[same]) <= 2 and (eyes[same] >= 1).all():
+        return False
+    in_words = size[words] >= 2
+    if len(letters) > 3 or size.max() >= 3:
+        return bool(in_words.mean() >= 0.5)
+    # A word or two of two letters, or script, whose letters are joined: two eyes and a mouth are neither.
+    joined = (broad >= JOINED * tall) & (hollow < HOLLOW) & (rich > 1.15)
+    return bool((joined | (in_words & (rich > 0.9))).mean() > 0.5)
+
+
+JOINED = 1.6
+"""How many times as wide as high a word is whose letters are joined."""
+HOLLOW = 0.3
+"""Share of its box that the largest hole of such a word has at most: a mouth between its lips has more."""
+
+
+def _words(stats: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The number of the word that each blot belongs to: those of like height that stand side by side on one base
+    line, or hang from one line."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    high = (bottom - top).astype(np.float64)
+    tall = np.minimum(high[:, None], high)
+    gap = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
+    on_line = np.minimum(np.abs(bottom[:, None] - bottom), np.abs(top[:, None] - top)) < 0.3 * tall
+    beside = on_line & (gap > -0.25 * tall) & (gap < 0.9 * tall) & (_ratio(high) < 1.6)
+    return np.asarray(connected_components(csr_array(beside), directed=False)[1], np.int64)
 
 
 LETTER = (18.0, 170.0)
@@ -276,18 +308,18 @@ def _outlined(labels: Labels, spaces: NDArray[np.int32], unit: float) -> NDArray
     alike = _ratio(long) < 1.5
     alike &= (_ratio(strokes.width) < 1.4) & (gap < 0.6 * np.minimum(long[:, None], long))
     group = connected_components(csr_array(alike), directed=False)[1]
-    centre = (start + end) / 2
+    center = (start + end) / 2
     for number in np.unique(group[turning]):
         together = group == number
         word = together & turning
         if word.sum() < LEAST_LETTERS:
             continue
         size = float(np.median(long[word]))
-        middle = centre[word].mean(axis=0)
-        _, spread, axes = np.linalg.svd(centre[word] - middle, full_matrices=False)
+        middle = center[word].mean(axis=0)
+        _, spread, axes = np.linalg.svd(center[word] - middle, full_matrices=False)
         if spread[1] / np.sqrt(word.sum()) > 0.3 * size:
             continue
-        in_line = np.abs((centre - middle) @ axes[1]) < 0.5 * size
+        in_line = np.abs((center - middle) @ axes[1]) < 0.5 * size
         # An I, a T and an L stand upright among letters; a shelf lies.
         along, across = np.ptp(strokes.corners @ axes.T, axis=1).T
         together &= in_line & (turning | (along < across))
@@ -308,7 +340,7 @@ def _lettered(
 ) -> NDArray[np.bool_]:
     """Which of the spaces between the ink hold lettering; row i - 1 of `box` and `area` is label i."""
     found = np.zeros(len(area), bool)
-    count, blots, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    count, blots, stats, centers = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     if count <= 1:
         return found
     wide, high = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
@@ -338,7 +370,7 @@ def _lettered(
         x0, y0, x1, y1 = box[row]
         full = area[row] / max(1, (x1 - x0) * (y1 - y0))
         tall = np.median(high[mine])
-        middle = centres[mine, 1]
+        middle = centers[mine, 1]
         in_line = (np.abs(middle[:, None] - middle[None, :]) < 0.6 * tall).sum(axis=1).max()
         alike = ((high[mine] > 0.7 * tall) & (high[mine] < 1.4 * tall)).mean()
         text_area = (high[mine] * wide[mine]).sum()

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ink, regions
-from .colour import distances, to_lab
+from . import ink, regions, runs
+from .color import distances, to_lab
 
 MERGE = 9.0
 """Colours nearer than this Delta-E (CIE 1976) are one palette entry."""
-MOST_COLOURS = 96
+MOST_COLORS = 96
 PLAIN, LEAST_PLAIN = 6, 60.0
 """A small colour counts where it lies within so many levels over 5 x 5 pixels, on so many pixels (at a unit of 1)."""
 MOST_REGIONS = 500
@@ -29,20 +29,29 @@ def nearest_tint(picture: NDArray[np.uint8], lab: NDArray[np.float64]) -> NDArra
     """Row of `lab` nearest to each pixel, (h, w), after a median that removes grain and brush noise."""
     smooth = cv2.medianBlur(np.ascontiguousarray(picture), 5)
     # 5 bits a channel are enough to tell palette entries apart, and need 32768 comparisons at most.
-    key = (
-        (smooth[..., 0].astype(np.int32) >> 3 << 10)
-        | (smooth[..., 1].astype(np.int32) >> 3 << 5)
-        | (smooth[..., 2].astype(np.int32) >> 3)
+    cell = _cell(smooth)
+    count = np.bincount(cell.ravel(), minlength=CELLS)
+    used = np.flatnonzero(count)
+    total = np.stack(
+        [np.bincount(cell.ravel(), smooth[..., c].ravel(), minlength=CELLS)[used] for c in range(3)], axis=1
     )
-    _, inverse = np.unique(key, return_inverse=True)
-    total = np.stack([np.bincount(inverse.ravel(), smooth[..., c].ravel()) for c in range(3)], axis=1)
-    mean = total / np.bincount(inverse.ravel())[:, None]
-    best = distances(to_lab(mean), lab).argmin(axis=1).astype(np.int32)
-    return np.asarray(best[inverse].reshape(key.shape), np.int32)
+    best = np.zeros(CELLS, np.int32)
+    best[used] = distances(to_lab(total / count[used, None]), lab).argmin(axis=1)
+    return np.asarray(best[cell])
+
+
+CELLS = 1 << 15
+"""Cells of 8 x 8 x 8 that hold all colours."""
+
+
+def _cell(pixels: NDArray[Any]) -> NDArray[np.int32]:
+    """The cell that each of (..., 3) colours lies in."""
+    level = pixels.astype(np.int32) >> 3
+    return np.asarray(level[..., 0] << 10 | level[..., 1] << 5 | level[..., 2], np.int32)
 
 
 @dataclass(frozen=True)
-class Colours:
+class Colors:
     """A job's palette of K colours, and the T tints in which the references show them."""
 
     rgb: NDArray[np.uint8]
@@ -53,17 +62,18 @@ class Colours:
     """Row of `rgb` that each tint belongs to, (T,)."""
 
 
-def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> Colours:
+def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> Colors:
     """The job's colours, most common first after white; the shadows and highlights of cels are their base's."""
     rgb = _tints(pictures, inks)
     lab = to_lab(rgb)
     base = np.arange(len(rgb))
-    alike = _alike(lab) & (_flat(pictures, inks, rgb) >= FLAT)
+    seen = [nearest_tint(picture, lab).astype(np.uint8) for picture in pictures]
+    alike = _alike(lab) & (_flat(pictures, inks, rgb, seen) >= FLAT)
     alike &= alike.T
     if alike.any():
-        base = _bases(lab, alike, *_contacts(pictures, inks, lab))
+        base = _bases(lab, alike, *_contacts(seen, inks, len(lab)))
     kept, row = np.unique(base, return_inverse=True)
-    return Colours(rgb[kept], lab, row.astype(np.int32))
+    return Colors(rgb[kept], lab, row.astype(np.int32))
 
 
 LIGHTER = (5.0, 25.0)
@@ -78,6 +88,10 @@ HIGHLIGHT = 0.4
 OPEN_SIDE, OPEN_MOSTLY = 0.2, 0.4
 """Least share of a shadow's whole border, and of what carries no ink of it, along which its base lies. The rest of
 it runs along the outline of the thing, and past other tints of it."""
+WITHIN = 0.9
+"""Least share of a shadow's area that lies in pieces beside its base, with no ink between for LONG units of length. A colour
+that is also seen without the other is a colour of its own: a skin beside another's in one picture, alone in the next."""
+LONG = 3.0
 FLAT, LEVEL = 0.7, 4
 """Share of a tint's pixels within so many levels of it. Drawn flats have .95, as JPEG .85, paintings below .4: there a
 tint is a step of a gradient, and joining steps lost .03 of the pixels of painted pages."""
@@ -96,40 +110,48 @@ def _alike(lab: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _flat(
-    pictures: list[NDArray[np.uint8]], inks: list[ink.Ink], rgb: NDArray[np.uint8]
+    pictures: list[NDArray[np.uint8]],
+    inks: list[ink.Ink],
+    rgb: NDArray[np.uint8],
+    seen: list[NDArray[np.uint8]],
 ) -> NDArray[np.float64]:
-    """How much of each tint is exactly that colour, (T,), off the ink."""
-    lab = to_lab(rgb)
+    """How much of each tint is exactly that colour, (T,), off the ink; `seen` is the tint of each pixel, (h, w)."""
     exact, there = np.zeros(len(rgb)), np.zeros(len(rgb))
-    for picture, drawn in zip(pictures, inks, strict=True):
-        free = cv2.erode((~drawn.mask).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
-        tint = nearest_tint(picture, lab)[free]
-        smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)[free]
-        off = np.abs(smooth.astype(np.int16) - rgb[tint].astype(np.int16)).max(axis=1)
-        exact += np.bincount(tint[off <= LEVEL], minlength=len(rgb))
+    for picture, drawn, tints in zip(pictures, inks, seen, strict=True):
+        free = cv2.erode((~drawn.mask).view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_)
+        smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
+        off = cv2.absdiff(smooth, rgb[tints])
+        near = cv2.inRange(off, (0, 0, 0), (LEVEL, LEVEL, LEVEL)) > 0
+        tint = tints[free]
+        exact += np.bincount(tints[free & near], minlength=len(rgb))
         there += np.bincount(tint, minlength=len(rgb))
     return exact / np.maximum(there, 1)
 
 
 def _contacts(
-    pictures: list[NDArray[np.uint8]], inks: list[ink.Ink], lab: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The area of each tint, (T,), how long it borders on each other, and how much of that without ink, (T, T)."""
-    t = len(lab)
-    area, length, bare = np.zeros(t), np.zeros((t, t)), np.zeros((t, t))
-    for picture, drawn in zip(pictures, inks, strict=True):
-        pieces, tint = pieces_of(nearest_tint(picture, lab), drawn)
+    seen: list[NDArray[np.uint8]], inks: list[ink.Ink], t: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """From the tint of each pixel, the area of each of T tints, (T,), how long it borders on each other, how much of that without ink, and how much of its
+    area lies in pieces that do, (T, T)."""
+    area, length, bare, beside = np.zeros(t), np.zeros((t, t)), np.zeros((t, t)), np.zeros((t, t))
+    for tints, drawn in zip(seen, inks, strict=True):
+        pieces, tint = pieces_of(tints.astype(np.int32), drawn)
         if not tint.size:
             continue
-        area += np.bincount(tint, np.bincount(pieces.ravel())[1:], minlength=t) / pieces.size
+        share = np.bincount(pieces.ravel())[1:] / pieces.size
+        area += np.bincount(tint, share, minlength=t)
         a, b, inked = regions.borders(pieces, drawn.mask.astype(np.float32))
         pair = tint[a - 1].astype(np.int64) * t + tint[b - 1]
         for border, part in ((length, np.ones(len(pair))), (bare, 1.0 - inked)):
             counts = np.bincount(pair, part, minlength=t * t).reshape(t, t) / drawn.unit
             np.add(border, counts + counts.T, out=border)
+        meets = np.zeros((len(tint), t))
+        for piece, other in ((a - 1, b - 1), (b - 1, a - 1)):
+            np.add.at(meets, (piece, tint[other]), (1.0 - inked) / drawn.unit)
+        np.add.at(beside, tint, (meets >= LONG) * share[:, None])
     np.fill_diagonal(length, 0)
     np.fill_diagonal(bare, 0)
-    return area, length, bare
+    return area, length, bare, beside
 
 
 def _bases(
@@ -138,6 +160,7 @@ def _bases(
     area: NDArray[np.float64],
     length: NDArray[np.float64],
     bare: NDArray[np.float64],
+    beside: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """The tint that each tint is the shadow or a highlight of: itself for most.
 
@@ -152,7 +175,8 @@ def _bases(
     while True:
         side = bare / np.maximum(length.sum(axis=1), 1e-9)[:, None]
         mostly = bare / np.maximum(bare.sum(axis=1), 1e-9)[:, None]
-        side = np.where(joins & (side >= OPEN_SIDE) & (mostly >= OPEN_MOSTLY), side, 0)
+        within = beside / np.maximum(area, 1e-12)[:, None]
+        side = np.where(joins & (side >= OPEN_SIDE) & (mostly >= OPEN_MOSTLY) & (within >= WITHIN), side, 0)
         tint, to = (int(at) for at in np.unravel_index(side.argmax(), side.shape))
         if side[tint, to] == 0:
             return base
@@ -162,6 +186,7 @@ def _bases(
             border[to] += border[tint]
             border[:, to] += border[:, tint]
             border[tint] = border[:, tint] = border[to, to] = 0
+        beside[:, to] += beside[:, tint]
 
 
 def _tints(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np.uint8]:
@@ -188,13 +213,13 @@ def _tints(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np
             small[value] = small.get(value, 0.0) + count / drawn.unit**2
     if not votes:
         return np.array([[255, 255, 255]], np.uint8)
-    colours, weight = _by_cell(votes)
-    lab = to_lab(colours)
+    colors, weight = _by_cell(votes)
+    lab = to_lab(colors)
     chosen = [np.array([255, 255, 255])]
     left = weight.copy()
     white = np.sqrt(((lab - to_lab(chosen[0])) ** 2).sum(axis=1)) < MERGE
     left[white] = 0
-    while len(chosen) < MOST_COLOURS and left.sum() > 0.004 * weight.sum():
+    while len(chosen) < MOST_COLORS and left.sum() > 0.004 * weight.sum():
         top = int(left.argmax())
         away = np.sqrt(((lab - lab[top]) ** 2).sum(axis=1))
         # A flat colour towers over its shades; other flats nearby are colours of their own.
@@ -207,57 +232,55 @@ def _tints(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np
             continue
         # An exact flat colour stays exact; a gradient is represented by its middle.
         alone = left_before.max() > 0.5 * part
-        middle = np.average(colours[near], axis=0, weights=left_before)
-        chosen.append(colours[top] if alone else np.rint(middle).astype(np.int64))
+        middle = np.average(colors[near], axis=0, weights=left_before)
+        chosen.append(colors[top] if alone else np.rint(middle).astype(np.int64))
     # A tongue is a small part of a page, and a colour all the same: it is plain, as no soft edge is.
     if small:
-        colours, weight = _by_cell(small)
-        lab = to_lab(colours)
+        colors, weight = _by_cell(small)
+        lab = to_lab(colors)
         weight[distances(lab, to_lab(np.array(chosen))).min(axis=1) < MERGE] = 0
-        while len(chosen) < MOST_COLOURS and weight.max() > LEAST_PLAIN:
+        while len(chosen) < MOST_COLORS and weight.max() > LEAST_PLAIN:
             top = int(weight.argmax())
-            chosen.append(colours[top])
+            chosen.append(colors[top])
             weight[np.sqrt(((lab - lab[top]) ** 2).sum(axis=1)) < MERGE] = 0
     return np.array(chosen).astype(np.uint8)
 
 
-def _code(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    return np.asarray(pixels.astype(np.int64) @ np.array([65536, 256, 1]))
+def _code(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+    red, green, blue = pixels.astype(np.int32).T
+    return np.asarray(red << 16 | green << 8 | blue, np.int32)
 
 
 def _by_cell(votes: dict[int, float]) -> tuple[NDArray[Any], NDArray[Any]]:
     """One colour, the commonest, for each cell of 8 x 8 x 8: a painted page has 200,000. And its votes."""
     codes = np.array(sorted(votes))
     weight = np.array([votes[c] for c in codes.tolist()])
-    colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
-    key = (colours[:, 0] >> 3 << 10) | (colours[:, 1] >> 3 << 5) | (colours[:, 2] >> 3)
+    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
+    key = _cell(colors)
     order = np.lexsort((weight, key))
     last = np.append(np.flatnonzero(np.diff(key[order])), len(order) - 1)
     used, inverse = np.unique(key, return_inverse=True)
-    return colours[order[last]], np.bincount(inverse, weight, minlength=len(used))
+    return colors[order[last]], np.bincount(inverse, weight, minlength=len(used))
 
 
 def pieces_of(ids: NDArray[np.int32], drawn: ink.Ink) -> tuple[regions.Labels, NDArray[np.int32]]:
     """Areas of one colour between lines: labels grown over the whole picture, and each one's palette id."""
-    labels = np.zeros(ids.shape, np.int32)
-    colour: list[int] = []
-    area: list[int] = []
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    free = np.where(drawn.mask, -1, ids)
+    found = runs.find(free)
+    color = free.ravel()[found.first]
+    above, below = runs.stacked(found, free)
+    links = coo_array((np.ones(len(above), np.bool_), (above, below)), shape=(len(color), len(color)))
+    count, piece = connected_components(links, directed=False)
+    color_of, area = np.empty(count, np.int32), np.bincount(piece, found.length, minlength=count)
+    color_of[piece] = color
     least = 60 * drawn.unit * drawn.unit
-    for number in np.unique(ids):
-        part = ((ids == number) & ~drawn.mask).astype(np.uint8)
-        _, cc, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=4)
-        keep = stats[:, cv2.CC_STAT_AREA] >= least
-        keep[0] = False
-        if not keep.any():
-            continue
-        new = np.where(keep, np.cumsum(keep) + len(colour), 0).astype(np.int32)
-        labels += new[cc]
-        colour += [int(number)] * int(keep.sum())
-        area += stats[keep, cv2.CC_STAT_AREA].tolist()
-    if not colour:
-        return labels, np.zeros(0, np.int32)
-    order = np.argsort(-np.array(area), kind="stable")[:MOST_REGIONS]
-    new = np.zeros(len(colour) + 1, np.int32)
-    new[order + 1] = np.arange(1, len(order) + 1)
-    labels = regions.nearest_label(new[labels])[1]
-    return labels, np.array(colour, np.int32)[order]
+    kept = np.flatnonzero((color_of >= 0) & (area >= least))
+    # Of equally large ones that of the lower colour comes first, and of one colour the upper one.
+    kept = kept[np.lexsort((kept, color_of[kept], -area[kept]))[:MOST_REGIONS]]
+    number = np.zeros(count, np.int32)
+    number[kept] = np.arange(1, len(kept) + 1)
+    labels = found.spread(number[piece])
+    return (regions.nearest_label(labels)[1] if len(kept) else labels), color_of[kept]

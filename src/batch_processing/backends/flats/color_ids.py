@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import PaletteColour
-from .colour import distances, to_lab
+from ..base import PaletteColor
+from .color import distances, to_lab
 from .references import Knowledge
 from .tints import MERGE
 
-OWN_COLOUR = 1 << 24
+OWN_COLOR = 1 << 24
 """Ids from here on are this number plus the RGB value, and so the same on every page: colours that only hints
 use, and those of references that belong to single pages."""
 
@@ -33,7 +33,7 @@ class Palette:
 
 
 def joined(
-    known: Knowledge, given: Sequence[PaletteColour], *, own: bool = False
+    known: Knowledge, given: Sequence[PaletteColor], *, own: bool = False
 ) -> tuple[Knowledge, Palette]:
     """Number the colours of `known`, those near a given one as it is numbered; such as meet there become one row.
 
@@ -49,18 +49,18 @@ def joined(
         row_of = np.argsort(order)[row_of]
         known = _merged(known, row_of, len(ids))
     by_rgb: dict[tuple[int, int, int], int] = {}
-    for colour in given:
-        for rgb in (colour.rgb, colour.reference):
+    for color in given:
+        for rgb in (color.rgb, color.reference):
             if rgb is not None:
-                by_rgb.setdefault(rgb, colour.id)
+                by_rgb.setdefault(rgb, color.id)
     return known, Palette(ids.astype(np.int32), by_rgb)
 
 
-def _ids(rgb: NDArray[np.uint8], given: Sequence[PaletteColour], *, own: bool) -> NDArray[np.int64]:
+def _ids(rgb: NDArray[np.uint8], given: Sequence[PaletteColor], *, own: bool) -> NDArray[np.int64]:
     # Both what an id is drawn in and what the references showed for it: the next chapter may bring either.
     anchors = [(c.id, c.reference) for c in given if c.id and c.reference is not None]
     anchors += [(c.id, c.rgb) for c in given if c.id and c.rgb != c.reference]
-    following = max((c.id for c in given if c.id < OWN_COLOUR), default=0) + 1
+    following = max((c.id for c in given if c.id < OWN_COLOR), default=0) + 1
     lab = to_lab(rgb)
     away = distances(lab, to_lab(np.array([at for _, at in anchors]).reshape(-1, 3)))
     ids = [0]
@@ -70,7 +70,7 @@ def _ids(rgb: NDArray[np.uint8], given: Sequence[PaletteColour], *, own: bool) -
             ids.append(anchors[nearest][0])
         elif own:
             red, green, blue = rgb[row].tolist()
-            ids.append(OWN_COLOUR + (red << 16 | green << 8 | blue))
+            ids.append(OWN_COLOR + (red << 16 | green << 8 | blue))
         else:
             ids.append(following)
             following += 1
@@ -93,7 +93,7 @@ def _merged(known: Knowledge, row_of: NDArray[np.intp], count: int) -> Knowledge
         rgb=rgb,
         share=share.astype(np.float32),
         touch=(weight.T @ known.touch @ weight).astype(np.float32),
-        region_colour=row_of[known.region_colour].astype(np.int32),
+        region_color=row_of[known.region_color].astype(np.int32),
         region_around=around.astype(known.region_around.dtype),
-        point_colour=row_of[known.point_colour].astype(np.int32),
+        point_color=row_of[known.point_color].astype(np.int32),
     )

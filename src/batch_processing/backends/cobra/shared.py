@@ -3,7 +3,7 @@
 * CLIP vectors and VAE latents are kept on the host under the content they were made from, keys and values of
   a patch in a group on the device. Each store has a budget of bytes and lets go of what was used longest ago.
 * `Book.choose` looks up references for a page; `batches` then groups pages that can be denoised together and
-  orders them so that neighbours share patches; `Book.colour` colours one such group.
+  orders them so that neighbours share patches; `Book.color` colours one such group.
 * Nothing that is kept shows in a page: what is computed for it has the same shapes, and so the same bits,
   whether it is found or made anew.
 
@@ -13,11 +13,9 @@ Keys and values are worth keeping only where they are used: computing them takes
 
 from __future__ import annotations
 
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +23,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .. import painting
+from ..painting import References, Size
 from . import preprocess
-from .preprocess import Size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,11 +33,12 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline
     from .transformer import PageMemory
 
-Patch = tuple[str, int]  # SHA-256 of the reference, number of the patch 0..4
+# SHA-256 of the reference, and number of the patch: 0 to 4 of its first tile, 5 to 9 of the next.
+Patch = tuple[str, int]
 
 HOST_BUDGET = 2 << 30  # bytes: fitted references (2 MB each), latents and vectors of some 800 references
-# Patches in one reference pass on a GPU, which is no faster with fewer: two pages' worth of tokens.
-RECORD_BATCH = 8
+# Patches encoded, or in one reference pass, at once on a GPU, which is no faster with fewer: two pages' worth of tokens.
+PATCHES_TOGETHER = 8
 # Pages among which the next is looked for: a book of thousands is ordered in seconds.
 AHEAD = 256
 
@@ -111,9 +111,10 @@ class Likeness:
 
 @dataclass
 class Picture:
-    """One picture to colour: a page, or a piece of a long one. `hints` is RGBA of the same size, or None."""
+    """One picture to colour: a page, or a piece of a long one. `gray` (H, W) is of the size of the choice's bucket, `hints`
+    RGBA of the page's own, or None."""
 
-    rgb: NDArray[np.uint8]
+    gray: NDArray[np.uint8]
     style: str
     seed: int
     steps: int
@@ -122,7 +123,7 @@ class Picture:
 
     @property
     def work(self) -> int:
-        """How often `Book.colour` says that something is done: steps, and looking, decoding, enlarging."""
+        """How often `Book.color` says that something is done: steps, and looking, decoding, enlarging."""
         return self.steps + 3
 
     @property
@@ -156,23 +157,6 @@ def batches(
     return result
 
 
-class References:
-    """The references that `CobraBackend.prepare` put into an artefact, read when they are wanted."""
-
-    def __init__(self, artefact: Path | None) -> None:
-        self._archive = None if artefact is None else zipfile.ZipFile(artefact)
-        self.names = () if self._archive is None else tuple(self._archive.namelist())
-
-    def image(self, sha256: str) -> Image.Image:
-        assert self._archive is not None  # noqa: S101 - names are empty without an archive
-        with self._archive.open(sha256) as file, Image.open(file, formats=["PNG"]) as image:
-            return image.convert("RGB")
-
-    def close(self) -> None:
-        if self._archive is not None:
-            self._archive.close()
-
-
 class Book:
     """Colours pictures with one pipeline and one set of references, keeping what can be used again."""
 
@@ -181,13 +165,14 @@ class Book:
         self.references = References(None)
         self.host = Store(HOST_BUDGET)
         self.entries = Store(entry_budget)
+        self.patches_together = 1 if pipeline.device.type == "cpu" else PATCHES_TOGETHER
 
     def choose(self, rgb: NDArray[np.uint8], digest: str, top_k: int, alive: Callable[[], None]) -> Choice:
         """Look up the `top_k` patches nearest to each crop of a picture, fewer if there are fewer.
 
         `digest` stands for the pixels of `rgb` (H, W, 3). `alive` is called before each reference not seen before."""
         height, width = rgb.shape[:2]
-        bucket = preprocess.choose_bucket((width, height), self.pipeline.model.architecture.buckets)
+        bucket = painting.choose_bucket((width, height), self.pipeline.model.architecture.buckets)
         names = self.references.names
         if not names:
             return Choice(bucket, ((), (), (), ()))
@@ -197,16 +182,14 @@ class Book:
         if queries is None:
             queries = self.pipeline.embed(preprocess.query_crops(Image.fromarray(rgb), bucket))
             self.host.put(key, queries)
+        patches = [(name, n) for name, rows in zip(names, known, strict=True) for n in range(len(rows))]
         order = (queries @ torch.cat(known).T).argsort(dim=1, descending=True, stable=True)[:, :top_k]
         return Choice(
             bucket,
-            tuple(
-                tuple((names[index // preprocess.PATCHES], index % preprocess.PATCHES) for index in row)
-                for row in order.tolist()
-            ),
+            tuple(tuple(patches[index] for index in row) for row in order.tolist()),
         )
 
-    def colour(
+    def color(
         self, pictures: Mapping[int, Picture], width: int, worked: Callable[[int], None]
     ) -> list[NDArray[np.uint8]]:
         """The pictures (1.5 H, 1.5 W, 3) of their bucket's H and W; all of one `Likeness`.
@@ -219,8 +202,9 @@ class Book:
         conditions: dict[int, NDArray[np.uint8]] = {}
         inputs: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         for place, picture in pictures.items():
-            grey = np.asarray(preprocess.resized(Image.fromarray(picture.rgb), likeness.bucket).convert("L"))
-            condition = preprocess.condition(grey, self.pipeline.line_art(grey), likeness.style)
+            condition = preprocess.condition(
+                picture.gray, self.pipeline.line_art(picture.gray), likeness.style
+            )
             painted, mask = preprocess.paint_hints(condition, picture.hints)
             latents = self.pipeline.encode(np.repeat(condition[:, :, None], 3, axis=2))
             conditions[place] = condition
@@ -236,7 +220,7 @@ class Book:
         lines, hint_latents, masks = (
             torch.cat(parts) for parts in zip(*(inputs[place] for place in batch), strict=True)
         )
-        coloured = self.pipeline.denoise(
+        colored = self.pipeline.denoise(
             likeness.style,
             [pictures[place].seed for place in batch],
             likeness.steps,
@@ -249,7 +233,7 @@ class Book:
         del memory  # gigabytes that the large pictures need now
         results = []
         for place, condition in conditions.items():
-            small = self.pipeline.picture(coloured[place : place + 1])
+            small = self.pipeline.picture(colored[place : place + 1])
             worked(1)
             results.append(self.pipeline.enlarge(likeness.style, small, condition))
             worked(1)
@@ -272,13 +256,11 @@ class Book:
                 continue
             for page, slot in targets:
                 memory.put(page, slot, entry)
-        together = 1 if self.pipeline.device.type == "cpu" else RECORD_BATCH
+        unique = dict.fromkeys(patch for patches in missing.values() for patch in patches)
+        latents_of = self._latents(list(unique), likeness.bucket, worked)
         for group, patches in missing.items():
-            for start in range(0, len(patches), together):
-                part = patches[start : start + together]
-                # Filled up with copies: how many are missing must not show in an entry's last bits.
-                full = (part * together)[:together]
-                latents = torch.cat([self._latents(patch, likeness.bucket) for patch in full])
+            for part, full in _filled(patches, self.patches_together):
+                latents = torch.cat([latents_of[patch] for patch in full])
                 entries = self.pipeline.record(likeness.style, latents, group)
                 for patch, entry in zip(part, entries, strict=False):
                     for page, slot in wanted[group, patch]:
@@ -286,35 +268,60 @@ class Book:
                     self.entries.put((likeness.style, likeness.bucket, group, patch), entry)
                 worked(0)
 
-    def _fitted(self, name: str, bucket: Size) -> Image.Image:
-        """A reference at the size of the bucket."""
+    def _fitted(self, name: str, bucket: Size) -> list[Image.Image]:
+        """A reference at the size of the bucket, or its tiles."""
         key = ("fitted", name, bucket)
         kept = self.host.get(key)
         if kept is None:
-            kept = torch.tensor(np.asarray(preprocess.fit_reference(self.references.image(name), bucket)))
+            pictures = preprocess.fitted(self.references.image(name), bucket)
+            kept = torch.stack([torch.tensor(np.asarray(picture)) for picture in pictures])
             self.host.put(key, kept)
-        return Image.fromarray(kept.numpy())
+        return [Image.fromarray(picture) for picture in kept.numpy()]
 
     def _vectors(self, name: str, bucket: Size, alive: Callable[[], None]) -> Tensor:
-        """(5, projection): CLIP vectors of the patches of a reference."""
+        """(5 a tile, projection): CLIP vectors of the patches of a reference."""
         key = ("vectors", name, bucket)
         kept = self.host.get(key)
         if kept is None:
             alive()
-            fitted = self._fitted(name, bucket)
-            kept = self.pipeline.embed([fitted, *preprocess.crops(fitted, bucket)])
+            tiles = self._fitted(name, bucket)
+            kept = torch.cat([self.pipeline.embed([tile, *preprocess.crops(tile, bucket)]) for tile in tiles])
             self.host.put(key, kept)
         return kept
 
-    def _latents(self, patch: Patch, bucket: Size) -> Tensor:
-        """(1, 4, h, w): latents of a patch at half the size of the bucket."""
-        key = ("latents", patch, bucket)
-        kept = self.host.get(key)
-        if kept is None:
-            name, number = patch
-            fitted = self._fitted(name, bucket)
-            image = fitted if number == 0 else preprocess.crops(fitted, bucket)[number - 1]
-            half = (bucket[0] // 2, bucket[1] // 2)
-            kept = self.pipeline.encode(np.asarray(preprocess.resized(image, half)))
-            self.host.put(key, kept)
-        return kept
+    def _latents(
+        self, patches: Sequence[Patch], bucket: Size, worked: Callable[[int], None]
+    ) -> dict[Patch, Tensor]:
+        """(1, 4, h, w) each: latents of patches at half the size of the bucket."""
+        found: dict[Patch, Tensor] = {}
+        missing = []
+        for patch in patches:
+            kept = self.host.get(("latents", patch, bucket))
+            if kept is None:
+                missing.append(patch)
+            else:
+                found[patch] = kept
+        for part, full in _filled(missing, self.patches_together):
+            images = {patch: self._patch(patch, bucket) for patch in part}
+            encoded = self.pipeline.encode(*(images[patch] for patch in full))
+            for number, patch in enumerate(part):
+                found[patch] = encoded[number : number + 1]
+                self.host.put(("latents", patch, bucket), found[patch])
+            worked(0)
+        return found
+
+    def _patch(self, patch: Patch, bucket: Size) -> NDArray[np.uint8]:
+        """The picture of a patch at half the size of the bucket."""
+        name, number = patch
+        tile, part = divmod(number, preprocess.PATCHES)
+        fitted = self._fitted(name, bucket)[tile]
+        image = fitted if part == 0 else preprocess.crops(fitted, bucket)[part - 1]
+        return np.asarray(preprocess.resized(image, (bucket[0] // 2, bucket[1] // 2)))
+
+
+def _filled(patches: Sequence[Patch], together: int) -> Iterator[tuple[Sequence[Patch], Sequence[Patch]]]:
+    """The patches in parts, and each part filled up to `together` with copies: how many are missing must not show in the
+    last bits of what is made of one."""
+    for start in range(0, len(patches), together):
+        part = list(patches[start : start + together])
+        yield part, (part * together)[:together]

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import describe, graph, ink, pages, structure
+from . import describe, graph, ink, structure
 from .arrays import packed
-from .palette import Palette
+from .assign import WHY
+from .color_ids import Palette
+from .flatted import Flatted, cuts, strips
 from .references import Knowledge
 
 SURE = 0.97
@@ -48,14 +50,14 @@ class Memory:
         return packed(vars(self))
 
 
-def of_page(rgb: NDArray[np.uint8], flatted: pages.Flatted, *, everything: bool) -> Memory:
+def of_page(rgb: NDArray[np.uint8], flatted: Flatted, *, everything: bool) -> Memory:
     """What to remember of a page, (h, w, 3). With `everything` a person has approved all of it."""
-    told = flatted.reason == pages.WHY.index("hint")
-    sure = (flatted.confidence >= SURE) & (flatted.reason == pages.WHY.index("reference"))
-    wanted = told | sure | (everything & (flatted.reason != pages.WHY.index("paper")))
+    told = flatted.reason == WHY.index("hint")
+    sure = (flatted.confidence >= SURE) & (flatted.reason == WHY.index("reference"))
+    wanted = told | sure | (everything & (flatted.reason != WHY.index("paper")))
     found: list[Memory] = []
     row = 0
-    for _, _, work in pages.strips(rgb, pages.cuts(rgb)):
+    for _, _, work in strips(rgb, cuts(rgb)):
         here, labels = np.unique(flatted.labels[row : row + len(work)], return_inverse=True)
         row += len(work)
         found.append(_of_strip(work, labels.astype(np.int32) + 1, here - 1, wanted, flatted))
@@ -67,7 +69,7 @@ def _of_strip(
     labels: NDArray[np.int32],
     whole: NDArray[np.int32],
     wanted: NDArray[np.bool_],
-    flatted: pages.Flatted,
+    flatted: Flatted,
 ) -> Memory:
     """`whole` is the row of each of the strip's regions on its page."""
     drawn = ink.find(work)
@@ -76,21 +78,21 @@ def _of_strip(
     seen = graph.look(drawn, labels, what, panels.frame, panels.white)
     chosen = np.flatnonzero(wanted[whole])
     chosen = chosen[np.argsort(-what.area[chosen], kind="stable")]
-    colour = flatted.colour[whole]
-    used, row = np.unique(colour, return_inverse=True)
+    color = flatted.color[whole]
+    used, row = np.unique(color, return_inverse=True)
     place = graph.embed(seen)
     around = graph.surroundings(
         graph.walks(seen), np.eye(len(used), dtype=np.float32)[row], graph.sent(place)
     )
     home = seen.home
     inside = wanted[whole[home]]
-    of_point = colour[home[inside]]
+    of_point = color[home[inside]]
     return Memory(
         seen.regions[chosen].astype(np.float16),
         place[chosen].astype(np.float16),
         (what.area[chosen] / labels.size).astype(np.float32),
-        flatted.ids[colour[chosen]],
-        flatted.rgb[colour[chosen]],
+        flatted.ids[color[chosen]],
+        flatted.rgb[color[chosen]],
         around[chosen].astype(np.float16),
         flatted.ids[used],
         seen.points[inside].astype(np.float16),
@@ -108,24 +110,24 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
     """The references' knowledge with what was learned from pages; colours without a row get one at the end."""
     ids = palette.ids.tolist()
     rgb = known.rgb.tolist()
-    for number, colour in zip(
+    for number, color in zip(
         [*memory.region_id.tolist(), *memory.point_id.tolist()],
         [*memory.region_rgb.tolist(), *memory.point_rgb.tolist()],
         strict=True,
     ):
         if number not in ids:
             ids.append(number)
-            rgb.append(colour)
+            rgb.append(color)
     row_of = {number: row for row, number in enumerate(ids)}
     k, more = len(ids), len(ids) - len(known.rgb)
-    region_colour = np.array([row_of[i] for i in memory.region_id.tolist()], np.int32)
-    point_colour = np.array([row_of[i] for i in memory.point_id.tolist()], np.int32)
+    region_color = np.array([row_of[i] for i in memory.region_id.tolist()], np.int32)
+    point_color = np.array([row_of[i] for i in memory.point_id.tolist()], np.int32)
     # The references' shares stand for themselves; a new colour has its share of what was learned.
-    around = np.zeros((len(region_colour), graph.SIDES, k), np.float16)
+    around = np.zeros((len(region_color), graph.SIDES, k), np.float16)
     met = np.isin(memory.around_id, ids)
     around[..., [row_of[i] for i in memory.around_id[met].tolist()]] = memory.region_around[..., met]
     before = np.pad(known.region_around, ((0, 0), (0, 0), (0, more)))
-    learned = np.bincount(point_colour, minlength=k) / max(1, len(point_colour))
+    learned = np.bincount(point_color, minlength=k) / max(1, len(point_color))
     touch = np.ones((k, k), np.float32)
     touch[: k - more, : k - more] = known.touch
     extended = replace(
@@ -134,12 +136,12 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
         share=np.concatenate([known.share, learned[k - more :].astype(np.float32)]),
         touch=touch,
         region_rows=_below(known.region_rows, memory.region_rows, known.region_turn),
-        region_colour=np.concatenate([known.region_colour, region_colour]),
+        region_color=np.concatenate([known.region_color, region_color]),
         region_place=np.concatenate([known.region_place, memory.region_place]),
         region_share=np.concatenate([known.region_share, memory.region_share]),
         region_around=np.concatenate([before, around]),
         point_rows=_below(known.point_rows, memory.point_rows, known.point_turn),
-        point_colour=np.concatenate([known.point_colour, point_colour]),
+        point_color=np.concatenate([known.point_color, point_color]),
     )
     return extended, replace(palette, ids=np.array(ids, np.int32))
 

@@ -1,4 +1,4 @@
-"""One page from pixels to flats that can be changed: the main job, and its result.
+"""A page's flats, which can be changed; and the strips of which a tall page is made.
 
 A `Flatted` page is small: labels, lines and shade at work size, and a colour per region. It can be stored,
 and drawn again in another palette in milliseconds, without matching anything again.
@@ -6,7 +6,7 @@ and drawn again in another palette in milliseconds, without matching anything ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import assign, describe, ink, regions, structure
-from . import hints as marks
+from . import regions
 from .arrays import packed, restored
-from .palette import OWN_COLOUR, Palette
-from .references import Knowledge, shrink
+from .assign import WHY
+from .references import shrink
 
 WORK_SIDE = 2200
 """Longest side in pixels at which regions are found and matched (some 3.4 megapixels)."""
 STRIP = 2.5
 """Pages taller than this many times their width are worked strip by strip."""
-WHY = ("paper", "hint", "reference", "guess")
 
 
 @dataclass
@@ -40,7 +38,7 @@ class Flatted:
     ids: NDArray[np.int32]
     """Palette ids in use, (k,), and their colours."""
     rgb: NDArray[np.uint8]
-    colour: NDArray[np.int32]
+    color: NDArray[np.int32]
     """Row of `ids` for each region, (n,)."""
     confidence: NDArray[np.float32]
     reason: NDArray[np.uint8]
@@ -62,6 +60,27 @@ class Flatted:
                 rgb[row] = palette[number]
         return Flatted(**(self.__dict__ | {"rgb": rgb}))
 
+    def right_to_left(self) -> Flatted:
+        """The same page with its panels numbered from the upper right, row by row."""
+        count = int(self.panel.max(initial=-1)) + 1
+        if count < 2:
+            return self
+        h, w = self.labels.shape
+        boxes = [self.box[self.panel == number] for number in range(count)]
+        # A number without a region of its own has no place: it goes last.
+        tops = [int(box[:, 1].min(initial=h)) for box in boxes]
+        rights = [int(box[:, 2].max(initial=0)) for box in boxes]
+        order: list[int] = []
+        waiting = sorted(range(count), key=tops.__getitem__)
+        while waiting:
+            low = tops[waiting[0]] + max(1, min(h, 2 * w) // 8)
+            row = [number for number in waiting if tops[number] < low]
+            order += sorted(row, key=lambda number: -rights[number])
+            waiting = waiting[len(row) :]
+        numbers = np.empty(count + 1, np.int32)
+        numbers[order], numbers[-1] = np.arange(count), -1
+        return Flatted(**(self.__dict__ | {"panel": numbers[self.panel]}))
+
     def to_bytes(self) -> bytes:
         """A file of plain arrays; the same page gives the same bytes."""
         return packed(vars(self))
@@ -70,86 +89,6 @@ class Flatted:
     def of_bytes(cls, data: bytes) -> Flatted:
         """ValueError if `data` are not of `to_bytes`."""
         return restored(cls, data)
-
-
-def flat(
-    rgb: NDArray[np.uint8],
-    known: Knowledge,
-    palette: Palette,
-    said: marks.Hints | None,
-    progress: Callable[[int, int], None],
-) -> Flatted:
-    """Find the regions of an (h, w, 3) page and choose their colours."""
-    h, w = rgb.shape[:2]
-    at = cuts(rgb)
-    parts: list[Flatted] = []
-    for number, (top, _, work) in enumerate(strips(rgb, at)):
-        progress(2 * number, 2 * len(at))
-        seeds: NDArray[np.int32] | None = None
-        colours: list[marks.Rgb] = []
-        if said is not None:
-            scale = work.shape[1] / w
-            whole, colours = said.seeds(work.shape[1], max(1, round(h * scale)))
-            begin = min(round(top * scale), max(0, len(whole) - 1))
-            seeds = np.zeros(work.shape[:2], np.int32)
-            piece = whole[begin : begin + len(seeds)]
-            seeds[: len(piece)] = piece
-        parts.append(_flat_strip(work, known, palette, seeds, colours))
-        progress(2 * number + 1, 2 * len(at))
-    return parts[0] if len(parts) == 1 else _joined(parts)
-
-
-def _flat_strip(
-    work: NDArray[np.uint8],
-    known: Knowledge,
-    palette: Palette,
-    seeds: NDArray[np.int32] | None,
-    colours: list[marks.Rgb],
-) -> Flatted:
-    drawn = ink.find(work)
-    labels = regions.segment(drawn)
-    ids, rgb, rows = _with_hints(known, palette, colours)
-    fixed = np.full(int(labels.max()), -1, np.int32)
-    if seeds is not None and (seeds > 0).any():
-        labels, told = marks.apply(labels, seeds, drawn.line)
-        fixed = np.where(told > 0, rows[np.maximum(told - 1, 0)], -1).astype(np.int32)
-    what = describe.shapes(labels)
-    panels = structure.find(labels, drawn, what)
-    chosen = assign.assign(drawn, labels, what, panels, known, fixed)
-    return Flatted(
-        labels,
-        np.rint(drawn.line * 255).astype(np.uint8),
-        np.rint(drawn.shade * 255).astype(np.uint8),
-        ids,
-        rgb,
-        chosen.colour,
-        chosen.confidence.astype(np.float32),
-        np.array([WHY.index(w) for w in chosen.why], np.uint8),
-        panels.panel,
-        what.box,
-        what.area,
-    )
-
-
-def _with_hints(
-    known: Knowledge, palette: Palette, colours: list[marks.Rgb]
-) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32]]:
-    """The palette with the hints' own colours added: ids, colours, and the row of each hint colour."""
-    ids = palette.ids.tolist()
-    rgb = [tuple(int(v) for v in colour) for colour in known.rgb]
-    rows = []
-    for colour in colours:
-        number = palette.given.get(colour)
-        if colour in rgb:
-            rows.append(rgb.index(colour))
-        elif number in ids:  # the references show this id in another shade
-            rows.append(ids.index(number))
-        else:
-            rows.append(len(rgb))
-            rgb.append(colour)
-            own = OWN_COLOUR + (colour[0] << 16 | colour[1] << 8 | colour[2])
-            ids.append(own if number is None else number)
-    return np.array(ids, np.int32), np.array(rgb, np.uint8).reshape(-1, 3), np.array(rows, np.int32)
 
 
 def strips(rgb: NDArray[np.uint8], at: list[int]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
@@ -191,7 +130,7 @@ def _to_width(strip: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _joined(parts: list[Flatted]) -> Flatted:
+def joined(parts: list[Flatted]) -> Flatted:
     """Strips below each other as one page; all have one width and one palette."""
     first = parts[0]
     labels, boxes, panels = [], [], []
@@ -200,12 +139,12 @@ def _joined(parts: list[Flatted]) -> Flatted:
         labels.append(part.labels + regions_before)
         boxes.append(part.box + np.array([0, rows_before, 0, rows_before], np.int32))
         panels.append(np.where(part.panel >= 0, part.panel + panels_before, -1).astype(np.int32))
-        regions_before += len(part.colour)
+        regions_before += len(part.color)
         rows_before += part.labels.shape[0]
         panels_before += int(part.panel.max(initial=-1)) + 1
-    joined: dict[str, Any] = {
+    rows: dict[str, NDArray[Any]] = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("line", "shade", "colour", "confidence", "reason", "area")
+        for name in ("line", "shade", "color", "confidence", "reason", "area")
     }
     return Flatted(
         labels=np.concatenate(labels),
@@ -213,5 +152,5 @@ def _joined(parts: list[Flatted]) -> Flatted:
         panel=np.concatenate(panels),
         ids=first.ids,
         rgb=first.rgb,
-        **joined,
+        **rows,
     )
