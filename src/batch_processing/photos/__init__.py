@@ -15,25 +15,30 @@ from .._lazy import loader
 
 if TYPE_CHECKING:
     from .ending import ScanGuardError
-    from .ingest import ScanStats
     from .loader import (
         calculate_file_hash,
         is_valid_image_file,
         load_images_from_folder,
+        look_in_batches,
         scan_images_recursively,
     )
+    from .people.people import FaceRepository, PersonRepository
     from .repository import Duplicate, DuplicateRepository, Photo, PhotoRepository, open_library
+    from .scan_stats import ScanStats
 
 _HOME = {
     "Duplicate": "repository",
     "DuplicateRepository": "repository",
+    "FaceRepository": "people.people",
+    "PersonRepository": "people.people",
     "Photo": "repository",
     "PhotoRepository": "repository",
     "ScanGuardError": "ending",
-    "ScanStats": "ingest",
+    "ScanStats": "scan_stats",
     "calculate_file_hash": "loader",
     "is_valid_image_file": "loader",
     "load_images_from_folder": "loader",
+    "look_in_batches": "loader",
     "open_library": "repository",
     "scan_images_recursively": "loader",
 }
@@ -41,6 +46,8 @@ _HOME = {
 __all__ = [
     "Duplicate",
     "DuplicateRepository",
+    "FaceRepository",
+    "PersonRepository",
     "Photo",
     "PhotoRepository",
     "ScanGuardError",
@@ -48,6 +55,7 @@ __all__ = [
     "calculate_file_hash",
     "is_valid_image_file",
     "load_images_from_folder",
+    "look_in_batches",
     "open_library",
     "scan_images_recursively",
 ]

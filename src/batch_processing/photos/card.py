@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ..messages import Message
 from .hashing import join
 from .kinds import SYSTEM_FILES, Kind, LeftAlone, extension_of, is_side_file, kind_of
 from .reading import explain
@@ -74,7 +75,7 @@ class Card:
     units: list[Unit] = field(default_factory=list)
     left: dict[Left, LeftAlone] = field(default_factory=dict)
     left_files: list[tuple[bytes, Left]] = field(default_factory=list)
-    problems: list[tuple[bytes, str]] = field(default_factory=list)
+    problems: list[tuple[bytes, Message]] = field(default_factory=list)
 
     def leave(self, why: Left, path: bytes) -> None:
         """Count a file that is not imported."""
@@ -112,14 +113,14 @@ def look_at(root: bytes, stopped: Callable[[], bool] = lambda: False) -> Card:
             with os.scandir(folder) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            card.problems.append((folder, str(explain(error))))
+            card.problems.append((folder, explain(error).sentence))
             continue
         inside, found = [], []
         for entry in listed:
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError as error:
-                card.problems.append((entry.path, str(explain(error))))
+                card.problems.append((entry.path, explain(error).sentence))
                 continue
             if stat.S_ISDIR(status.st_mode):
                 inside.append(join(folder, entry.name))

@@ -52,9 +52,12 @@ class Contents:
     def add(self, digests: Sequence[bytes]) -> None:
         """Remember the rows that hold these contents, added just now in this order: SQLite numbers them one
         after the other."""
-        lists = self._lists
+        added: dict[int, bytearray] = {}  # together, as a list is copied when it grows
         for row, digest in enumerate(digests, self.last + 1):
-            lists[int.from_bytes(digest[:2]) >> 16 - LIST_BITS] += digest[KEY] + row.to_bytes(ROW)
+            entries = added.setdefault(int.from_bytes(digest[:2]) >> 16 - LIST_BITS, bytearray())
+            entries += digest[KEY] + row.to_bytes(ROW)
+        for at, entries in added.items():
+            self._lists[at] += entries
         self.last += len(digests)
 
     def find(self, digests: Iterable[bytes]) -> set[int]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..messages import Message
 from . import steps
 from .reading import Unreadable, explain, hash_file, new_buffer, open_file
 from .steps import Action
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 _NO_TIMES = frozenset([errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW])
 # Kind and clause of what the system may say while one file is written; what is not here ends the run.
 _REFUSED = {
-    errno.EEXIST: ("exists", "another file took the name of its copy meanwhile: import again"),
-    errno.EFBIG: ("too large", "is larger than a file may be on the library's file system"),
-    errno.ENAMETOOLONG: ("name", "its path in the library would be longer than the system can open"),
-    errno.EINVAL: ("name", "has a name that the library's file system does not take"),
-    errno.EILSEQ: ("name", "has a name that the library's file system does not take"),
-    errno.EACCES: ("permission", "no permission to write into the library's folder"),
-    errno.EPERM: ("permission", "no permission to write into the library's folder"),
-    errno.ENOTDIR: ("name", "a file of the library has the name that its folder would have"),
+    errno.EEXIST: ("exists", Message("another file took the name of its copy meanwhile: import again")),
+    errno.EFBIG: ("too large", Message("is larger than a file may be on the library's file system")),
+    errno.ENAMETOOLONG: ("name", Message("its path in the library would be longer than the system can open")),
+    errno.EINVAL: ("name", Message("has a name that the library's file system does not take")),
+    errno.EILSEQ: ("name", Message("has a name that the library's file system does not take")),
+    errno.EACCES: ("permission", Message("no permission to write into the library's folder")),
+    errno.EPERM: ("permission", Message("no permission to write into the library's folder")),
+    errno.ENOTDIR: ("name", Message("a file of the library has the name that its folder would have")),
 }
 
 

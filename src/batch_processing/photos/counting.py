@@ -11,7 +11,6 @@ while a whole scan is at work, and is to cost little.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -19,9 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from .kinds import Kind, extension_of, folder_reason, is_package, is_side_file, kind_of
-from .reading import NICENESS
+from .reading import ALONE, FOLDERS, NICENESS
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Sequence
 
 # How often the child says how far it is.
@@ -30,11 +30,7 @@ REPORT_EVERY_S = 0.25
 FILES = 64
 # From this share of the folders on, the total is estimated.
 LEAST_FRACTION = 0.01
-# Modules of the package's folder, without its `__init__` and without site-packages.
-_PROGRAM = (
-    "import sys, types; room = types.ModuleType('room'); room.__path__ = [sys.argv[1]]; sys.modules['room'] = room; "
-    "from room import counting; counting.serve(sys.argv[2] == 'videos', sys.argv[3:])"
-)
+_PROGRAM = f"{ALONE}from lote.photos import counting; counting.serve(sys.argv[3] == 'videos', sys.argv[4:])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +63,21 @@ class CountAhead:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._output = -1  # the descriptor of what it says
         self._heard = b""
         self._totals: Totals | None = None
 
     def start(self, roots: Sequence[bytes], videos: bool = False) -> None:
         """Begin to count below `roots` (absolute paths). Does nothing where no process can be started."""
-        folder = os.path.dirname(__file__)  # noqa: PTH120 - text is what it takes
-        program = [sys.executable, "-I", "-S", "-c", _PROGRAM, folder, "videos" if videos else "photos"]
-        with suppress(OSError, ValueError):
-            self._process = subprocess.Popen(
-                [*program, *roots],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                # Its own group: Ctrl-C in the terminal is for the parent, which ends its children itself.
-                process_group=0,
+        from ..core.processes import start_lean  # not in the child, which has no package
+        from ..exceptions import ResourceError
+
+        kinds = "videos" if videos else "photos"
+        with suppress(ResourceError):
+            self._process, self._output = start_lean(
+                _PROGRAM, *FOLDERS, kinds, *roots, name="lote counter of photos", is_asked=False
             )
             os.set_blocking(self._output, False)
-
-    @property
-    def _output(self) -> int:
-        assert self._process is not None  # noqa: S101 - asked for while there is a child
-        assert self._process.stdout is not None  # noqa: S101 - a pipe
-        return self._process.stdout.fileno()
 
     def poll(self) -> Totals | None:
         """What was counted so far; None while nothing is known, and when the counter died. Never waits."""
@@ -118,10 +105,9 @@ class CountAhead:
         """End the counter, if it is still at work. What it said last stays."""
         if (process := self._process) is not None:
             self._process = None
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            from ..core.processes import end
+
+            end(process)
 
 
 def serve(videos: bool, roots: Sequence[str]) -> None:

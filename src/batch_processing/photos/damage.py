@@ -13,7 +13,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from .containers import START_OF_SCAN, Box, Directory, Region, Tiff, box, boxes, chunks, segments
+from ..io.containers import START_OF_SCAN, Box, Directory, Region, Tiff, box, boxes, chunks, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +25,9 @@ class Damage(StrEnum):
     CUT = "cut off"  # ends before its photo does
     ZEROS = "tail of zeros"  # its length is right, and its end was never written
     HOLES = "holes"  # a part of it was never written
+    # What only decoding tells (`pixels`).
+    BROKEN = "broken"  # the compressed picture makes no sense from some place on
+    GRAY = "gray tail"  # was lost before, and saved again with gray in its place
 
 
 # So many zeros do not end a compressed picture: a sector.

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 from xml.parsers import expat
 
+from ..io.naming import folded
 from . import exif
 from .header_facts import HeaderFacts, Source
 from .kinds import VIDEO_EXTENSIONS
@@ -91,7 +92,7 @@ class Folders:
                 return self._found
             for name in names:
                 if name[-5:].lower().endswith((".xmp", ".json")):
-                    self._found.setdefault(_folded(name), []).append(name)
+                    self._found.setdefault(folded(name), []).append(name)
         return self._found
 
 
@@ -117,13 +118,9 @@ def completed(facts: HeaderFacts, path: str, folders: Folders, embedded: bytes =
     return facts
 
 
-def _folded(name: str) -> str:
-    return name.lower() if name.isascii() else normalize("NFC", name).lower()
-
-
 def _pick(wanted: str, sidecars: dict[str, list[str]]) -> str | None:
     """The sidecar of that name: spelled so, or else in other case."""
-    names = sidecars.get(_folded(wanted))
+    names = sidecars.get(folded(wanted))
     if not names:
         return None
     return wanted if wanted in names else names[0]

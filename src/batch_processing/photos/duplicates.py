@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ..core.workspace import file_system
+from ..messages import NOTHING, Message
 from . import extents, steps
 from .hashing import join
 from .kinds import package_around
 from .reading import open_file
-from .removal import How, Protected, Refusal, Refused, Wish, in_machine_folder, refusal_of, remove
-from .settle import reconcile
+from .reconcile import reconcile
+from .removal import How, KeepBy, Protected, Refusal, Refused, Wish, in_machine_folder, refusal_of, remove
 from .tables import (
     HASH_DUPLICATE,
     MISSING,
@@ -51,12 +52,7 @@ class Rule(StrEnum):
     UNDER = "under"
 
 
-@dataclass(frozen=True)
-class Keep:
-    """A rule, with UNDER its folder (absolute)."""
-
-    rule: Rule
-    folder: bytes | None = None
+Keep = KeepBy[Rule]
 
 
 @dataclass(frozen=True)
@@ -107,10 +103,13 @@ class Group:
                 inside = Protected([one.folder])
                 candidates = [member for member in there if inside.holds(member.path)]
             if candidates:
-                kept = min(candidates, key=lambda member: _rank(member, one.rule))
-                break
-        else:
-            return None
+                choice = self.keeping(min(candidates, key=lambda member: _rank(member, one.rule)), protected)
+                return choice if choice.going else None
+        return None
+
+    def keeping(self, kept: Member, protected: Protected) -> Choice:
+        """What may go where a person has said which photo stays: one that is there, and not ruined."""
+        there = [member for member in self.members if member.is_there and not member.is_ruined]
         others = [member for member in there if member is not kept]
         staying = tuple(
             member
@@ -118,7 +117,7 @@ class Group:
             if protected.holds(member.path) or package_around(member.path) is not None
         )
         going = tuple(member for member in others if member not in staying)
-        return Choice(kept, staying, going) if going else None
+        return Choice(kept, staying, going)
 
 
 def _rank(member: Member, rule: Rule) -> tuple[int, bool, int, bytes]:
@@ -135,7 +134,7 @@ class Deed:
     kept: bytes
     size: int
     refusal: Refusal | None = None
-    problem: str = ""
+    problem: Message = NOTHING
 
 
 @dataclass
@@ -168,16 +167,56 @@ class _Disks:
         return self.share[device]
 
 
-def groups(store: Store, folders: Sequence[bytes] = ()) -> Iterator[Group]:
-    """All groups of copies, or those that touch one of `folders`; those that cost most, as the tables say, first."""
-    count = sa.func.count()
-    query = (
-        sa.select(duplicates.c.duplicate_of_id, photos.c.size)
+_cost = photos.c.size * sa.func.count()
+
+
+def _costliest_first() -> sa.Select[Any]:
+    """The original of each group, and what its copies cost as the tables say."""
+    return (
+        sa.select(duplicates.c.duplicate_of_id, _cost)
         .select_from(duplicates.join(photos, photos.c.id == duplicates.c.photo_id))
         .where(duplicates.c.reason == HASH_DUPLICATE, photos.c.state == PRESENT)
         .group_by(duplicates.c.duplicate_of_id, photos.c.size)
-        .order_by((photos.c.size * count).desc(), duplicates.c.duplicate_of_id)
+        .order_by(_cost.desc(), duplicates.c.duplicate_of_id)
     )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a group stands in the order of `groups_after`: what it costs, and its original."""
+
+    cost: int
+    original: int
+
+
+def groups_after(store: Store, place: Place | None, most: int) -> tuple[list[Group], Place | None]:
+    """The groups that come after a place, `most` at the most, and the place of the last one; None when none is left."""
+    query = _costliest_first().limit(most)
+    if place is not None:
+        later = sa.and_(_cost == place.cost, duplicates.c.duplicate_of_id > place.original)
+        query = query.having(sa.or_(_cost < place.cost, later))
+    with store.read() as connection:
+        found = connection.execute(query).all()
+    made = _groups(store, [original for original, _ in found], _Disks())
+    order = {original: at for at, (original, _) in enumerate(found)}
+    made.sort(key=lambda group: min(order.get(member.id, most) for member in group.members))
+    return made, Place(found[-1][1], found[-1][0]) if len(found) == most else None
+
+
+def group_with(store: Store, photo: int) -> Group | None:
+    """The group of copies that a photo is in."""
+    of = sa.select(duplicates.c.duplicate_of_id).where(
+        duplicates.c.photo_id == photo, duplicates.c.reason == HASH_DUPLICATE
+    )
+    with store.read() as connection:
+        original = connection.scalar(of)
+    made = _groups(store, [photo if original is None else original], _Disks())
+    return next((group for group in made if any(member.id == photo for member in group.members)), None)
+
+
+def groups(store: Store, folders: Sequence[bytes] = ()) -> Iterator[Group]:
+    """All groups of copies, or those that touch one of `folders`; those that cost most, as the tables say, first."""
+    query = _costliest_first()
     if folders:
         located = photos.join(directories, directories.c.id == photos.c.directory_id)
         here = sa.select(photos.c.id).select_from(located).where(sa.or_(*map(below, folders)))

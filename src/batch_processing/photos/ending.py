@@ -20,10 +20,12 @@ import sqlalchemy as sa
 
 from ..core.workspace import file_system
 from ..exceptions import ValidationError
+from ..messages import Message
 from .hashing import join
 from .kinds import machine_below
 from .names import Listings
-from .settle import reconcile, release, write_errors
+from .reconcile import reconcile, release
+from .settle import write_errors
 from .tables import (
     BLANK,
     COPY,
@@ -41,6 +43,7 @@ from .tables import (
     in_state,
     pages,
     photos,
+    raw_hash,
     scans,
 )
 from .walk import KEEPS_INODES, Walk, is_below
@@ -55,7 +58,6 @@ GUARD_NUMBER = 100
 # The columns as bytes: inside this room names, paths and hashes are never text.
 _raw_path = sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory")
 _raw_name = sa.type_coerce(photos.c.name, sa.LargeBinary).label("name")
-_raw_hash = sa.type_coerce(photos.c.hash, sa.LargeBinary).label("hash")
 _located = photos.join(directories, directories.c.id == photos.c.directory_id)
 
 
@@ -90,7 +92,7 @@ def finish(connection: sa.Connection, walk: Walk, scan_id: int, *, allow_missing
         missing += connection.execute(
             photos.update().where(photos.c.id.in_(page), photos.c.state != MISSING).values(state=MISSING)
         ).rowcount
-        lost = connection.scalars(sa.select(_raw_hash).where(photos.c.id.in_(page)))
+        lost = connection.scalars(sa.select(raw_hash).where(photos.c.id.in_(page)))
         reconcile(connection, {bytes(digest) for digest in lost})
     _remember_mounts(connection, walk)
     _renew_errors(connection, walk, scan_id)
@@ -126,7 +128,7 @@ def _renew_errors(connection: sa.Connection, walk: Walk, scan_id: int) -> None:
         blank = connection.execute(
             sa.select(_raw_path, _raw_name).select_from(_located).where(in_state(BLANK), below(root))
         )
-        text = "holds the same byte over and over: there is no photo in it; restore it from a backup"
+        text = Message("holds the same byte over and over: there is no photo in it; restore it from a backup")
         failed = [(join(bytes(row.directory), bytes(row.name)), "facts", "blank", text) for row in blank]
         write_errors(connection, failed, datetime.now(UTC), None)
 
@@ -134,7 +136,7 @@ def _renew_errors(connection: sa.Connection, walk: Walk, scan_id: int) -> None:
 def _drop_no_photos(connection: sa.Connection, walk: Walk) -> None:
     """Forget the rows of macOS side files, which older versions took for photos."""
     for page in pages(walk.no_photos):
-        hashes = connection.scalars(sa.select(_raw_hash).where(photos.c.id.in_(page))).all()
+        hashes = connection.scalars(sa.select(raw_hash).where(photos.c.id.in_(page))).all()
         connection.execute(photos.delete().where(photos.c.id.in_(page)))
         reconcile(connection, {bytes(digest) for digest in hashes})
 
@@ -260,7 +262,7 @@ def _find_moves(connection: sa.Connection, walk: Walk, listings: Listings) -> _M
         groups: dict[bytes, list[Any]] = defaultdict(list)
         for row in connection.execute(
             sa.select(
-                photos, _raw_hash.element.label("digest"), _raw_path, _raw_name.element.label("raw_name")
+                photos, raw_hash.element.label("digest"), _raw_path, _raw_name.element.label("raw_name")
             )
             .select_from(_located)
             .where(photos.c.hash.in_(wanted), photos.c.state != BLANK)
@@ -346,8 +348,10 @@ def guard(connection: sa.Connection, walk: Walk, scan_id: int, left: set[bytes],
         for part, was_mount in _parts(connection, walk, root):
             if not any(is_below(folder, part) for folder in left) and is_lost(part, was_mount, listings):
                 raise ScanGuardError(
-                    f"The folder {os.fsdecode(part)} held photos, and is gone or empty as a whole: nothing was marked as "
-                    "missing. If it is a drive that is not plugged in, do that; if it was deleted on purpose, add --allow-missing."
+                    "The folder {part} held photos, and is gone or empty as a whole: nothing was marked as "
+                    "missing. If it is a drive that is not plugged in, do that; if it was deleted on purpose, "
+                    "add --allow-missing.",
+                    part=os.fsdecode(part),
                 )
         if len(walk.gone) > GUARD_NUMBER:
             _guard_share(connection, walk, root, scan_id)
@@ -396,8 +400,11 @@ def _guard_share(connection: sa.Connection, walk: Walk, root: bytes, scan_id: in
     known = present - (connection.scalar(located.where(found_now, photos.c.state != MISSING)) or 0)
     if missing > GUARD_SHARE * known:
         raise ScanGuardError(
-            f"{missing} of {known} known photos below {os.fsdecode(root)} are missing: nothing was marked. "
-            "If a drive is not plugged in, do that; if they were deleted on purpose, add --allow-missing."
+            "{missing} of {known} known photos below {root} are missing: nothing was marked. If a drive "
+            "is not plugged in, do that; if they were deleted on purpose, add --allow-missing.",
+            missing=missing,
+            known=known,
+            root=os.fsdecode(root),
         )
 
 

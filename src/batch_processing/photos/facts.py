@@ -14,20 +14,23 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from .hashing import join
 from .header_facts import LASTING, HeaderError, HeaderFacts
-from .header_pool import HeaderPool, Task, headers_of
+from .header_pool import Wanted, header_pool, headers_in, headers_of
 from .tables import BLANK, FACTS_VERSION, MISSING, below, directories, errors, facts, pages, photos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from ..core.workers import Pool
+    from ..messages import Message
     from .store import Store
 
 __all__ = ["FactsRead", "headers_of", "read_facts"]
@@ -64,13 +67,22 @@ def read_facts(
     store: Store,
     roots: Sequence[bytes],
     *,
-    processes: int,
+    processes: int = 1,
+    pool: Pool | None = None,
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int, int], None] = lambda done, failed, total: None,
 ) -> FactsRead:
     """Read the headers of all photos below `roots` that have no facts of this version yet. `progress` is called with how
-    many were read, how many could not be, and how many there are in all, a few times a second."""
-    return _Stage(store, roots, stopped, progress).run(processes)
+    many were read, how many could not be, and how many there are in all, a few times a second. They are read in `pool`
+    (`header_pool`), else in one of so many `processes` that ends with the stage."""
+    stage = _Stage(store, roots, stopped, progress)
+    if pool is not None:
+        return stage.run(pool)
+    own = header_pool(processes)
+    try:
+        return stage.run(own)
+    finally:
+        own.close()
 
 
 def readers(installed: Mapping[str, str]) -> str:
@@ -87,6 +99,49 @@ _folder = sa.type_coerce(directories.c.path, sa.LargeBinary)
 _error_path = sa.type_coerce(errors.c.path, sa.LargeBinary)
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A file that a stage could not read: the SHA-256 of its content, raw or in hex, and why."""
+
+    path: bytes
+    hash: bytes | str
+    kind: str
+    text: Message
+
+
+def replace_errors(
+    connection: sa.Connection, stage: str, tried: Sequence[bytes], found: Sequence[Unread], readers: str
+) -> None:
+    """Have the errors of a stage for the paths that it tried be these. `readers`: what read them, see `readers`."""
+    for page in pages(tried):
+        connection.execute(errors.delete().where(errors.c.stage == stage, _error_path.in_(page)))
+    rows = [
+        vars(one) | {"stage": stage, "at": datetime.now(UTC), "scan_id": None, "readers": readers}
+        for one in found
+    ]
+    if rows:
+        connection.execute(errors.insert(), rows)
+
+
+def contents_at(connection: sa.Connection, paths: Sequence[bytes]) -> dict[bytes, str]:
+    """The hashes of photos that are there, by path."""
+    found: dict[bytes, str] = {}
+    for page in pages([os.path.split(path) for path in paths], 200):
+        query = (
+            sa.select(_folder, _name, photos.c.hash)
+            .select_from(_LOCATED)
+            .where(
+                photos.c.state.not_in((MISSING, BLANK)),
+                _folder.in_({folder for folder, _ in page}),
+                _name.in_({name for _, name in page}),
+            )
+        )
+        found |= {
+            join(bytes(folder), bytes(name)): digest for folder, name, digest in connection.execute(query)
+        }
+    return found
+
+
 class _Stage:
     def __init__(
         self,
@@ -100,27 +155,27 @@ class _Stage:
         self._stopped = stopped
         self._progress = progress
         self._done: list[tuple[_Row, HeaderFacts]] = []
-        self._failed: list[tuple[Task[_Row], HeaderError]] = []
+        self._failed: list[tuple[Wanted[_Row], HeaderError]] = []
         self._found = FactsRead()
         self._total = 0
         self._committed = time.monotonic()
         self._installed: dict[str, str] = {}
         self._readers = ""
 
-    def run(self, processes: int) -> FactsRead:
+    def run(self, pool: Pool) -> FactsRead:
         if self._is_anything():
             from .headers import libraries
 
             self._installed = libraries()
             self._readers = readers(self._installed)
             self._total = self._candidates() - self._drop_errors()
-            with HeaderPool[_Row](processes) as pool:
-                for answers in pool.read(self._tasks(), self._stopped):
-                    for task, found in answers:
+            with closing(headers_in(pool, self._files())) as reading:
+                while not self._stopped() and (answers := next(reading, None)) is not None:
+                    for file, found in answers:
                         if isinstance(found, HeaderError):
-                            self._failed.append((task, found))
+                            self._failed.append((file, found))
                         else:
-                            self._done.append((task.key, found))
+                            self._done.append((file.key, found))
                     full = len(self._done) + len(self._failed) >= COMMIT_ROWS
                     if full or time.monotonic() - self._committed > COMMIT_EVERY_S:
                         self._commit()
@@ -173,7 +228,7 @@ class _Stage:
             query = query.where(errors.c.id > last, *self._own_errors()).order_by(errors.c.id).limit(PAGE)
             with self._store.read() as connection:
                 rows = connection.execute(query).all()
-                holds = self._contents(connection, [os.path.split(bytes(row.path)) for row in rows])
+                holds = contents_at(connection, [bytes(row.path) for row in rows])
             if not rows:
                 return standing
             last = rows[-1].id
@@ -189,26 +244,7 @@ class _Stage:
                 for page in pages(stale):
                     connection.execute(errors.delete().where(errors.c.id.in_(page)))
 
-    @staticmethod
-    def _contents(connection: sa.Connection, split: list[tuple[bytes, bytes]]) -> dict[bytes, str]:
-        """The hashes of photos (folder and name) that are there, by path."""
-        found: dict[bytes, str] = {}
-        for page in pages(split, 200):
-            query = (
-                sa.select(_folder, _name, photos.c.hash)
-                .select_from(_LOCATED)
-                .where(
-                    photos.c.state.not_in((MISSING, BLANK)),
-                    _folder.in_({folder for folder, _ in page}),
-                    _name.in_({name for _, name in page}),
-                )
-            )
-            found |= {
-                join(bytes(folder), bytes(name)): digest for folder, name, digest in connection.execute(query)
-            }
-        return found
-
-    def _tasks(self) -> Iterator[Task[_Row]]:
+    def _files(self) -> Iterator[Wanted[_Row]]:
         """Photos to be read, in pages, oldest first."""
         last = 0
         query = sa.select(photos.c.id, _folder, _name, photos.c.hash, facts.c.photo_id)
@@ -220,21 +256,21 @@ class _Stage:
                 rows = connection.execute(
                     query.where(photos.c.id > last).order_by(photos.c.id).limit(PAGE)
                 ).all()
-                tasks = [
-                    Task(join(bytes(folder), bytes(name)), _Row(key, digest, known is not None))
+                files = [
+                    Wanted(join(bytes(folder), bytes(name)), _Row(key, digest, known is not None))
                     for key, folder, name, digest, known in rows
                 ]
-                given_up = self._given_up(connection, tasks)
+                given_up = self._given_up(connection, files)
             if not rows:
                 return
             last = rows[-1][0]
-            yield from (task for task in tasks if task.path not in given_up)
+            yield from (file for file in files if file.path not in given_up)
 
     @staticmethod
-    def _given_up(connection: sa.Connection, tasks: list[Task[_Row]]) -> set[bytes]:
+    def _given_up(connection: sa.Connection, files: list[Wanted[_Row]]) -> set[bytes]:
         """Those whose error still stands: `_drop_errors` has deleted the others."""
         found: set[bytes] = set()
-        for page in pages([task.path for task in tasks]):
+        for page in pages([file.path for file in files]):
             query = sa.select(_error_path).where(
                 errors.c.stage == STAGE, errors.c.kind.in_(sorted(LASTING)), _error_path.in_(page)
             )
@@ -253,7 +289,7 @@ class _Stage:
             return
         outdated = [row.photo_id for row, _ in done if row.has_facts]
         # What cannot be read is not known any more.
-        outdated += [task.key.photo_id for task, error in failed if task.key.has_facts and error.lasts]
+        outdated += [file.key.photo_id for file, error in failed if file.key.has_facts and error.lasts]
         with self._store.write() as connection:
             for page in pages(outdated):
                 connection.execute(facts.delete().where(facts.c.photo_id.in_(page)))
@@ -265,24 +301,11 @@ class _Stage:
                 )
             self._write_errors(connection, failed)
 
-    def _write_errors(self, connection: sa.Connection, failed: list[tuple[Task[_Row], HeaderError]]) -> None:
-        for page in pages([task.path for task, _ in failed]):
-            connection.execute(errors.delete().where(errors.c.stage == STAGE, _error_path.in_(page)))
-        rows: list[dict[str, Any]] = [
-            {
-                "path": task.path,
-                "stage": STAGE,
-                "kind": error.kind,
-                "text": error.text,
-                "at": datetime.now(UTC),
-                "scan_id": None,
-                "hash": task.key.hash,
-                "readers": self._readers,
-            }
-            for task, error in failed
-        ]
-        if rows:
-            connection.execute(errors.insert(), rows)
+    def _write_errors(
+        self, connection: sa.Connection, failed: list[tuple[Wanted[_Row], HeaderError]]
+    ) -> None:
+        found = [Unread(file.path, file.key.hash, error.kind, error.text) for file, error in failed]
+        replace_errors(connection, STAGE, [one.path for one in found], found, self._readers)
 
     def _lacking(self) -> dict[str, int]:
         query = (

@@ -10,8 +10,6 @@ from __future__ import annotations
 import marshal
 import os
 import select
-import subprocess
-import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -19,7 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, AnyStr, Generic, TypeVar
 
+from ..core.processes import cores, end, start_lean
+from ..core.resources import cpu_of
 from ..core.workspace import NETWORK_FILE_SYSTEMS, file_system
+from ..exceptions import ResourceError
+from ..messages import Message
 from . import reading
 from .reading import Stopped, Unreadable
 
@@ -46,7 +48,7 @@ MOST_READERS = 32
 # Files of `hashed` that are hashed or being hashed before the first is looked at, and how often it asks whether to stop.
 WINDOW = 256
 STOP_POLL_S = 0.25
-_PROGRAM = "import sys; sys.path.append(sys.argv[1]); import reading; reading.serve()"
+_PROGRAM = f"{reading.ALONE}from lote.photos import reading; reading.serve()"
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +88,7 @@ P = TypeVar("P")
 class _List(Generic[T]):
     """Items that go to a reader together."""
 
-    __slots__ = ("done", "items", "orphan", "wanted", "weight")
+    __slots__ = ("answered", "items", "orphan", "wanted", "weight")
 
     def __init__(self, items: list[T], weight: int) -> None:
         self.items = items
@@ -96,13 +98,13 @@ class _List(Generic[T]):
             for item in items
             if isinstance(item, Candidate) and not item.trusted and item.same_as is None
         ]
-        self.done = not self.wanted
+        self.answered = not self.wanted
         self.orphan = False  # its reader died: perhaps of it
 
     def settle(self, answers: Sequence[reading.Answer]) -> None:
         for candidate, answer in zip(self.wanted, answers, strict=True):
             if len(answer) == 2:
-                candidate.error = Unreadable(*answer)
+                candidate.error = Unreadable(answer[0], Message.from_json(answer[1]))
                 continue
             if not answer[1]:
                 candidate.error = Unreadable("emptied", "was emptied while the folder was being scanned")
@@ -119,7 +121,7 @@ class _List(Generic[T]):
                 candidate.blank,
             ) = answer
             candidate.read = candidate.size
-        self.done = True
+        self.answered = True
 
 
 class Hashers(Generic[T]):
@@ -146,6 +148,7 @@ class Hashers(Generic[T]):
         self._unsent: deque[_List[T]] = deque()
         self._children: dict[int, _Child[T]] = {}  # by the descriptor of their answers
         self._poll = select.poll()
+        self._cpu: dict[int, float] = {}  # seconds of each reader, as was last asked
         self._alone = self._expected = 0.0  # seconds of hashing: done here; all that came in
         self._buffer: memoryview | None = None
 
@@ -179,7 +182,7 @@ class Hashers(Generic[T]):
     @property
     def _is_ready(self) -> bool:
         """Whether the first list is done."""
-        return bool(self._order) and self._order[0].done
+        return bool(self._order) and self._order[0].answered
 
     def _close_list(self) -> None:
         if self._open:
@@ -190,7 +193,7 @@ class Hashers(Generic[T]):
             if self._inode_order:
                 added.wanted.sort(key=lambda candidate: candidate.inode)
             self._order.append(added)
-            if not added.done:
+            if not added.answered:
                 self._unsent.append(added)
                 self._feed()
 
@@ -247,11 +250,17 @@ class Hashers(Generic[T]):
     def _start(self) -> None:
         """Have as many readers as there should be, or as can be had: the rest later, perhaps."""
         self._alone = self._expected = 0.0
-        with suppress(OSError):
+        with suppress(ResourceError):
             while len(self._children) < self._readers:
                 child: _Child[T] = _Child()
                 self._children[child.answers] = child
                 self._poll.register(child.answers, select.POLLIN)
+
+    def cpu_seconds(self) -> float:
+        """What the readers have used so far; one that ended counts with what it had when that was asked last."""
+        for child in self._children.values():
+            self._cpu[child.pid] = cpu_of(child.pid, self._cpu.get(child.pid, 0.0))
+        return sum(self._cpu.values())
 
     def close(self) -> None:
         """Give up what is being hashed."""
@@ -262,34 +271,25 @@ class Hashers(Generic[T]):
 
 
 class _Child(Generic[T]):
-    """A process that hashes lists of paths. OSError if it cannot be started."""
+    """A process that hashes lists of paths. ResourceError if it cannot be started."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            # Without site-packages, and alone, not in its package: what it imports is Python's own.
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, os.path.dirname(reading.__file__)],  # noqa: PTH120
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            # Its own group: Ctrl-C in the terminal is for the parent, which ends its children itself.
-            process_group=0,
-        )
-        assert self._process.stdin is not None  # noqa: S101 - they are pipes
-        assert self._process.stdout is not None  # noqa: S101 - likewise
-        self._input, self._output = self._process.stdin, self._process.stdout
-        self.answers = self._output.fileno()
+        self._process, self.answers = start_lean(_PROGRAM, *reading.FOLDERS, name="lote reader of photos")
         self.is_up = False  # it can be asked without waiting for it to start
         self.lists: deque[_List[T]] = deque()  # what it was given and has not answered
         self._heard = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def send(self, chosen: _List[T]) -> bool:
         """Give it a list; False if it is no more."""
         self.lists.append(chosen)
         message = reading.framed(b"\0".join([candidate.path for candidate in chosen.wanted]))
         try:
-            while message:
-                message = message[self._input.write(message) :]
+            while message and self._process.stdin is not None:
+                message = message[self._process.stdin.write(message) :]
         except OSError:
             return False
         return True
@@ -299,10 +299,10 @@ class _Child(Generic[T]):
         heard = os.read(self.answers, 1 << 16)
         self._heard += heard
         while len(self._heard) >= (start := reading.LENGTH):
-            end = start + int.from_bytes(self._heard[:start], "big")
-            if len(self._heard) < end:
+            stop = start + int.from_bytes(self._heard[:start], "big")
+            if len(self._heard) < stop:
                 break
-            message, self._heard = self._heard[start:end], self._heard[end:]
+            message, self._heard = self._heard[start:stop], self._heard[stop:]
             if self.is_up:
                 self.lists.popleft().settle(marshal.loads(message))  # noqa: S302 - from our own child
             else:
@@ -310,10 +310,7 @@ class _Child(Generic[T]):
         return bool(heard)
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._input.close()
-        self._output.close()
+        end(self._process)
 
 
 def hashed(
@@ -349,11 +346,6 @@ def choose_readers(roots: Sequence[bytes], wanted: int | None) -> tuple[int, boo
     if rotating:
         return 1, True
     return min(MOST_READERS, max(LEAST_READERS, cores())), False
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rotates(root: bytes) -> bool:

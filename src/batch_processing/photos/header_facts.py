@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ..messages import Message
+
 # The largest number in a column of type INTEGER.
 MOST_PIXELS = 2**31 - 1
 MOST_CAMERA = 200  # characters
@@ -62,7 +64,7 @@ class HeaderFacts:
     lacking: str | None = None  # the library that is not installed, without which no more can be said
     content_id: str | None = None  # Apple's identifier, the same in both files of a Live Photo
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, str | int | float | bool | None]:
         """The values by the names of their columns."""
         return dict(vars(self))  # not `asdict`, which takes a tenth of the time of a header
 
@@ -72,7 +74,7 @@ class HeaderError:
     """A header that could not be read: a kind for sorting, and half a sentence that follows the path."""
 
     kind: str
-    text: str
+    text: Message
 
     @property
     def lasts(self) -> bool:

@@ -1,6 +1,7 @@
-"""What the header of one photo or video says. Runs in a process of its own that may be killed at any moment.
+"""What the header of one photo or video says. Runs in a worker of the engine (`header_pool.py`), which
+may be killed at any moment and has `MEMORY_LIMIT` of address space.
 
-Promises: reads headers only and decodes nothing; takes no more than `MEMORY_LIMIT` of address space. The content
+Promises: reads headers only and decodes nothing. The content
 decides the format, never the extension. Refuses what neither Pillow nor this package can identify. Dates, positions and
 orientations that make no sense are left out, not guessed. A file that is cut off keeps its facts, or at least its
 format, and says so.
@@ -8,16 +9,18 @@ format, and says so.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import sys
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..core.workers import Progress, one_by_one
+from ..io.containers import Region, Tiff, chunks, segments
+from ..messages import Message
 from . import exif, videos
-from .containers import Region, Tiff, chunks, segments
 from .damage import Damage, damage_of, ends_in_zeros, mpo_damage
 from .dates import Folders, completed
 from .header_facts import ErrorKind, HeaderError, HeaderFacts, pixels
@@ -273,34 +276,49 @@ def _mpo_images(image: Any, region: Region) -> list[tuple[int, int]]:
 def explain(error: Exception) -> HeaderError:
     """The error that a row of `photo_errors` tells of."""
     if isinstance(error, UnknownContentError):
-        return HeaderError(ErrorKind.FORMAT, "is no image that is understood here")
+        return HeaderError(ErrorKind.FORMAT, Message("is no image that is understood here"))
     if isinstance(error, MemoryError):
-        return HeaderError(ErrorKind.MEMORY, "its header needs too much memory")
+        return HeaderError(ErrorKind.MEMORY, Message("its header needs too much memory"))
     if isinstance(error, OSError) and error.errno:
         found = explain_system(error)
-        return HeaderError(found.kind, str(found))
-    cause = "" if isinstance(error, DamagedHeaderError) else f" ({type(error).__name__})"
-    return HeaderError(ErrorKind.HEADER, f"has a damaged header{cause}")
+        return HeaderError(found.kind, found.sentence)
+    if isinstance(error, DamagedHeaderError):
+        return HeaderError(ErrorKind.HEADER, Message("has a damaged header"))
+    return HeaderError(
+        ErrorKind.HEADER, Message("has a damaged header ({cause})", cause=type(error).__name__)
+    )
 
 
-def answer(path: str, folders: Folders) -> dict[str, Any]:
-    """`{"facts": columns}` or `{"error": [kind, text]}` for one file."""
+def answer(path: str, folders: Folders) -> HeaderFacts | HeaderError:
+    """What the header of one file says, or why it cannot be read."""
     first: Exception | None = None
     for read in (read_header, read_remains):
         try:
-            return {"facts": read(path, folders).columns()}
+            return read(path, folders)
         except Exception as error:  # noqa: BLE001 - the worker's border: the item fails, with its cause as text
             first = first or error
             if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
                 break
-    assert first is not None  # noqa: S101 - the loop ends without a return by an error only
-    told = explain(first)
-    return {"error": [told.kind, told.text]}
+    return explain(first or OSError())
 
 
-def main() -> None:
-    """Answer each line on stdin (a path, JSON) with one line on stdout: `{"facts": ...}` or `{"error": ...}`."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+@dataclass(frozen=True)
+class ReadHeader:
+    """Work of the engine: what the header of one file says."""
+
+    path: bytes
+
+    def run(self, progress: Progress) -> HeaderFacts | HeaderError:
+        return answer(os.fsdecode(self.path), _folders())
+
+    @classmethod
+    def run_together(cls, progress: Progress, works: Sequence[ReadHeader]) -> list[HeaderFacts | HeaderError]:
+        return one_by_one(progress, works)
+
+
+@cache
+def _folders() -> Folders:
+    """What this process remembers of folders. Makes it a reader of headers, too."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from PIL import Image
 
@@ -308,11 +326,4 @@ def main() -> None:
     Image.init()
     libraries()
     warnings.simplefilter("ignore")
-    folders = Folders()
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(answer(json.loads(line), folders)) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+    return Folders()

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ..exceptions import BatchProcessingError, ResourceError, ValidationError
+from ..messages import NOTHING, Message
 from . import steps
 from .copying import Copied, copy_file, make_folders
 from .kinds import SYSTEM_FILES
@@ -53,7 +54,7 @@ class Deed:
     target: bytes
     size: int
     digest: bytes | None = None
-    problem: str = ""
+    problem: Message = NOTHING
 
 
 @dataclass
@@ -97,8 +98,8 @@ class Import:
     ) -> None:
         """`progress`: while planning, how many files of the card were looked at, and how many there are. ValidationError if the card is not there, the library was never scanned, or one lies in the other."""
         self.counts = Counts()
-        self.problems: list[tuple[bytes, str]] = []  # of an earlier run: path and clause
-        self.not_removed: list[tuple[bytes, str]] = []  # path and clause, with `move`
+        self.problems: list[tuple[bytes, Message]] = []  # of an earlier run: path and clause
+        self.not_removed: list[tuple[bytes, Message]] = []  # path and clause, with `move`
         self._store, self._card, self._library = store, card, library
         self._layout, self.is_move = layout, move
         self._stopped, self._progress = stopped, progress
@@ -112,10 +113,14 @@ class Import:
     def _check(self) -> None:
         card, library = os.fsdecode(self._card), os.fsdecode(self._library)
         if not os.path.isdir(self._card):  # noqa: PTH112 - bytes
-            problem = "is not a directory" if os.path.lexists(self._card) else "does not exist"
-            raise ValidationError(f"The card {card} {problem}: name a folder of photos.")
+            problem = (
+                Message("is not a directory") if os.path.lexists(self._card) else Message("does not exist")
+            )
+            raise ValidationError(
+                "The card {card} {problem}: name a folder of photos.", card=card, problem=problem
+            )
         if os.path.lexists(self._library) and not os.path.isdir(self._library):  # noqa: PTH112 - bytes
-            raise ValidationError(f"The library {library} is not a directory: name a folder.")
+            raise ValidationError("The library {library} is not a directory: name a folder.", library=library)
         if any(
             os.path.commonpath(pair) in pair
             for pair in (
@@ -124,18 +129,22 @@ class Import:
             )
         ):
             raise ValidationError(
-                f"The card {card} and the library {library} lie in each other: name two folders apart."
+                "The card {card} and the library {library} lie in each other: name two folders apart.",
+                card=card,
+                library=library,
             )
         is_empty = self._is_empty()
         if is_empty and has_photos(self._store, self._library):
             raise ValidationError(
-                f"The library {library} is empty or not there, but its photos are known: plug its drive in. If they were "
-                "deleted on purpose, run lote photos scan --allow-missing on it first."
+                "The library {library} is empty or not there, but its photos are known: plug its drive in. "
+                "If they were deleted on purpose, run lote photos scan --allow-missing on it first.",
+                library=library,
             )
         if not is_empty and not is_scanned(self._store, self._library):
             raise ValidationError(
-                f"The library {library} was not scanned yet, so nobody knows what it holds: run lote photos scan on it, "
-                "and import then."
+                "The library {library} was not scanned yet, so nobody knows what it holds: run lote photos "
+                "scan on it, and import then.",
+                library=library,
             )
 
     def _is_empty(self) -> bool:
@@ -167,8 +176,11 @@ class Import:
         free = shutil.disk_usage(self._library).free
         if (wanted := plan.bytes_to_copy) > free:
             raise ResourceError(
-                f"The library {os.fsdecode(self._library)} lacks room: {wanted} bytes are to be copied, and {free} are "
-                "free; nothing was copied. Free space there, and run the same command again."
+                "The library {library} lacks room: {wanted} bytes are to be copied, and {free} are free; "
+                "nothing was copied. Free space there, and run the same command again.",
+                library=os.fsdecode(self._library),
+                wanted=wanted,
+                free=free,
             )
         return plan
 
@@ -181,7 +193,9 @@ class Import:
                 continue  # what is to be said was said in the beginning
             if one.outcome is Outcome.BOTH:
                 spare = os.fsdecode(one.spare)
-                problem = f"stands aside as {spare}, and another file has its name: rename one of them"
+                problem = Message(
+                    "stands aside as {spare}, and another file has its name: rename one of them", spare=spare
+                )
                 self.problems.append((one.path, problem))
             elif one.outcome is Outcome.FAILED:
                 self.problems.append((one.path, one.problem))
@@ -247,14 +261,16 @@ class Import:
                 unit.keeps_media = True
             return Deed(file.path, Result.KNOWN, target, file.size)
         if not file.is_media and not unit.has_media:
-            return self._failed(planned, unit, "belongs to a photo or video that could not be copied")
+            return self._failed(
+                planned, unit, Message("belongs to a photo or video that could not be copied")
+            )
         self._check_places()
         try:
             copied = copy_file(self._store, file.path, target, file.digest)
         except Unreadable as error:
             self._check_places()
             self._lacking.add(target)
-            return self._failed(planned, unit, str(error))
+            return self._failed(planned, unit, error.sentence)
         except OSError as error:
             raise self._run_error(error) from error
         self._lacking.discard(target)
@@ -270,7 +286,7 @@ class Import:
         return Deed(file.path, Result.COPIED, target, copied.status.st_size, copied.digest)
 
     @staticmethod
-    def _failed(planned: Planned, unit: _Unit, problem: str) -> Deed:
+    def _failed(planned: Planned, unit: _Unit, problem: Message) -> Deed:
         unit.failed = True
         return Deed(planned.file.path, Result.FAILED, b"", planned.file.size, problem=problem)
 
@@ -279,31 +295,37 @@ class Import:
         empty folder that a drive was mounted on, or every file of a card that was pulled out would be an error."""
         if not _stands(self._card, self._device) or _is_bare(self._card):
             raise ResourceError(
-                f"The card {os.fsdecode(self._card)} is not there any more: plug it in again, and run the same command "
-                "again; what was copied is safe, and the rest will follow."
+                "The card {card} is not there any more: plug it in again, and run the same command again; "
+                "what was copied is safe, and the rest will follow.",
+                card=os.fsdecode(self._card),
             )
         if self._library_device is not None and not _stands(self._library, self._library_device):
             raise ResourceError(
-                f"The library {os.fsdecode(self._library)} is not there any more: plug its drive in again, and run the "
-                "same command again; what was copied is safe, and the rest will follow."
+                "The library {library} is not there any more: plug its drive in again, and run the same "
+                "command again; what was copied is safe, and the rest will follow.",
+                library=os.fsdecode(self._library),
             )
 
     def _run_error(self, error: OSError) -> BatchProcessingError:
         library = os.fsdecode(self._library)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return ResourceError(
-                f"The library {library} is full: free space there, and run the same command again; what was copied is "
-                "safe, and the rest will follow."
+                "The library {library} is full: free space there, and run the same command again; what was "
+                "copied is safe, and the rest will follow.",
+                library=library,
             )
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             return ValidationError(
-                f"The library {library} cannot be written to: mend its permissions, or mount it for writing, and run "
-                "the same command again."
+                "The library {library} cannot be written to: mend its permissions, or mount it for writing, "
+                "and run the same command again.",
+                library=library,
             )
         self._check_places()
         return ResourceError(
-            f"The library {library} cannot be written to ({errno.errorcode.get(error.errno or 0, 'unknown')}): check its "
-            "disk, and run the same command again; what was copied is safe."
+            "The library {library} cannot be written to ({errno}): check its disk, and run the same "
+            "command again; what was copied is safe.",
+            library=library,
+            errno=errno.errorcode.get(error.errno or 0, "unknown"),
         )
 
     def _remove(self, unit: _Unit) -> None:
@@ -318,7 +340,7 @@ class Import:
             problem = (
                 self._prove_apart(planned, copied)
                 if not stay
-                else "a file that belongs to it stays on the card"
+                else Message("a file that belongs to it stays on the card")
             )
             if problem:
                 stay = True
@@ -331,20 +353,20 @@ class Import:
         for step_id in unit.steps:
             steps.finish(self._store, step_id)
 
-    def _prove_apart(self, planned: Planned, copied: Copied | None) -> str:
-        """Have it shown that the copy stays when the file of the card goes; why it may not ("" if it may)."""
+    def _prove_apart(self, planned: Planned, copied: Copied | None) -> Message | None:
+        """Have it shown that the copy stays when the file of the card goes; why it may not (None if it may)."""
         source, target, size = planned.file.path, planned.target, planned.file.size
         digest = copied.digest if copied is not None else planned.file.digest or b""
         try:
             if copied is not None and not _is_as_it_was(os.lstat(source), copied.source):
-                return "changed since it was copied: import again"
+                return Message("changed since it was copied: import again")
             step_id = check(self._store, source, target, [target], size, digest, Protected([]))
             # The step of the copy is there until the unit is done: after a kill the next run comes here again.
             steps.finish(self._store, step_id)
         except (OSError, Refused) as error:
             self._check_places()
             return refusal_of(error)[1]
-        return ""
+        return None
 
     def _unlink(self, source: bytes) -> None:
         try:

@@ -13,24 +13,26 @@ Refuses to call a library missing whose drive is (`ScanGuardError`). Does not de
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from ..core.processes import cores
+from ..core.resources import Meter, Took, peak_memory
 from ..core.workspace import Workspace
 from ..exceptions import BatchProcessingError, ValidationError
+from ..messages import Message
 from .contents import with_index, without_index
 from .ending import ScanGuardError, find_lost_folders, finish, known_below
-from .hashing import MOST_READERS, Candidate, Hashers, choose_readers, cores, join
-from .kinds import LeftAlone
+from .flight import Flight
+from .hashing import MOST_READERS, Candidate, Hashers, choose_readers, join
 from .names import Listings
 from .reading import unexpected
-from .settle import OpenBatch, Photo, Record, Settler, Tally, record
+from .scan_stats import ScanPlan, ScanStats
+from .settle import BatchWriter, OpenBatch, Photo, Record, Tally, record
 from .steps import Outcome, Recovered, recover
 from .store import Driver, Store, scan_lock, scan_roots
 from .tables import (
@@ -53,7 +55,11 @@ from .tables import (
 from .walk import STRIDE, Walk, WalkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from ..core.workers import Pool
+
+__all__ = ["Batch", "Scan", "ScanPlan", "ScanStats"]
 
 # Batches between the walk and the disk: what a kill can cost.
 IN_FLIGHT = 3
@@ -64,40 +70,6 @@ COMMIT_BYTES = 14 * 1024 * 1024
 # A commit is not put off longer than this: on a slow disk a batch may take minutes.
 COMMIT_EVERY_S = 1.0
 PROGRESS_EVERY_S = 0.25
-# Folders without work that are passed before it is looked at what readers have answered.
-FOLDERS = 16
-
-
-@dataclass
-class ScanStats:
-    """What one run of a scan found. Sizes in bytes, times in seconds."""
-
-    files_seen: int = 0  # photos by name, not empty
-    registered: int = 0  # new contents
-    already_processed: int = 0
-    duplicates: int = 0  # copies found new in this scan
-    moved: int = 0
-    changed: int = 0
-    missing: int = 0  # newly found missing
-    errors: int = 0  # files and folders that could not be walked or hashed
-    facts_errors: int = 0  # headers that could not be read, and files that are empty
-    batches: int = 0
-    bytes_read: int = 0
-    seconds: float = 0.0
-    seconds_per_batch: float = 0.0
-    peak_memory: int = 0  # of this process
-    hard_links: int = 0  # new names of files that are known under another
-    absent_originals: int = 0  # photos found at new places whose old place cannot be looked at now
-    ruined: int = 0  # of the errors: known photos that hold no image any more
-    damaged: int = 0  # photos that are cut off or otherwise not whole, as their headers and ends say
-    unhandled: dict[str, int] = field(default_factory=dict)  # files that are no photos, by extension
-    left_alone: dict[str, LeftAlone] = field(default_factory=dict)  # by `Reason`
-    lacking: dict[str, int] = field(
-        default_factory=dict
-    )  # photos by the format that no library here can read
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass
@@ -118,12 +90,6 @@ class Batch:
     def records(self) -> list[Record]:
         """The photos, as callers get them."""
         return [record(photo) for photo in self.photos]
-
-
-def peak_memory() -> int:
-    """The most memory this process has held, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _nothing(*_: object) -> None:
@@ -150,7 +116,7 @@ class Scan:
         workspace: Workspace | None = None,
         stopped: Callable[[], bool] = lambda: False,
         progress: Callable[[Scan], None] = _nothing,
-        waiting: Callable[[str], None] = _nothing,
+        waiting: Callable[[Message], None] = _nothing,
     ) -> None:
         """`facts`: read header facts after hashing. `videos`: record them like photos. `paranoid`: read what has another
         change time, even if nothing else about it is new. `wait`: for a scan that is in the way; else QueueError. `readers` None chooses by the kind of disk. `workspace` None: the lock lies beside the database.
@@ -158,11 +124,20 @@ class Scan:
         `progress` is called a few times a second, `waiting` when another scan is in the way.
         ValidationError for settings that make no sense."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValidationError(f"batch_size must be a whole number from 1 up, not {batch_size!r}.")
+            raise ValidationError(
+                "batch_size must be a whole number from 1 up, not {batch_size}.", batch_size=repr(batch_size)
+            )
         if isinstance(start_batch, bool) or not isinstance(start_batch, int) or start_batch < 1:
-            raise ValidationError(f"start_batch must be a whole number from 1 up, not {start_batch!r}.")
+            raise ValidationError(
+                "start_batch must be a whole number from 1 up, not {start_batch}.",
+                start_batch=repr(start_batch),
+            )
         if readers is not None and not 1 <= readers <= MOST_READERS:
-            raise ValidationError(f"readers must lie between 1 and {MOST_READERS}, not {readers}.")
+            raise ValidationError(
+                "readers must lie between 1 and {limit}, not {readers}.",
+                limit=MOST_READERS,
+                readers=readers,
+            )
         self.roots = scan_roots(folders)
         self.stats = ScanStats()
         self.was_stopped = False
@@ -173,6 +148,9 @@ class Scan:
             Recovered
         ] = []  # changes of files that a killed run began, and that cannot be undone
         self.facts_read = self.facts_total = 0  # headers tried, and to be read; more than 0 in stage two only
+        self.looks_done = self.looks_total = (
+            0  # contents looked at, and to be; more than 0 when that follows the scan
+        )
         self._store = store
         self._batch_size = batch_size
         self._start_batch = start_batch
@@ -188,12 +166,14 @@ class Scan:
         self._progress = progress
         self._waiting = waiting
         self._walk: Walk | None = None
+        self._pool: Pool | None = None
         self._reached = b""  # the last path that was written
         self._verified = 0  # hashed again and found as they were
         self._taken: list[int] = []  # ids of batches that the caller is done with
         self._began = time.monotonic()
         self._told = 0.0
         self._settled = 0.0  # when what was written last was begun
+        self._cpu_settled = 0.0  # CPU seconds that were used until then
 
     def run(self) -> Iterator[Batch]:
         """Scan, and give each batch when it is committed. Afterwards `stats` is complete."""
@@ -201,24 +181,27 @@ class Scan:
             with scan_lock(
                 self._store, self._workspace, self._waiting, self._stopped, wait=self._wait
             ) as held:
-                self._began = time.monotonic()
                 if held:
-                    found = recover(self._store)
-                    self.unfinished = [
-                        step for step in found if step.outcome in (Outcome.BOTH, Outcome.FAILED)
-                    ]
-                    yield from self._scan()
+                    yield from self.stages()
                 else:
                     self.was_stopped = True
         finally:
             self.count()
             self._store.close()
 
-    def plan(self) -> dict[str, int]:
-        """What a scan would do, without reading or writing anything: photos seen, known, to be read
-        (and their bytes), and known ones that are not where they were. Once `stopped` says True: so far."""
-        walked, start = self._check_roots(), self._first_path()
-        known = self._store.query(_known_query())
+    def stages(self, pool: Pool | None = None) -> Generator[Batch, None, None]:
+        """The same for a caller that has the right to scan, and leaves the store open. Headers are read in `pool`
+        (`header_pool`), else in one of the scan's own."""
+        self._pool = pool
+        self._began = time.monotonic()
+        found = recover(self._store)
+        self.unfinished = [step for step in found if step.outcome in (Outcome.BOTH, Outcome.FAILED)]
+        yield from self._scan()
+
+    def plan(self) -> ScanPlan:
+        """What a scan would do, without reading or writing anything. Once `stopped` says True: so far."""
+        walked, start = self.check_roots(), self._first_path()
+        known = self._store.query(known_query())
         walk = Walk(
             self.roots,
             known,
@@ -241,18 +224,12 @@ class Scan:
             with self._store.read() as connection:
                 find_lost_folders(connection, walk, Listings())
         self._store.close()
-        return {
-            "files_seen": walk.seen,
-            "already_processed": walk.unchanged,
-            "to_read": to_read,
-            "bytes_to_read": size,
-            "gone": len(walk.gone),
-        }
+        return ScanPlan(walk.seen, walk.unchanged, to_read, size, len(walk.gone))
 
     def _scan(self) -> Iterator[Batch]:
-        walked = self._check_roots()
+        walked = self.check_roots()
         start = self._first_path()
-        ask = self._store.query(_known_query())
+        ask = self._store.query(known_query())
         stride = min(STRIDE, self._batch_size)
         walk = self._walk = Walk(
             self.roots,
@@ -268,16 +245,16 @@ class Scan:
         hashers: Hashers[Candidate | WalkError] = Hashers(
             readers, inode_order=inode_order, ahead=IN_FLIGHT * self._batch_size, stopped=self._stopped
         )
-        flight = _Flight(walk, hashers, IN_FLIGHT * self._batch_size - stride)
+        flight = Flight(walk, hashers, IN_FLIGHT * self._batch_size - stride)
         try:
             while flight.fill():  # so that readers start while the database is made ready
                 pass
-            scan_id, settler, waiting, links_before = self._begin()
+            scan_id, writer, waiting, links_before = self._begin(start)
             try:
                 for batch_id in waiting:
                     yield self._load(batch_id, walk)
                     self._taken.append(batch_id)
-                yield from self._hash(flight, settler)
+                yield from self._hash(flight, writer)
                 state = STOPPED if self.was_stopped else RUNNING
                 with self._store.write() as connection:
                     if not self.was_stopped:
@@ -312,44 +289,57 @@ class Scan:
             self.stats.facts_errors = empty + failed
             self._tell()
 
-        found = read_facts(self._store, walked, processes=cores(), stopped=self._stopped, progress=progress)
+        found = read_facts(
+            self._store, walked, processes=cores(), pool=self._pool, stopped=self._stopped, progress=progress
+        )
         self.stats.damaged, self.stats.lacking = found.damaged, found.lacking
         self.was_stopped = self._stopped()
 
-    def _check_roots(self) -> list[bytes]:
-        """The roots that can be walked. ValidationError for one that never was there, ScanGuardError for
+    def check_roots(self, *, guard: bool = True) -> list[bytes]:
+        """The roots that can be walked. ValidationError for one that never was there, ScanGuardError (with `guard`) for
         one that is gone or empty while its photos are known."""
         walked = []
         for root in self.roots:
-            shown = os.fsdecode(root)
+            shown, is_empty = os.fsdecode(root), False
             try:
                 with os.scandir(root) as listing:
-                    problem = "is empty" if next(listing, None) is None else None
+                    is_empty = next(listing, None) is None
+                    problem = Message("is empty") if is_empty else None
             except FileNotFoundError:
-                problem = "does not exist"
+                problem = Message("does not exist")
             except NotADirectoryError:
-                problem = "is not a directory"
+                problem = Message("is not a directory")
             except OSError:
                 problem = None  # becomes an error row when it is walked
             if problem is not None:
                 with self._store.read() as connection:
                     known = known_below(connection, root)
-                if known and not self._allow_missing:
+                if known and guard and not self._allow_missing:
                     raise ScanGuardError(
-                        f"The folder {shown} {problem}, but its photos are known: nothing was marked as missing. "
-                        "If a drive is not plugged in, do that; if they were deleted on purpose, add --allow-missing."
+                        "The folder {shown} {problem}, but its photos are known: nothing was marked as missing. If a "
+                        "drive is not plugged in, do that; if they were deleted on purpose, add --allow-missing.",
+                        shown=shown,
+                        problem=problem,
                     )
-                if not known and problem != "is empty":
-                    raise ValidationError(f"The folder {shown} {problem}: name a folder of photos.")
-            if problem in (None, "is empty"):
+                if not known and not is_empty:
+                    raise ValidationError(
+                        "The folder {shown} {problem}: name a folder of photos.", shown=shown, problem=problem
+                    )
+            if problem is None or is_empty:
                 walked.append(root)
         return walked
 
     def _first_path(self) -> bytes | None:
-        """Where the walk starts: the first path of batch `start_batch` of the latest scan."""
+        """Where the walk starts: the first path of batch `start_batch` of the latest scan. A run that goes on with a scan
+        which began there starts where that began: the scan's own batches have numbers, too."""
         if self._start_batch == 1:
             return None
         with self._store.read() as connection:
+            begun = connection.execute(
+                sa.select(scans).where(scans.c.roots == self._key()).order_by(scans.c.id.desc()).limit(1)
+            ).first()
+            if begun is not None and begun.state != FINISHED and begun.start_batch == self._start_batch:
+                return os.fsencode(begun.start_path)
             latest = connection.scalar(
                 sa.select(scans.c.id)
                 .join(batches, batches.c.scan_id == scans.c.id)
@@ -366,17 +356,24 @@ class Scan:
                 sa.select(sa.func.max(batches.c.number)).where(batches.c.scan_id == latest)
             )
         if path is None:
-            there = f"has {last}" if last else "does not exist"
+            there = Message("has {last}", last=last) if last else Message("does not exist")
             raise ValidationError(
-                f"There is no batch {self._start_batch} to start from: the latest scan with batches {there}."
+                "There is no batch {batch} to start from: the latest scan with batches {there}.",
+                batch=self._start_batch,
+                there=there,
             )
         return os.fsencode(path)
 
     def _key(self) -> bytes:
         return b"\0".join(self.roots)
 
-    def _begin(self) -> tuple[int, Settler, list[int], int]:
+    def _begin(self, start: bytes | None) -> tuple[int, BatchWriter, list[int], int]:
         """The scan's number, who writes its photos, the batches not taken, and the copies known already."""
+        values = {
+            "state": RUNNING,
+            "start_batch": None if start is None else self._start_batch,
+            "start_path": start,
+        }
         with self._store.write() as connection:
             contents = None
             if self._store.is_private:
@@ -392,12 +389,12 @@ class Scan:
             last = connection.scalar(sa.select(sa.func.max(photos.c.id))) or 0
             if latest is None or latest.state == FINISHED:
                 result = connection.execute(
-                    scans.insert().values(roots=self._key(), state=RUNNING, started_at=now)
+                    scans.insert().values(roots=self._key(), started_at=now, **values)
                 )
                 (scan_id,) = result.inserted_primary_key or (0,)
-                return scan_id, Settler(scan_id, self._batch_size, 0, None, contents, since=last), [], 0
+                return scan_id, BatchWriter(scan_id, self._batch_size, 0, None, contents, since=last), [], 0
             scan_id = latest.id
-            connection.execute(scans.update().where(scans.c.id == scan_id).values(state=RUNNING))
+            connection.execute(scans.update().where(scans.c.id == scan_id).values(**values))
             # What fails again in this run gets a row of this scan again; the others were mended.
             connection.execute(errors.update().where(errors.c.scan_id == scan_id).values(scan_id=None))
             rows = connection.execute(
@@ -415,8 +412,8 @@ class Scan:
                     handed=_photos(connection, current.id),
                 )
             settled = [row.id for row in rows if row.state == SETTLED and row.photos + row.changed]
-            settler = Settler(scan_id, self._batch_size, number, opened, contents, since=last)
-            return scan_id, settler, settled, _links(connection, scan_id)
+            writer = BatchWriter(scan_id, self._batch_size, number, opened, contents, since=last)
+            return scan_id, writer, settled, _links(connection, scan_id)
 
     def _load(self, batch_id: int, walk: Walk) -> Batch:
         with self._store.read() as connection:
@@ -436,10 +433,10 @@ class Scan:
             again=True,
         )
 
-    def _hash(self, flight: _Flight, settler: Settler) -> Iterator[Batch]:
+    def _hash(self, flight: Flight, writer: BatchWriter) -> Iterator[Batch]:
         """Walk, hash and commit; gives the batches that are complete, last the one that remains."""
         tally: Tally | None = None  # of what is being committed
-        self._settled = time.monotonic()
+        self._settled, self._cpu_settled = time.monotonic(), time.process_time()
         while flight.walking or len(flight):
             flight.fill()
             self._tell()
@@ -461,13 +458,13 @@ class Scan:
                 most = SHARED_COMMIT * self._batch_size
                 flight.written, flight.done = flight.done[:most], flight.done[most:]
                 is_last = not (flight.walking or flight.hashing or flight.done or self.was_stopped)
-                tally = self._commit(settler, flight.written, is_last=is_last)
-        if settler.current is not None and not self.was_stopped:  # left open by an interruption at its end
-            tally = self._commit(settler, [], is_last=True)
+                tally = self._commit(writer, flight, flight.written, is_last=is_last)
+        if writer.current is not None and not self.was_stopped:  # left open by an interruption at its end
+            tally = self._commit(writer, flight, [], is_last=True)
             self._store.wait()
             yield from self._land(tally)
 
-    def _is_time(self, flight: _Flight) -> bool:
+    def _is_time(self, flight: Flight) -> bool:
         """Whether what is hashed should be committed now."""
         done = len(flight.done)
         return bool(done) and (
@@ -480,15 +477,17 @@ class Scan:
             or time.monotonic() - self._settled > COMMIT_EVERY_S
         )
 
-    def _commit(self, settler: Settler, items: Sequence[Candidate | WalkError], *, is_last: bool) -> Tally:
+    def _commit(
+        self, writer: BatchWriter, flight: Flight, items: Sequence[Candidate | WalkError], *, is_last: bool
+    ) -> Tally:
         """Write `items`. They are on disk when the store was waited for."""
-        now = time.monotonic()
-        seconds = now - self._settled
-        before, taken = settler.state(), list(self._taken)
+        now, cpu = time.monotonic(), time.process_time() + flight.cpu_seconds()
+        took = Took(now - self._settled, max(0.0, cpu - self._cpu_settled), peak_memory())
+        before, taken = writer.state(), list(self._taken)
         try:
             with self._store.write(wait=False) as connection:
                 self._settle_taken(connection)
-                tally = settler.settle(connection, items, seconds, peak_memory(), is_last=is_last)
+                tally = writer.settle(connection, items, took, is_last=is_last)
         except (
             OverflowError,
             ValueError,
@@ -498,35 +497,36 @@ class Scan:
             sa.exc.StatementError,
         ):
             # Something about one of them that nobody has thought of. The others must not suffer from it.
-            settler.restore(before)
+            writer.restore(before)
             self._taken = taken
-            tally = self._commit_singly(settler, items, seconds, is_last=is_last)
-        self._settled = now
+            tally = self._commit_singly(writer, items, took, is_last=is_last)
+        self._settled, self._cpu_settled = now, cpu
         if items:
             self._reached = items[-1].path
         return tally
 
     def _commit_singly(
-        self, settler: Settler, items: Sequence[Candidate | WalkError], seconds: float, *, is_last: bool
+        self, writer: BatchWriter, items: Sequence[Candidate | WalkError], took: Took, *, is_last: bool
     ) -> Tally:
         """Write `items` one after the other; one that cannot be written becomes an error row."""
         with self._store.write() as connection:
             self._settle_taken(connection)
-        share = seconds / max(1, len(items))
+        part = 1 / max(1, len(items))
+        share = replace(took, seconds=took.seconds * part, cpu_seconds=took.cpu_seconds * part)
         total = Tally()
         for number, item in enumerate(items, 1):
             last = is_last and number == len(items)
-            before = settler.state()
+            before = writer.state()
             try:
                 with self._store.write() as connection:
-                    total.add(settler.settle(connection, [item], share, peak_memory(), is_last=last))
+                    total.add(writer.settle(connection, [item], share, is_last=last))
             except BatchProcessingError:
                 raise
             except Exception as error:  # noqa: BLE001 - the border at which an item fails, and not the scan
-                settler.restore(before)
+                writer.restore(before)
                 failed = WalkError(item.path, unexpected(error), "hash")
                 with self._store.write() as connection:
-                    total.add(settler.settle(connection, [failed], share, peak_memory(), is_last=last))
+                    total.add(writer.settle(connection, [failed], share, is_last=last))
         return total
 
     def _land(self, tally: Tally) -> Iterator[Batch]:
@@ -542,11 +542,13 @@ class Scan:
         stats.facts_errors += tally.facts_errors
         stats.bytes_read += tally.bytes_read
         self.last_path = os.fsdecode(self._reached)
-        began = time.monotonic()
+        callers = Meter()
         for batch in tally.full:
             if batch.handed:
                 yield from self._hand_out(batch)
-        self._settled += time.monotonic() - began  # the caller's time
+        took = callers.took()
+        self._settled += took.seconds
+        self._cpu_settled += took.cpu_seconds
 
     def _hand_out(self, batch: OpenBatch) -> Iterator[Batch]:
         self.stats.batches += 1
@@ -573,7 +575,7 @@ class Scan:
         self._settle_taken(connection)
         with_index(connection)
         self.count()
-        values: dict[str, Any] = {"state": state, "stats": self.stats.to_dict()}
+        values: dict[str, object] = {"state": state, "stats": self.stats.to_dict()}
         if state == FINISHED:
             values |= {"finished_at": datetime.now(UTC), "files_seen": self.stats.files_seen}
         connection.execute(scans.update().where(scans.c.id == scan_id).values(**values))
@@ -589,6 +591,11 @@ class Scan:
         stats.seconds_per_batch = stats.seconds / stats.batches if stats.batches else 0.0
         stats.peak_memory = peak_memory()
 
+    def rested(self, seconds: float) -> None:
+        """So many seconds of `stopped` were no work: somebody had the scan wait."""
+        self._began += seconds
+        self._settled += seconds
+
     def _tell(self) -> None:
         now = time.monotonic()
         if now - self._told > PROGRESS_EVERY_S:
@@ -597,69 +604,11 @@ class Scan:
             self._progress(self)
 
 
-class _Flight:
-    """What lies between the walk and the disk, in the order of the walk. Items that need no reading ride along."""
-
-    def __init__(self, walk: Walk, hashers: Hashers[Candidate | WalkError], most: int) -> None:
-        """`most`: items that may be in when a list of more is asked for."""
-        self.walking = True
-        self.hashing = 0
-        self.done: list[Candidate | WalkError] = []  # hashed
-        self.written: list[Candidate | WalkError] = []  # and perhaps not yet on disk
-        self._lists = iter(walk)
-        self._most = most
-        self._hashers = hashers
-
-    @property
-    def weight(self) -> int:
-        """Bytes of what is being hashed."""
-        return self._hashers.weight
-
-    def __len__(self) -> int:
-        return self.hashing + len(self.done) + len(self.written)
-
-    @property
-    def has_room(self) -> bool:
-        """Whether there is more to walk, and it may come in."""
-        return self.walking and len(self) <= self._most
-
-    def fill(self) -> bool:
-        """Walk on, if that may be, to the next photos that need work; past some folders at most. Whether there
-        were any."""
-        if not self.has_room:
-            return False
-        for _ in range(FOLDERS):
-            items = next(self._lists, None)
-            if items:
-                self._hashers.put(items)
-                self.hashing += len(items)
-                return True
-            if items is None:
-                self.walking = False
-                break
-        return False
-
-    def collect(self, wait: float = 0.0, wake: int | None = None) -> None:
-        """Take in what was hashed; wait so many seconds for something, or until `wake` can be read from."""
-        finished = self._hashers.take(wait, wake)
-        self.hashing -= len(finished)
-        self.done += finished
-
-    def stop(self) -> None:
-        """Give up what is being hashed."""
-        self.collect()
-        self._hashers.close()
-        self.walking, self.hashing = False, 0
-
-    def close(self) -> None:
-        self._hashers.close()
-
-
 _TAKE = "UPDATE photo_batches SET state = ? WHERE id = ?"
-_BATCH_COLUMNS = ("id", "number", "photos", "changed", "copies", "errors", "seconds")
+_BATCH_COLUMNS = ("id", "number", "photos", "changed", "copies", "errors", "seconds", "cpu_seconds")
 
 
-def _known_query() -> sa.Select[Any]:
+def known_query() -> sa.Select[Any]:
     """The rows of one folder, as `Known` has them."""
     stat_columns = (photos.c.name, photos.c.size, photos.c.mtime_ns, photos.c.ctime_ns, photos.c.inode)
     return (

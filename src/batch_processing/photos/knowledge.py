@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ..messages import NOTHING, Message
 from .card import CardFile, Left, Unit, look_at
 from .hashing import Candidate, hashed, join
 from .kinds import Kind
@@ -50,16 +51,18 @@ class Result(StrEnum):
 
 
 SENTENCES = {
-    Result.NOT_THERE: "recorded, but not there now",
-    Result.UNTOLD: "recorded, perhaps as this same file, seen on another way: mount the card for writing, so that this can be told",
-    Result.SAME_FILE: "recorded only as this same file, seen on another way",
-    Left.LINK: "a symbolic link, which is not followed",
-    Left.SPECIAL: "no regular file",
-    Left.SIDE_FILE: "a macOS side file",
-    Left.SYSTEM: "a file of the system",
-    Left.EMPTY: "is empty",
-    Left.LONE_SIDECAR: "a sidecar without a photo",
-    Left.OTHER: "no photo: such files are not recorded",
+    Result.NOT_THERE: Message("recorded, but not there now"),
+    Result.UNTOLD: Message(
+        "recorded, perhaps as this same file, seen on another way: mount the card for writing, so that this can be told"
+    ),
+    Result.SAME_FILE: Message("recorded only as this same file, seen on another way"),
+    Left.LINK: Message("a symbolic link, which is not followed"),
+    Left.SPECIAL: Message("no regular file"),
+    Left.SIDE_FILE: Message("a macOS side file"),
+    Left.SYSTEM: Message("a file of the system"),
+    Left.EMPTY: Message("is empty"),
+    Left.LONE_SIDECAR: Message("a sidecar without a photo"),
+    Left.OTHER: Message("no photo: such files are not recorded"),
 }
 
 
@@ -72,7 +75,7 @@ class Finding:
     kind: Kind
     twin: bytes | None = None
     left: Left | None = None
-    text: str = ""
+    text: Message = NOTHING
 
     @property
     def is_safe(self) -> bool:
@@ -94,13 +97,13 @@ def known(store: Store, folder: bytes, stopped: Callable[[], bool] = lambda: Fal
     card = look_at(folder, stopped)
     inside = Protected([folder])
     media = ((_candidate(file), file) for file in card.files if file.is_media)
-    unread: dict[CardFile, str] = {}
+    unread: dict[CardFile, Message] = {}
     alike: dict[bytes, list[CardFile]] = {}  # by content
     for candidate, file in hashed(media, [folder], stopped):
         file.digest, file.size = candidate.digest, candidate.size
-        if candidate.error is not None or candidate.digest is None:
-            unread[file] = str(candidate.error)
-        else:
+        if candidate.error is not None:
+            unread[file] = candidate.error.sentence
+        elif candidate.digest is not None:
             alike.setdefault(candidate.digest, []).append(file)
     for unit in card.units:
         if stopped():
@@ -174,13 +177,13 @@ def _of_media(store: Store, file: CardFile, alike: Sequence[CardFile], inside: P
                 return Finding(file.path, Result.KNOWN, file.kind, twin)
             untold = untold or told <= {Apart.YES, Apart.UNTOLD}
     except Refused as refused:
-        return Finding(file.path, Result.UNREADABLE, file.kind, text=str(refused))
+        return Finding(file.path, Result.UNREADABLE, file.kind, text=refused.sentence)
     if untold:
         return Finding(file.path, Result.UNTOLD, file.kind, text=SENTENCES[Result.UNTOLD])
     result = Result.UNKNOWN
     if twins.is_recorded or twins.standing:
         result = Result.NOT_THERE if twins.is_recorded else Result.SAME_FILE
-    return Finding(file.path, result, file.kind, text=SENTENCES.get(result, ""))
+    return Finding(file.path, result, file.kind, text=SENTENCES.get(result, NOTHING))
 
 
 def _of_sidecar(unit: Unit, file: CardFile, twins: Sequence[bytes]) -> Finding:
@@ -194,7 +197,7 @@ def _of_sidecar(unit: Unit, file: CardFile, twins: Sequence[bytes]) -> Finding:
         except FileNotFoundError:
             continue
         except OSError as error:
-            return Finding(file.path, Result.UNREADABLE, file.kind, text=str(explain(error)))
+            return Finding(file.path, Result.UNREADABLE, file.kind, text=explain(error).sentence)
     return Finding(file.path, Result.UNKNOWN, file.kind)
 
 

@@ -31,16 +31,23 @@ class Layout:
             parts = list(string.Formatter().parse(text))
         except ValueError as error:
             raise ConfigurationError(
-                f"--layout {text!r} has a bracket without its other half: use the fields {fields}."
+                "--layout {text} has a bracket without its other half: use the fields {fields}.",
+                text=repr(text),
+                fields=fields,
             ) from error
         for _, name, style, conversion in parts:
             if name is not None and (name not in FIELDS or style or conversion):
                 raise ConfigurationError(
-                    f"--layout {text!r} has a field that there is not, {name!r}: use the fields {fields}."
+                    "--layout {text} has a field that there is not, {name}: use the fields {fields}.",
+                    text=repr(text),
+                    name=repr(name),
+                    fields=fields,
                 )
         if text.startswith("/") or ".." in text.split("/") or "\0" in text:
             raise ConfigurationError(
-                f"--layout {text!r} leads out of the library: name folders below it, such as {DEFAULT}."
+                "--layout {text} leads out of the library: name folders below it, such as {default}.",
+                text=repr(text),
+                default=DEFAULT,
             )
         self._text = text
         self._source = safe_name(source)

@@ -22,7 +22,7 @@ from ..exceptions import ConfigurationError, ValidationError
 from .hashing import join
 from .kinds import PHOTO_EXTENSIONS, VIDEO_EXTENSIONS
 from .live import has_videos, partners
-from .tables import IN_LIST, MISSING, below, directories, facts, in_state, photos
+from .tables import IN_LIST, MISSING, below, directories, faces, facts, in_state, local_time, looks, photos
 
 if TYPE_CHECKING:
     from .store import Store
@@ -46,8 +46,6 @@ _located = photos.join(directories, directories.c.id == photos.c.directory_id).o
 )
 _directory = sa.type_coerce(directories.c.path, sa.LargeBinary)
 _name = sa.type_coerce(photos.c.name, sa.LargeBinary)
-# "2019-07-04T12:00:00+02:00" without its offset
-_local = sa.func.substr(facts.c.taken_at, 1, 19)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,7 @@ class Wanted:
     camera: str | None = None  # part of make and model, in any case
     format: str | None = None  # of the content; of the name where the content is not known
     missing: bool = False  # those that are missing, else those that are not
+    persons: Sequence[int] = ()  # on which all of these people are
 
     @property
     def by_date(self) -> bool:
@@ -95,7 +94,7 @@ def date(text: str) -> str:
         else:
             return text.strip().replace(" ", "T")
     raise ConfigurationError(
-        f"{text!r} is no date: give one such as 2019, 2019-07, 2019-07-04 or 2019-07-04T18:30."
+        "{text} is no date: give one such as 2019, 2019-07, 2019-07-04 or 2019-07-04T18:30.", text=repr(text)
     )
 
 
@@ -108,7 +107,8 @@ def formats(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             return contents, tuple(f".{one}" for one in names)
     if f".{name}" not in PHOTO_EXTENSIONS | VIDEO_EXTENSIONS:
         raise ConfigurationError(
-            f"{text!r} is no format of photos: give one such as JPEG or HEIC, or an extension such as nef."
+            "{text} is no format of photos: give one such as JPEG or HEIC, or an extension such as nef.",
+            text=repr(text),
         )
     return (name.upper(),), (f".{name}",)
 
@@ -146,10 +146,11 @@ def without_date(store: Store, wanted: Wanted) -> int:
 
 
 def damaged(store: Store) -> Iterator[tuple[bytes, str]]:
-    """Path and kind of damage of each photo that its header stage found damaged, by path."""
-    query = sa.select(photos.c.id).select_from(_located)
-    query = query.where(facts.c.damaged.is_not(None), photos.c.state != MISSING).order_by(_path())
-    for rows in _pages(store, _ids(store, query), facts.c.damaged):
+    """Path and kind of damage of each photo that is not whole, as its header or a look at its pixels has told, by path."""
+    kind = sa.func.coalesce(facts.c.damaged, looks.c.damaged)
+    seen = _located.outerjoin(looks, looks.c.hash == photos.c.hash)
+    query = sa.select(photos.c.id).select_from(seen).where(kind.is_not(None), photos.c.state != MISSING)
+    for rows in _pages(store, _ids(store, query.order_by(_path())), kind, located=seen):
         yield from ((path, damage) for _, path, (damage,) in rows if damage is not None)
 
 
@@ -160,9 +161,10 @@ def _order(store: Store, wanted: Wanted) -> array[int]:
             query = sa.select(photos.c.id).select_from(_located).where(below(folder)).limit(1)
             if connection.scalar(query) is None:
                 raise ValidationError(
-                    f"No photo is known below {os.fsdecode(folder)}: scan the folder first, or name another."
+                    "No photo is known below {folder}: scan the folder first, or name another.",
+                    folder=os.fsdecode(folder),
                 )
-    local = _local if store.is_sqlite else _local.collate("C")  # other orders overlook "-" and ":"
+    local = local_time(is_sqlite=store.is_sqlite)
     query = sa.select(photos.c.id).select_from(_located).where(*_where(wanted))
     if wanted.since is not None:
         query = query.where(local >= wanted.since)
@@ -181,10 +183,14 @@ def _ids(store: Store, query: sa.Select[tuple[int]]) -> array[int]:
 
 
 def _pages(
-    store: Store, order: array[int], *columns: sa.ColumnElement[Any]
+    store: Store,
+    order: array[int],
+    *columns: sa.ColumnElement[Any],
+    located: sa.FromClause | None = None,
 ) -> Iterator[list[tuple[int, bytes, Sequence[Any]]]]:
     """Id, path and `columns` of the photos with these ids, in their order."""
-    query = sa.select(photos.c.id, _directory, _name, *columns).select_from(_located)
+    query = sa.select(photos.c.id, _directory, _name, *columns)
+    query = query.select_from(_located if located is None else located)
     for start in range(0, len(order), IN_LIST):
         page = order[start : start + IN_LIST]
         with store.read() as connection:
@@ -204,4 +210,8 @@ def _where(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
         contents, extensions = formats(wanted.format)
         by_name = sa.and_(facts.c.format.is_(None), photos.c.extension.in_(extensions))
         where.append(sa.or_(facts.c.format.in_(contents), by_name))
+    where += [
+        photos.c.hash.in_(sa.select(faces.c.hash).where(faces.c.person_id == person))
+        for person in wanted.persons
+    ]
     return where

@@ -9,25 +9,36 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from ..core.processes import cores
 from ..core.workspace import Workspace
 from ..exceptions import ImageProcessingError, ValidationError
 from ..logging_config import get_logger
-from .ingest import Scan, ScanStats
+from ..messages import Message
+from .ingest import Scan
 from .kinds import PHOTO_EXTENSIONS
 from .reading import Unreadable, hash_file, new_buffer
 from .repository import DuplicateRepository
-from .store import Store, open_database
+from .scan_stats import ScanStats
+from .store import Store, open_database, scan_lock, scan_roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from .pixels.stage import LookedAt, LookStats
     from .repository import PhotoRepository
     from .settle import Record
 
-__all__ = ["calculate_file_hash", "is_valid_image_file", "load_images_from_folder", "scan_images_recursively"]
+__all__ = [
+    "calculate_file_hash",
+    "is_valid_image_file",
+    "load_images_from_folder",
+    "look_in_batches",
+    "scan_images_recursively",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -126,6 +137,63 @@ def _lists(scan: Scan) -> Generator[list[Record], None, ScanStats]:
     return scan.stats
 
 
+def look_in_batches(
+    photo_repo: PhotoRepository,
+    batch_size: int = 100,
+    *,
+    folders: Sequence[PathLike] = (),
+    processes: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    faces: bool = False,
+    face_model: PathLike | None = None,
+) -> Generator[list[LookedAt], None, LookStats]:
+    """Look at the pixels of the photos behind `photo_repo` that nobody has looked at yet, each content once, and give what
+    was seen in lists of `batch_size`; the last may be shorter.
+
+    `folders`: only what lies below them; all that was scanned if there are none. `processes`: that decode; as many as
+    there are cores. Previews go into `previews.db` beside the SQLite file, or into the workspace. A batch is committed
+    before it is handed out, and handed out again by the next call if the one after it was not asked for. The session is
+    committed before each batch. The generator returns `LookStats`.
+
+    `faces`: look for faces, too, also on photos that were looked at without; with the networks in the folder `face_model`,
+    or Lote's own. From then on every look at new photos looks for faces. `FaceRepository` has what was found.
+
+    ConfigurationError where these networks are not there. ValidationError for a folder of which no photo is known, and for wrong numbers; QueueError if this process is looking
+    already; ResourceError when the database cannot be written, or no process started. A photo that cannot be looked at is a
+    row of `photo_errors`, never an exception."""
+    from .audit import scanned_roots
+    from .people import asked, models
+    from .pixels.looking import look_pool
+    from .pixels.previews import previews_of
+    from .pixels.stage import Looking
+
+    store = Store(photo_repo.session)
+    roots = scan_roots([os.fsencode(folder) for folder in folders]) if folders else scanned_roots(store)
+    named = None if face_model is None else Path(face_model)
+    model = models.find(named) if faces else asked.wanted(store, _warn)
+    with closing(previews_of(store, None)) as previews:
+        looking = Looking(
+            store, roots, previews, batch_size=batch_size, stopped=stopped, faces=model, all_faces=faces
+        )
+        looking.check_roots()
+        if faces and model is not None:
+            asked.ask(store, model)
+        with closing(look_pool(processes or cores())) as pool:
+            try:
+                with scan_lock(store, None, lambda sentence: None, stopped, kind="looks") as held:
+                    if held and roots:
+                        with closing(looking.batches(pool)) as batches:
+                            for batch in batches:
+                                yield batch.photos
+            finally:
+                store.close()
+    return looking.stats
+
+
+def _warn(text: Message) -> None:
+    get_logger(__name__).warning("%s", text)
+
+
 def load_images_from_folder(folder_path: PathLike, batch_size: int = 100) -> list[Record]:
     """Scan a folder into the workspace's database (or `LOTE_DATABASE`), and return the records of the
     photos that are new in this call: `[]` when nothing is new, and, with a warning, for a folder that is missing.
@@ -154,7 +222,7 @@ def calculate_file_hash(path: PathLike) -> str:
     try:
         digest, *_ = hash_file(os.path.realpath(os.fsencode(path)), new_buffer(), lambda: False)
     except Unreadable as error:
-        text = "does not exist" if error.kind == "vanished" else str(error)
+        text = Message("does not exist") if error.kind == "vanished" else error.sentence
         raise ImageProcessingError(os.fspath(path), text) from error
     return digest.hex()
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from unicodedata import normalize
 
+from ..io.naming import folded
 from .hashing import join
 
 # Names that are remembered at once (about 100 MB at most); beyond that folders are listed anew.
@@ -91,8 +91,8 @@ def _as_listed(parent: bytes, name: bytes) -> bytes:
         return name
     if name in names:
         return name
-    folded = _folded(name)
-    alike = [other for other in names if _folded(other) == folded]
+    wanted = folded(os.fsdecode(name))
+    alike = [other for other in names if folded(os.fsdecode(other)) == wanted]
     if len(alike) > 1:  # only where case counts, and `name` would be listed there
         return name
     # A file system behind FUSE may give each spelling a number of its own: the kind of file must do.
@@ -102,7 +102,3 @@ def _as_listed(parent: bytes, name: bytes) -> bytes:
             if stat.S_IFMT(found.st_mode) == stat.S_IFMT(status.st_mode):
                 return other
     return name
-
-
-def _folded(name: bytes) -> str:
-    return normalize("NFC", os.fsdecode(name)).casefold()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ..messages import NOTHING, Message
 from .card import Card, CardFile, Unit, folded, look_at
 from .hashing import join
 from .header_facts import HeaderFacts
@@ -55,7 +56,7 @@ class Planned:
     file: CardFile
     fate: Fate
     target: bytes = b""
-    problem: str = ""
+    problem: Message = NOTHING
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Plan:
         return [one for unit in self.units for one in unit if one.fate is fate]
 
     @property
-    def problems(self) -> list[tuple[bytes, str]]:
+    def problems(self) -> list[tuple[bytes, Message]]:
         """Path and clause of what cannot be looked at or copied."""
         return [*self.card.problems, *((one.file.path, one.problem) for one in self.of(Fate.FAIL))]
 
@@ -159,7 +160,7 @@ class Planner:
         self._names = _Names()
         self._twins: dict[bytes, list[bytes]] = {}  # by digest
         self._planned: dict[bytes, CardFile] = {}  # by the path of the copy
-        self._problems: dict[CardFile, str] = {}
+        self._problems: dict[CardFile, Message] = {}
 
     def plan(self) -> Plan:
         """The whole plan; what was planned so far if `stopped` says so."""
@@ -194,10 +195,10 @@ class Planner:
             try:
                 digest, _, _, blank = hash_file(file.path, self._buffer, self._stopped)
             except Unreadable as error:
-                self._problems[file] = str(error)
+                self._problems[file] = error.sentence
             else:
                 if blank:
-                    self._problems[file] = (
+                    self._problems[file] = Message(
                         "holds the same byte over and over: try to read the card in another reader"
                     )
                 else:
@@ -222,7 +223,7 @@ class Planner:
                     twin for twin in standing if all(self._is_apart(file, twin, below) for file in files)
                 ]
             except Refused as refused:
-                self._problems |= dict.fromkeys(files, str(refused))
+                self._problems |= dict.fromkeys(files, refused.sentence)
             else:
                 self._twins[digest] = sorted(twins, key=lambda twin: not twin.startswith(below))
 
@@ -289,7 +290,7 @@ class Planner:
         return self._in_order(unit, done)
 
     def _in_order(self, unit: Unit, done: dict[CardFile, Planned]) -> list[Planned]:
-        problem = "belongs to a photo or video that cannot be read"
+        problem = Message("belongs to a photo or video that cannot be read")
         return [done.get(file) or Planned(file, Fate.FAIL, problem=problem) for file in unit.files]
 
     def _lies_beside(self, file: CardFile, homes: Sequence[_Home]) -> bytes | None:

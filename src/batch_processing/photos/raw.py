@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..io.containers import Directory, Region, Tiff, box, boxes, jpeg_exif
 from . import exif
-from .containers import Directory, Region, Tiff, box, boxes, jpeg_exif
 from .header_facts import HeaderFacts, Source, camera, pixels
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ Promises: nothing but a regular file is ever read, and opening one never waits (
 a digest belongs to the size and times recorded with it; a file that grows for ever is let go.
 Never decodes. Does not see a change that leaves size and all times as they were.
 
-Also the program of a scan's children (`hashing.py`). It is imported alone, imports nothing of Lote and not
-more of Python than it needs: a child starts in 15 ms, where the package's imports take 90.
+Also the program of a scan's children (`hashing.py`). It is imported alone (`ALONE`), imports nothing of Lote but
+`messages`, and not more of Python than it needs: a child starts in a third of the time of the package's imports.
 """
 
 from __future__ import annotations
@@ -18,10 +18,24 @@ import resource
 import stat
 import sys
 import time
+from typing import Any
+
+from ..messages import Message, as_message, stored
+
+_ROOM = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - without pathlib, which takes time
+FOLDERS = (os.path.dirname(_ROOM), _ROOM)  # noqa: PTH120
+"""What `ALONE` takes as its arguments."""
 
 TYPE_CHECKING = False  # as in `typing`, whose import takes longer than all of the others
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+# For `start_lean`: makes ready to import a module of this room by `from lote.photos import ...`, with no more of Lote than
+# that imports itself: the rooms are there without their `__init__`. Arguments: the folders of the package and of this room.
+ALONE = (
+    "import sys; room = type(sys); outer = sys.modules['lote'] = room('lote'); outer.__path__ = [sys.argv[1]]; "
+    "inner = sys.modules['lote.photos'] = room('lote.photos'); inner.__path__ = [sys.argv[2]]; "
+)
 
 # A file is read in pieces of this size. With 1 MiB, which fills the cache of a core, hashing waits for memory shared with
 # others: files of 2 MB took a fortieth longer.
@@ -40,7 +54,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ATIME = getattr(os, "O_NOATIME", 0)  # Linux alone
 
 # What is known of a file in the end: digest; size, mtime_ns, ctime_ns, inode, device and number of links; when
-# reading began; and whether it holds nothing but one byte. Or why it could not be read: kind, text. Plain values: they
+# reading began; and whether it holds nothing but one byte. Or why it could not be read: kind, message as JSON. Plain values: they
 # come from another process.
 Answer = tuple[bytes, int, int, int, int, int, int, int, bool] | tuple[str, str]
 
@@ -49,11 +63,14 @@ LEAST, MOST = -(2**63), 2**63 - 1
 
 
 class Unreadable(Exception):  # noqa: N818 - becomes a row of photo_errors, never leaves the room
-    """A file that cannot be hashed: `kind` for sorting, the text for a person."""
+    """A file that cannot be hashed: `kind` for sorting, `sentence` for a person: a clause that follows its name."""
 
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
+    def __init__(self, kind: str, template: str | Message, /, **values: Any) -> None:
+        self.kind, self.sentence = kind, as_message(template, **values)
+        super().__init__(kind, self.sentence)
+
+    def __str__(self) -> str:
+        return str(self.sentence)
 
 
 class Stopped(Exception):  # noqa: N818 - somebody asked for it
@@ -66,20 +83,23 @@ def signed(inode: int) -> int:
 
 
 # Kind and sentence of what the system may say of a file. The sentence goes on after the file's name.
-_GONE = "vanished", "vanished while the folder was being scanned"
-_FORBIDDEN = "permission", "may not be read: its permissions forbid it"
-_AWAY = "read", "cannot be read: its disk or network drive does not answer; plug it in, or connect it, again"
+_GONE = "vanished", Message("vanished while the folder was being scanned")
+_FORBIDDEN = "permission", Message("may not be read: its permissions forbid it")
+_AWAY = (
+    "read",
+    Message("cannot be read: its disk or network drive does not answer; plug it in, or connect it, again"),
+)
 _SENTENCES = {
     errno.ENOENT: _GONE,
     errno.ENOTDIR: _GONE,
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
-    errno.ELOOP: ("not a file", "became a symbolic link while the folder was being scanned"),
-    errno.EISDIR: ("not a file", "became a folder while the folder was being scanned"),
-    errno.ENAMETOOLONG: ("name", "its path is longer than the system can open"),
+    errno.ELOOP: ("not a file", Message("became a symbolic link while the folder was being scanned")),
+    errno.EISDIR: ("not a file", Message("became a folder while the folder was being scanned")),
+    errno.ENAMETOOLONG: ("name", Message("its path is longer than the system can open")),
     errno.EIO: (
         "read",
-        "cannot be read: its disk reports an error; copy what can be saved, and check the disk",
+        Message("cannot be read: its disk reports an error; copy what can be saved, and check the disk"),
     ),
     errno.ENODEV: _AWAY,
     errno.ENXIO: _AWAY,
@@ -87,15 +107,15 @@ _SENTENCES = {
     errno.ESTALE: _AWAY,
     errno.ETIMEDOUT: _AWAY,
     errno.EHOSTDOWN: _AWAY,
-    errno.EMFILE: ("read", "cannot be read: too many files are open; close other programs"),
-    errno.ENFILE: ("read", "cannot be read: too many files are open; close other programs"),
-    errno.ENOMEM: ("read", "cannot be read: the system has no memory left"),
-    errno.EROFS: ("read-only", "lies on a file system that is mounted read-only"),
-    errno.EBUSY: ("busy", "is in use by another program"),
-    errno.EXDEV: ("other-disk", "lies on another file system"),
-    errno.ENOSPC: ("full", "has no room: its disk is full"),
-    errno.EDQUOT: ("full", "has no room: its owner's quota is used up"),
-    errno.EEXIST: ("exists", "has a name that another file took meanwhile"),
+    errno.EMFILE: ("read", Message("cannot be read: too many files are open; close other programs")),
+    errno.ENFILE: ("read", Message("cannot be read: too many files are open; close other programs")),
+    errno.ENOMEM: ("read", Message("cannot be read: the system has no memory left")),
+    errno.EROFS: ("read-only", Message("lies on a file system that is mounted read-only")),
+    errno.EBUSY: ("busy", Message("is in use by another program")),
+    errno.EXDEV: ("other-disk", Message("lies on another file system")),
+    errno.ENOSPC: ("full", Message("has no room: its disk is full")),
+    errno.EDQUOT: ("full", Message("has no room: its owner's quota is used up")),
+    errno.EEXIST: ("exists", Message("has a name that another file took meanwhile")),
 }
 
 
@@ -110,14 +130,16 @@ def explain(error: OSError) -> Unreadable:
     """One sentence for what the system said."""
     code = error.errno or 0
     name = errno.errorcode.get(code, type(error).__name__)
-    kind, text = _SENTENCES.get(code, ("read", f"cannot be read (the system says {name})"))
+    kind, text = _SENTENCES.get(code, ("read", Message("cannot be read (the system says {name})", name=name)))
     return Unreadable(kind, text)
 
 
 def unexpected(error: Exception) -> Unreadable:
     """What becomes of a file about which something is so odd that nobody has thought of it."""
     return Unreadable(
-        "unexpected", f"cannot be recorded (unexpected {type(error).__name__}): please report this as a fault"
+        "unexpected",
+        "cannot be recorded (unexpected {kind}): please report this as a fault",
+        kind=type(error).__name__,
     )
 
 
@@ -211,7 +233,7 @@ def answers(paths: Sequence[bytes], buffer: memoryview, stopped: Callable[[], bo
         try:
             digest, found, began, blank = hash_file(path, buffer, stopped)
         except Unreadable as error:
-            given.append((error.kind, str(error)))
+            given.append((error.kind, str(stored(error.sentence))))
             continue
         given.append(
             (

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from .kinds import Kind, extension_of, kind_of
 from .reading import clamped, signed
-from .settle import reconcile, shown
+from .reconcile import reconcile
+from .settle import shown
 from .tables import FACTS_VERSION, FINISHED, MISSING, NEW, PRESENT, below, directories, facts, photos, scans
 
 if TYPE_CHECKING:

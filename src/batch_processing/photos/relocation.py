@@ -11,14 +11,14 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ..exceptions import ValidationError
 from .ending import known_below, take_place
 from .hashing import join
-from .settle import reconcile
+from .reconcile import reconcile
 from .tables import MISSING, batches, below, below_path, directories, errors, pages, photos, scans
 from .walk import is_below
 
@@ -48,19 +48,28 @@ def relocate(store: Store, old: bytes, new: bytes, *, really: bool = True) -> Re
     the photos is at its new place."""
     if is_below(new, old) or is_below(old, new):
         raise ValidationError(
-            f"{os.fsdecode(old)} and {os.fsdecode(new)} lie in each other: name the folder as it was, and as it is now."
+            "{old} and {new} lie in each other: name the folder as it was, and as it is now.",
+            old=os.fsdecode(old),
+            new=os.fsdecode(new),
         )
     if not os.path.isdir(new):  # noqa: PTH112 - bytes
-        raise ValidationError(f"The folder {os.fsdecode(new)} does not exist: name the library as it is now.")
+        raise ValidationError(
+            "The folder {new} does not exist: name the library as it is now.", new=os.fsdecode(new)
+        )
     found = Relocated()
     with store.read() as connection:
         if not known_below(connection, old):
-            raise ValidationError(f"No photo is known below {os.fsdecode(old)}: name the library as it was.")
+            raise ValidationError(
+                "No photo is known below {old}: name the library as it was.", old=os.fsdecode(old)
+            )
         _look(connection, old, new, found)
     if found.not_there == found.photos:
         raise ValidationError(
-            f"None of the {found.photos} photos recorded below {os.fsdecode(old)} is below {os.fsdecode(new)}: "
-            "name the library as it was, and as it is now."
+            "None of the {photos} photos recorded below {old} is below {new}: name the library as it "
+            "was, and as it is now.",
+            photos=found.photos,
+            old=os.fsdecode(old),
+            new=os.fsdecode(new),
         )
     if really:
         with store.write() as connection:
@@ -97,7 +106,7 @@ def _follow(connection: sa.Connection, old: bytes, new: bytes, found: Relocated)
         if target in there:
             touched |= _join_folders(connection, key, there[target], found)
             continue
-        values: dict[str, Any] = {"path": os.fsdecode(target)}
+        values: dict[str, str] = {"path": os.fsdecode(target)}
         if mount is not None and is_below(os.fsencode(mount), old):
             values["mount"] = os.fsdecode(new + os.fsencode(mount)[len(old) :])
         connection.execute(directories.update().where(directories.c.id == key).values(values))
@@ -105,6 +114,7 @@ def _follow(connection: sa.Connection, old: bytes, new: bytes, found: Relocated)
     _rewrite(connection, errors, "path", old, new)
     _rewrite(connection, batches, "first_path", old, new)
     _rewrite(connection, batches, "last_path", old, new)
+    _rewrite(connection, scans, "start_path", old, new)
     for scan_id, roots in connection.execute(sa.select(scans.c.id, scans.c.roots)).all():
         parts = [os.fsencode(root) for root in roots.split("\0")]
         moved = [

@@ -28,9 +28,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..core.workspace import NETWORK_FILE_SYSTEMS, file_system
+from ..messages import Message
 from . import extents, steps
 from .hashing import join
 from .kinds import folder_reason, package_around
@@ -85,42 +86,64 @@ class Refusal(StrEnum):
 
 
 SENTENCES = {
-    Refusal.GONE: "is not there any more: scan again",
-    Refusal.CHANGED: "changed since it was scanned: scan again",
-    Refusal.OTHER_BYTES: "has other bytes than the photo that is kept: scan again",
-    Refusal.SAME_FILE: "is the same file, seen on another way, as one that is kept",
-    Refusal.HARD_LINK: "is a hard link of the photo that is kept already",
-    Refusal.SHARED: "shares its bytes with the photo that is kept already",
-    Refusal.PROTECTED: "lies in a folder that --keep under protects",
-    Refusal.PROGRAM: "lies in a library that another program keeps: remove it with that program",
-    Refusal.MACHINE: "lies in a folder that a machine keeps",
-    Refusal.KEPT_GONE: "is the only one that is there: the photo to keep is gone or changed; scan again",
-    Refusal.OTHER_DISK: "lies on another file system than the photo that is kept",
-    Refusal.CANNOT_SHARE: "cannot share its bytes: its file system does not do that",
-    Refusal.OTHER_OWNER: "belongs to another user than the photo that is kept: use --trash or --reflink",
-    Refusal.OTHER_NAMES: "has other names (hard links), so that nothing would be gained: use --hardlink",
-    Refusal.NO_TRASH: "is not taken by the trash of its disk: use --hardlink, or remove it by hand",
+    Refusal.GONE: Message("is not there any more: scan again"),
+    Refusal.CHANGED: Message("changed since it was scanned: scan again"),
+    Refusal.OTHER_BYTES: Message("has other bytes than the photo that is kept: scan again"),
+    Refusal.SAME_FILE: Message("is the same file, seen on another way, as one that is kept"),
+    Refusal.HARD_LINK: Message("is a hard link of the photo that is kept already"),
+    Refusal.SHARED: Message("shares its bytes with the photo that is kept already"),
+    Refusal.PROTECTED: Message("lies in a folder that --keep under protects"),
+    Refusal.PROGRAM: Message("lies in a library that another program keeps: remove it with that program"),
+    Refusal.MACHINE: Message("lies in a folder that a machine keeps"),
+    Refusal.KEPT_GONE: Message(
+        "is the only one that is there: the photo to keep is gone or changed; scan again"
+    ),
+    Refusal.OTHER_DISK: Message("lies on another file system than the photo that is kept"),
+    Refusal.CANNOT_SHARE: Message("cannot share its bytes: its file system does not do that"),
+    Refusal.OTHER_OWNER: Message(
+        "belongs to another user than the photo that is kept: use --trash or --reflink"
+    ),
+    Refusal.OTHER_NAMES: Message(
+        "has other names (hard links), so that nothing would be gained: use --hardlink"
+    ),
+    Refusal.NO_TRASH: Message("is not taken by the trash of its disk: use --hardlink, or remove it by hand"),
 }
-FORBIDDEN = "may not be changed: its permissions, or those of its folder, forbid it"
+FORBIDDEN = Message("may not be changed: its permissions, or those of its folder, forbid it")
 # Why the trash takes no file, where the system says so.
 TRASH_SENTENCES = {
-    errno.ENOSPC: "cannot be moved to the trash, whose disk is full: empty the trash",
-    errno.EDQUOT: "cannot be moved to the trash, whose disk is full: empty the trash",
-    errno.ENAMETOOLONG: "has a name that is too long for the trash: rename it, or use --hardlink",
-    errno.EACCES: "cannot be moved to the trash: its permissions, or those of its folder or trash, forbid it",
-    errno.EPERM: "cannot be moved to the trash: its permissions, or those of its folder or trash, forbid it",
-    errno.EROFS: "cannot be moved to the trash: its disk is mounted read-only",
+    errno.ENOSPC: Message("cannot be moved to the trash, whose disk is full: empty the trash"),
+    errno.EDQUOT: Message("cannot be moved to the trash, whose disk is full: empty the trash"),
+    errno.ENAMETOOLONG: Message("has a name that is too long for the trash: rename it, or use --hardlink"),
+    errno.EACCES: Message(
+        "cannot be moved to the trash: its permissions, or those of its folder or trash, forbid it"
+    ),
+    errno.EPERM: Message(
+        "cannot be moved to the trash: its permissions, or those of its folder or trash, forbid it"
+    ),
+    errno.EROFS: Message("cannot be moved to the trash: its disk is mounted read-only"),
 }
 
 
 class Refused(Exception):  # noqa: N818 - an answer, which becomes a line of the log
     """The photo was left alone."""
 
-    def __init__(self, code: Refusal, text: str | None = None, *, other: bytes | None = None) -> None:
+    def __init__(self, code: Refusal, text: Message | None = None, *, other: bytes | None = None) -> None:
         """`other`: the file that is the same one."""
-        super().__init__(text or SENTENCES[code])
+        self.sentence = text or SENTENCES[code]
+        super().__init__(self.sentence)
         self.code = code
         self.other = other
+
+
+R = TypeVar("R", bound=StrEnum)
+
+
+@dataclass(frozen=True)
+class KeepBy(Generic[R]):
+    """A rule that says which photo of a group stays, with "under" its folder (absolute)."""
+
+    rule: R
+    folder: bytes | None = None
 
 
 class Protected:
@@ -234,8 +257,9 @@ def _back(spare: bytes, path: bytes) -> None:
         steps.take_name(spare, path)
     except FileExistsError as error:
         name = os.fsdecode(os.path.basename(spare))  # noqa: PTH119 - bytes
-        text = (
-            f"lost its name to another file while it was being compared, and is called {name} now: rename it"
+        text = Message(
+            "lost its name to another file while it was being compared, and is called {name} now: rename it",
+            name=name,
         )
         raise Refused(Refusal.NAME_TAKEN, text) from error
     steps.sync_folder(os.path.dirname(path))  # noqa: PTH120 - bytes
@@ -244,7 +268,8 @@ def _back(spare: bytes, path: bytes) -> None:
 @dataclass(frozen=True)
 class Wish:
     """A photo that may go because `kept` has the same bytes: those of `digest`, `size` in number. `staying`: all that are
-    to stay, whether `kept` is among them or not."""
+    to stay, whether `kept` is among them or not. `other`: where `kept` shows the same picture with other bytes, what they
+    were when the two were compared."""
 
     copy: bytes
     kept: bytes
@@ -252,6 +277,15 @@ class Wish:
     size: int
     digest: bytes
     protected: Protected
+    other: Content | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes that were seen: how many, and their SHA-256."""
+
+    size: int
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -269,7 +303,8 @@ def _same(status: os.stat_result) -> Refusal:
 
 
 def _compared(wish: Wish, kept: int) -> os.stat_result:
-    """How the copy is. Refused unless it is another file than the one behind the descriptor `kept`, with the same bytes.
+    """How the copy is. Refused unless it is another file than the one behind the descriptor `kept`, with the same bytes, or
+    where the kept one has others, unless both have those that were seen.
 
     It is closed again: network drives and FUSE keep a file that is open under a hidden name when a name of it goes."""
     with ExitStack() as stack:
@@ -277,11 +312,15 @@ def _compared(wish: Wish, kept: int) -> os.stat_result:
         one, other = os.fstat(copy), os.fstat(kept)
         if one.st_size != wish.size:
             raise Refused(Refusal.CHANGED)
-        if other.st_size != wish.size:
+        if other.st_size != (wish.other.size if wish.other is not None else wish.size):
             raise Refused(Refusal.KEPT_GONE)
         if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
             raise Refused(_same(one), other=wish.kept)
-        _compare(copy, kept, wish.digest)
+        if wish.other is None:
+            _compare(copy, kept, wish.digest)
+        else:
+            _refuse_others(copy, wish.digest, Refusal.CHANGED)
+            _refuse_others(kept, wish.other.digest, Refusal.KEPT_GONE)
     _unchanged(wish.copy, one, Refusal.CHANGED)
     return one
 
@@ -300,7 +339,7 @@ def _proven(store: Store, wish: Wish, action: steps.Action) -> Iterator[Proof]:
                 raise Refused(_same(one), other=now.path)
         _onto_disk(right)
         with aside(store, wish.copy, wish.size, wish.digest, action) as moved:
-            _is_the_one(moved.spare, one, right)
+            _is_the_one(moved.spare, one, right, wish)
             _still_there(stand, right, Standing(wish.copy, one))
             if wish.protected.shows(moved.spare):
                 raise Refused(Refusal.PROTECTED)
@@ -320,11 +359,14 @@ def check(
     stay, `kept` among them) goes with it. Returns the number of the step in the journal, to be struck out.
 
     Refused or OSError if it may not be removed; then it is as it was."""
-    wish = Wish(copy, kept, staying, size, digest, protected)
+    return _check(store, Wish(copy, kept, staying, size, digest, protected))
+
+
+def _check(store: Store, wish: Wish) -> int:
     with _proven(store, wish, steps.Action.ASIDE) as proof:
         pass
     try:
-        _unchanged(copy, proof.copy, Refusal.CHANGED)
+        _unchanged(wish.copy, proof.copy, Refusal.CHANGED)
     except BaseException:
         steps.finish(store, proof.aside.step)
         raise
@@ -339,6 +381,16 @@ def _compare(left: int, right: int, digest: bytes) -> None:
         raise Refused(Refusal.OTHER_BYTES)
     if digest and found.digest() != digest:
         raise Refused(Refusal.CHANGED)
+
+
+def _refuse_others(descriptor: int, digest: bytes, otherwise: Refusal) -> None:
+    """Refused unless a file has the bytes of `digest`."""
+    found, offset = hashlib.sha256(), 0
+    while piece := os.pread(descriptor, PIECE, offset):
+        found.update(piece)
+        offset += len(piece)
+    if found.digest() != digest:
+        raise Refused(otherwise)
 
 
 def _onto_disk(descriptor: int) -> None:
@@ -407,7 +459,7 @@ def remove(store: Store, wish: Wish, how: How) -> int:
         return _link(store, wish)
     if how is How.TRASH:
         _refuse_names(wish)
-    step = check(store, wish.copy, wish.kept, wish.staying, wish.size, wish.digest, wish.protected)
+    step = _check(store, wish)
     try:
         if how is How.TRASH:
             _trash(wish.copy)
@@ -454,7 +506,9 @@ def _look_after(wish: Wish) -> None:
     try:
         _status(wish.kept)
     except Refused as error:
-        text = "went to the trash at the moment that the photo to keep vanished: take it back from the trash"
+        text = Message(
+            "went to the trash at the moment that the photo to keep vanished: take it back from the trash"
+        )
         raise Refused(Refusal.KEPT_GONE, text) from error
 
 
@@ -559,13 +613,13 @@ def _file_system(path: bytes) -> str:
     return file_system(Path(os.fsdecode(os.path.dirname(path))))  # noqa: PTH120 - bytes
 
 
-def refusal_of(error: OSError | Refused) -> tuple[Refusal, str]:
+def refusal_of(error: OSError | Refused) -> tuple[Refusal, Message]:
     """Code and sentence of why a photo was left alone."""
     if isinstance(error, Refused):
-        return error.code, str(error)
+        return error.code, error.sentence
     found = explain(error)
     texts = {"vanished": SENTENCES[Refusal.GONE], "permission": FORBIDDEN}
-    text = texts.get(found.kind, str(found))
+    text = texts.get(found.kind, found.sentence)
     return Refusal.SYSTEM, text
 
 
@@ -606,13 +660,16 @@ def _unchanged(path: bytes, before: os.stat_result, otherwise: Refusal) -> None:
         raise Refused(otherwise)
 
 
-def _is_the_one(spare: bytes, before: os.stat_result, kept: int) -> None:
+def _is_the_one(spare: bytes, before: os.stat_result, kept: int, wish: Wish) -> None:
     """Refused unless what stands aside is the file that was compared: another may have got its name meanwhile."""
     _unchanged(spare, before, Refusal.CHANGED)
     if os.path.samestat(os.lstat(spare), before):
         return
     with ExitStack() as stack:  # the file system makes up its numbers
-        if not _equal(_open(spare, stack, Refusal.CHANGED), kept):
+        copy = _open(spare, stack, Refusal.CHANGED)
+        if wish.other is not None:
+            _refuse_others(copy, wish.digest, Refusal.CHANGED)
+        elif not _equal(copy, kept):
             raise Refused(Refusal.CHANGED)
 
 

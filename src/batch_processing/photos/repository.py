@@ -220,7 +220,9 @@ class _Repository(Generic[Row]):
         except sa.exc.IntegrityError as error:
             self.session.rollback()
             raise ValidationError(
-                f"This {self._model.__name__.lower()} cannot be recorded: {error.orig}."
+                "This {kind} cannot be recorded: {problem}.",
+                kind=self._model.__name__.lower(),
+                problem=error.orig,
             ) from error
         return row
 
@@ -237,13 +239,13 @@ class PhotoRepository(_Repository[Photo]):
         ValidationError for a path that is recorded already, and for what is no record of a photo."""
         known = {"filename", "path", "hash", "size", "extension", "mtime_ns", "processed_at"}
         if unknown := data.keys() - known:
-            raise ValidationError(f"A photo has no field {min(unknown)!r}.")
+            raise ValidationError("A photo has no field {unknown}.", unknown=repr(min(unknown)))
         try:
             folder, name = _split(data["path"])
             digest = bytes.fromhex(data["hash"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValidationError(
-                f"A photo needs a path and a hexadecimal hash, got {dict(data)!r}."
+                "A photo needs a path and a hexadecimal hash, got {given}.", given=repr(dict(data))
             ) from error
         from .settle import shown
 
@@ -297,7 +299,7 @@ class DuplicateRepository(_Repository[Duplicate]):
             return self.create_duplicate(**data)
         except TypeError as error:
             raise ValidationError(
-                f"A duplicate needs photo_id and duplicate_of_id, got {dict(data)!r}."
+                "A duplicate needs photo_id and duplicate_of_id, got {given}.", given=repr(dict(data))
             ) from error
 
     def create_duplicate(
@@ -307,7 +309,7 @@ class DuplicateRepository(_Repository[Duplicate]):
 
         ValidationError for a photo that would be a copy of itself, or that does not exist."""
         if photo_id == duplicate_of_id:
-            raise ValidationError(f"Photo {photo_id} cannot be a duplicate of itself.")
+            raise ValidationError("Photo {photo_id} cannot be a duplicate of itself.", photo_id=photo_id)
         return self._find(photo_id, duplicate_of_id) or self._add(
             Duplicate(photo_id=photo_id, duplicate_of_id=duplicate_of_id, reason=reason)
         )

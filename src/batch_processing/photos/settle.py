@@ -1,50 +1,46 @@
 """What a scan writes as it goes: new photos, changes, copies and hard links.
 
-Promises: after `settle` the rows of the items given are right, links between copies included. For each content
-the photos that are present point to one original: the one they pointed to before while it stays, else
-the one that has held it longest. Runs inside a transaction of the caller's and never commits. What is gone,
+Promises: after `settle` the rows of the items given are right, links between copies included (`reconcile`). Runs inside a transaction of the caller's and never commits. What is gone,
 and what has moved, shows only when the walk has ended (`ending`).
 """
 
 from __future__ import annotations
 
 import os
-import stat
 import time
-from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from itertools import chain
-from math import inf
-from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import sqlalchemy as sa
 
-from .hashing import Candidate, join
+from ..core.resources import Took
+from ..messages import Message
+from .hashing import Candidate
 from .kinds import looks_like_media
 from .names import Listings
-from .reading import Unreadable, signed
+from .plain_copies import PlainCopies
+from .reading import Unreadable
+from .reconcile import reconcile
+from .same_content import Member, SameContent
 from .store import Driver
 from .tables import (
     BLANK,
     CHANGED,
     COPY,
     HARD_LINK,
-    HASH_DUPLICATE,
     MISSING,
     NEW,
     OPEN,
     PENDING,
     PRESENT,
     SETTLED,
-    aliases,
-    duplicates,
     errors,
     facts,
     pages,
     photos,
+    raw_hash,
 )
 from .walk import WalkError
 
@@ -60,10 +56,20 @@ ROWS_AT_ONCE = 10
 
 # A photo that is handed out: path, name, hash, size in bytes. Who asks for it gets a record.
 Photo = tuple[bytes, bytes, bytes, int]
-Record = dict[str, Any]
-# As bytes: inside this room names, paths and hashes are never text.
-_raw_hash = sa.type_coerce(photos.c.hash, sa.LargeBinary).label("hash")
-_same_content: dict[str, Any] = {
+
+
+class Record(TypedDict):
+    """A photo that is handed out, as callers get it. Names as Python gives them (surrogateescape); the hash is
+    SHA-256 in hex; `size` in bytes; the extension with its dot, in lower case."""
+
+    filename: str
+    path: str
+    hash: str
+    size: int
+    extension: str
+
+
+_same_content: dict[str, sa.BindParameter[Any]] = {
     name: sa.bindparam(name)
     for name in ("size", "mtime_ns", "ctime_ns", "inode", "hashed_ns", "state", "hardlink_of_id")
 }
@@ -83,78 +89,8 @@ class OpenBatch:
     errors: int = 0
     read: int = 0  # bytes
     seconds: float = 0.0
+    cpu_seconds: float | None = 0.0  # None: a version that did not measure them has begun it
     handed: list[Photo] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Member:
-    """A photo that holds some content: a row, or (`id` None) a new one settled in the same call."""
-
-    id: int | None
-    hash: bytes
-    directory: bytes
-    name: bytes
-    is_fresh: bool = False  # recorded by this run: its walk has listed the name
-    place: tuple[int, int] | None = None  # inode and device, once they were looked at
-    looked: bool = False
-
-    @classmethod
-    def of(cls, item: Candidate) -> _Member:
-        place = item.inode, item.device
-        return cls(item.photo_id, item.digest or b"", item.directory, item.name, place=place, looked=True)
-
-    def where(self, size: int, listings: Listings) -> tuple[int, int] | None:
-        """Inode and device of the file of this size that stands there; None if there is none."""
-        if not self.looked:
-            self.looked = True
-            path = join(self.directory, self.name)
-            with suppress(OSError):
-                status = os.lstat(path)
-                # A name that was given up for another spelling is answered to, and not listed any more.
-                if (
-                    stat.S_ISREG(status.st_mode)
-                    and status.st_size == size
-                    and (self.is_fresh or listings.has(path))
-                ):
-                    self.place = signed(status.st_ino), status.st_dev
-        return self.place
-
-
-class _SameContent:
-    """The photos that hold one content, by their places on disk: each is looked at once in a commit, and only as
-    far as it takes, so that ten thousand copies of one photo do not take ten thousand times as long as one."""
-
-    def __init__(self, members: list[_Member | Candidate], listings: Listings) -> None:
-        """`members`: rows by age, then the items settled in this call, which may become more."""
-        self._members = members
-        self._listings = listings
-        self._rows = [one for one in members if isinstance(one, _Member)]
-        self._looked = 0  # of the rows
-        self._taken = len(self._rows)  # of the members
-        self._standing: dict[tuple[int, int] | None, list[_Member]] = {}  # rows that were looked at
-        self._settled: dict[tuple[int, int] | None, list[_Member]] = {}  # items
-        self._all_stand = True  # of those looked at
-
-    def company(self, item: Candidate) -> tuple[_Member | None, bool]:
-        """Which of the others `item` is a hard link of (the oldest row), or the same file on another way (a symbolic
-        link to its folder, a mount); and whether all of them still stand on disk: else it may be one of them, moved."""
-        for one in self._members[self._taken :]:
-            if isinstance(one, Candidate):
-                self._settled.setdefault((one.inode, one.device), []).append(_Member.of(one))
-        self._taken = len(self._members)
-        while not (found := self._others(self._standing, item)) and self._looked < len(self._rows):
-            one = self._rows[self._looked]
-            place = one.where(item.size, self._listings)
-            self._standing.setdefault(place, []).append(one)
-            self._all_stand = self._all_stand and place is not None
-            self._looked += 1
-        found += self._others(self._settled, item)
-        return min(found, key=_age, default=None), self._all_stand or bool(found)
-
-    @staticmethod
-    def _others(at: dict[tuple[int, int] | None, list[_Member]], item: Candidate) -> list[_Member]:
-        same = at.get((item.inode, item.device), ())
-        return [one for one in same if one.id is None or one.id != item.photo_id]
 
 
 @dataclass
@@ -179,8 +115,8 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class SettlerState:
-    """What a `Settler` knew before a call that failed."""
+class WriterState:
+    """What a `BatchWriter` knew before a call that failed."""
 
     current: OpenBatch | None
     number: int
@@ -216,17 +152,17 @@ def _on_disk(item: Candidate) -> dict[str, int]:
     }
 
 
-CORRUPT = "is corrupt: size and time are the same, the bytes are not; restore it from a backup"
+CORRUPT = Message("is corrupt: size and time are the same, the bytes are not; restore it from a backup")
 # Statements of every commit.
 _ADD_DIRECTORY = "INSERT INTO photo_directories (path) VALUES (?)"
 _ADD_BATCH = (
-    "INSERT INTO photo_batches (scan_id, number, state, photos, changed, copies, errors, bytes, seconds, peak_memory) "
-    "VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0)"
+    "INSERT INTO photo_batches (scan_id, number, state, photos, changed, copies, errors, bytes, seconds, cpu_seconds, "
+    "peak_memory) VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0)"
 )
 _FIND_BATCH = "SELECT id FROM photo_batches WHERE scan_id = ? AND number = ?"
 _SAVE_BATCH = (
     "UPDATE photo_batches SET state = ?, first_path = ?, last_path = ?, photos = ?, changed = ?, copies = ?, errors = ?, "
-    "bytes = ?, seconds = ?, peak_memory = ? WHERE id = ?"
+    "bytes = ?, seconds = ?, cpu_seconds = ?, peak_memory = ? WHERE id = ?"
 )
 _COLUMNS = [
     "directory_id",
@@ -272,22 +208,26 @@ class _Work:
     now: datetime
     stamp: Any  # `now` as the driver wants it
     share: float  # seconds that each item took
+    cpu_share: float  # CPU seconds, likewise
     rows: dict[int, Any] = field(default_factory=dict)
-    members: dict[bytes, list[_Member | Candidate]] = field(default_factory=dict)  # rows, then items
-    same: dict[bytes, _SameContent] = field(default_factory=dict)
+    members: dict[bytes, list[Member | Candidate]] = field(default_factory=dict)  # rows, then items
+    same: dict[bytes, SameContent] = field(default_factory=dict)
+    plain: dict[bytes, list[Candidate]] = field(
+        default_factory=dict
+    )  # copies that need no look at the others
     tally: Tally = field(default_factory=Tally)
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
-    verified: list[dict[str, Any]] = field(default_factory=list)
+    verified: list[dict[str, str | int | None]] = field(default_factory=list)
     whole: list[bytes] = field(
         default_factory=list
     )  # paths of what was read again and is as it was, or was edited
-    linked: list[tuple[_Member, Candidate]] = field(default_factory=list)
+    linked: list[tuple[Member, Candidate]] = field(default_factory=list)
     listings: Listings = field(default_factory=Listings)
     touched: set[bytes] = field(default_factory=set)  # contents whose copies are told apart anew
-    failed: list[tuple[bytes, str, str, str]] = field(default_factory=list)
+    failed: list[tuple[bytes, str, str, Message]] = field(default_factory=list)
 
 
-class Settler:
+class BatchWriter:
     """Writes the items of one scan, in the order of the walk."""
 
     def __init__(
@@ -310,16 +250,18 @@ class Settler:
         self._contents = contents
         self._since = since
         self._directory_ids: dict[bytes, int] = {}
+        self._plain_copies = PlainCopies()
 
-    def state(self) -> SettlerState:
+    def state(self) -> WriterState:
         """For `restore`."""
         current = self.current and replace(self.current, handed=list(self.current.handed))
-        return SettlerState(current, self._number, self._contents.last if self._contents is not None else 0)
+        return WriterState(current, self._number, self._contents.last if self._contents is not None else 0)
 
-    def restore(self, state: SettlerState) -> None:
+    def restore(self, state: WriterState) -> None:
         """Forget what a call of `settle` did whose transaction was undone."""
         self.current, self._number = state.current, state.number
         self._directory_ids.clear()
+        self._plain_copies.forget()
         if self._contents is not None:
             self._contents.last = state.last
 
@@ -327,17 +269,17 @@ class Settler:
         self,
         connection: sa.Connection,
         items: Sequence[Candidate | WalkError],
-        seconds: float,
-        peak_memory: int,
+        took: Took,
         *,
         is_last: bool,
     ) -> Tally:
-        """Write `items`. `seconds`: how long they took; `peak_memory` in bytes. `is_last`: no more will come in
-        this scan, and the batch that is open is complete."""
+        """Write `items`, which `took` so much. `is_last`: no more will come in this scan, and the batch that is open is
+        complete."""
         now = datetime.now(UTC)
         stamp = photos.c.processed_at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-        share = seconds / max(1, len(items))
-        work = _Work(connection, Driver(connection), now, stamp(now) if stamp is not None else now, share)
+        part = 1 / max(1, len(items))
+        shares = took.seconds * part, took.cpu_seconds * part
+        work = _Work(connection, Driver(connection), now, stamp(now) if stamp is not None else now, *shares)
         found = [item for item in items if isinstance(item, Candidate)]
         work.rows = self._rows(connection, found)
         for one in found:  # hard links take over what was read through the first of them
@@ -350,12 +292,14 @@ class Settler:
                 one.digest = row.hash  # back again: meanwhile others may have become the base of its links
         hashed = [one for one in found if one.digest is not None]
         digests = {one.digest for one in hashed if one.digest is not None}
-        work.members = self._members(work.driver, digests)
+        work.plain = self._plain_copies.among(work.driver, hashed, [row.hash for row in work.rows.values()])
+        work.members = self._members(work.driver, digests - work.plain.keys())
         self._find_directories(work.driver, {one.directory for one in hashed})
         if (
             len(digests) == len(items)
             and not work.rows
             and not work.members
+            and not work.plain
             and not any(one.blank for one in hashed)
         ):
             self._add_new(work, hashed)  # nearly all of a first scan, at half the price
@@ -369,7 +313,7 @@ class Settler:
         saved = [(full, SETTLED) for full in work.tally.full]
         if self.current is not None:
             saved.append((self.current, OPEN))
-        _save(work.driver, saved, peak_memory)
+        _save(work.driver, saved, took.peak_memory)
         return work.tally
 
     def _settle(self, work: _Work, item: Candidate | WalkError) -> None:
@@ -387,9 +331,9 @@ class Settler:
             self._fail(work, item)
             return
         if row is not None and row.hash != item.digest and _is_ruin(work, item, row):
-            text = "was a photo, is now no image: restore it from a backup"
+            text = Message("was a photo, is now no image: restore it from a backup")
             if item.blank:
-                text = (
+                text = Message(
                     "was a photo, is now no image but the same byte over and over: restore it from a backup"
                 )
             item.error = Unreadable("ruined", text)
@@ -401,6 +345,10 @@ class Settler:
             return
         if item.blank and (row is None or row.state == BLANK):
             self._settle_blank(work, item, row)
+            return
+        if item.digest in work.plain:
+            tally.copies += 1
+            self._add_known(work, item, COPY, PRESENT)
             return
         has_others, link, all_stand = self._look_around(work, item)
         if row is not None and row.hash == item.digest:
@@ -425,14 +373,14 @@ class Settler:
             work.members.setdefault(item.digest, []).append(item)
 
     @staticmethod
-    def _look_around(work: _Work, item: Candidate) -> tuple[bool, _Member | None, bool]:
+    def _look_around(work: _Work, item: Candidate) -> tuple[bool, Member | None, bool]:
         """Whether others hold the item's content, which of them it is a hard link of, and whether all stand."""
         same = work.members.get(item.digest) if item.digest is not None else None
         if not same or item.digest is None:
             return False, None, True
         found = work.same.get(item.digest)
         if found is None:
-            found = work.same[item.digest] = _SameContent(same, work.listings)
+            found = work.same[item.digest] = SameContent(same, work.listings)
         link, all_stand = found.company(item)
         if link is not None:
             work.linked.append((link, item))
@@ -442,7 +390,7 @@ class Settler:
     def _fail(self, work: _Work, item: Candidate | WalkError) -> None:
         error = item.error or Unreadable("changed", "changed while the folder was being scanned")
         stage = item.stage if isinstance(item, WalkError) else "hash"
-        work.failed.append((item.path, stage, error.kind, str(error)))
+        work.failed.append((item.path, stage, error.kind, error.sentence))
         if self.current is not None:  # errors alone make no batch: they come again in every scan
             self.current.errors += 1
         work.tally.errors += stage != "facts"
@@ -523,6 +471,8 @@ class Settler:
         batch.read += read
         work.tally.bytes_read += read
         batch.seconds += work.share * len(items)
+        if batch.cpu_seconds is not None:
+            batch.cpu_seconds += work.cpu_share * len(items)
         return batch
 
     def _hand_out(self, work: _Work, batch: OpenBatch, items: Sequence[Candidate]) -> None:
@@ -573,6 +523,9 @@ class Settler:
             self._link(work.connection, link, item)
         write_errors(work.connection, work.failed, work.now, self.scan_id)
         reconcile(work.connection, work.touched, self._contents)
+        self._plain_copies.write(work.driver, work.plain, self._directory_ids)
+        for digest, same in work.same.items():
+            self._plain_copies.note(work.driver, digest, same)
 
     def _batch(self, driver: Driver) -> OpenBatch:
         """Open a new batch."""
@@ -582,9 +535,9 @@ class Settler:
         self.current = OpenBatch(key, self._number)
         return self.current
 
-    def _members(self, driver: Driver, digests: set[bytes]) -> dict[bytes, list[_Member | Candidate]]:
+    def _members(self, driver: Driver, digests: set[bytes]) -> dict[bytes, list[Member | Candidate]]:
         """The rows of these contents, oldest first."""
-        found: dict[bytes, list[_Member | Candidate]] = {}
+        found: dict[bytes, list[Member | Candidate]] = {}
         values: Iterable[bytes | int] = digests
         condition = "hash IN ({})"
         if self._contents is not None:
@@ -596,7 +549,7 @@ class Settler:
         )
         for key, digest, directory, name, hashed_ns in _those(driver, text, values):
             fresh = key > self._since and hashed_ns > 0
-            member = _Member(key, bytes(digest), bytes(directory), bytes(name), fresh)
+            member = Member(key, bytes(digest), bytes(directory), bytes(name), fresh)
             found.setdefault(member.hash, []).append(member)
         return found
 
@@ -605,7 +558,7 @@ class Settler:
         """The rows of the items' own paths, and of those they are hard links of."""
         ids = {item.photo_id for item in items if item.photo_id is not None}
         ids |= {item.same_as for item in items if isinstance(item.same_as, int)}
-        columns = photos.c.id, _raw_hash, photos.c.state, photos.c.hardlink_of_id
+        columns = photos.c.id, raw_hash, photos.c.state, photos.c.hardlink_of_id
         return {
             row.id: row
             for page in pages(ids)
@@ -627,7 +580,7 @@ class Settler:
             there |= {bytes(path): key for path, key in _those(driver, text, new)}
         self._directory_ids |= there
 
-    def _link(self, connection: sa.Connection, oldest: _Member, item: Candidate) -> None:
+    def _link(self, connection: sa.Connection, oldest: Member, item: Candidate) -> None:
         """Record that `item` and the oldest other row that is the same file are that."""
         to = oldest.id or _row_id(connection, self._directory_ids[oldest.directory], oldest.name)
         own = item.photo_id or _row_id(connection, self._directory_ids[item.directory], item.name)
@@ -686,6 +639,7 @@ def _save(driver: Driver, saved: Sequence[tuple[OpenBatch, str]], peak_memory: i
             batch.errors,
             batch.read,
             batch.seconds,
+            batch.cpu_seconds,
             peak_memory,
             batch.id,
         )
@@ -696,7 +650,10 @@ def _save(driver: Driver, saved: Sequence[tuple[OpenBatch, str]], peak_memory: i
 
 
 def write_errors(
-    connection: sa.Connection, failed: list[tuple[bytes, str, str, str]], now: datetime, scan_id: int | None
+    connection: sa.Connection,
+    failed: list[tuple[bytes, str, str, Message]],
+    now: datetime,
+    scan_id: int | None,
 ) -> None:
     """One row for each (path, stage, kind, text); an older row of the same path and stage goes."""
     if not failed:
@@ -721,116 +678,7 @@ def _those(driver: Driver, text: str, values: Iterable[Any]) -> Iterator[Any]:
         yield from driver.rows(text.format(", ".join("?" * len(filled))), filled)
 
 
-def _age(member: _Member) -> float:
-    return member.id if member.id is not None else inf
-
-
 def _row_id(connection: sa.Connection, directory_id: int, name: bytes) -> int:
     here = sa.select(photos.c.id).where(photos.c.directory_id == directory_id, photos.c.name == name)
     row: int = connection.execute(here).scalar_one()
     return row
-
-
-def reconcile(connection: sa.Connection, digests: Iterable[bytes], contents: Contents | None = None) -> None:
-    """Have the photos that hold each of these contents, and are present, point to one original."""
-    # Sorted, so that rows get the same numbers in every run.
-    for page in pages(sorted(digests)):
-        # In a first scan one content may have more rows than a statement takes values.
-        holding = (
-            [_raw_hash.element.in_(page)]
-            if contents is None
-            else [photos.c.id.in_(rows) for rows in pages(sorted(contents.find(page)))]
-        )
-        groups: dict[bytes, list[Any]] = defaultdict(list)
-        links: dict[bytes, list[Any]] = defaultdict(list)
-        for these in holding:
-            for row in connection.execute(
-                sa.select(
-                    photos.c.id,
-                    _raw_hash,
-                    photos.c.state,
-                    photos.c.hardlink_of_id,
-                    photos.c.found_as,
-                    photos.c.batch_id,
-                )
-                .where(these, photos.c.state != MISSING)
-                .order_by(photos.c.id)
-            ):
-                groups[bytes(row.hash)].append(row)
-            for link in connection.execute(
-                sa.select(duplicates.c.id, duplicates.c.photo_id, duplicates.c.duplicate_of_id, _raw_hash)
-                .select_from(duplicates.join(photos, photos.c.id == duplicates.c.photo_id))
-                .where(these, duplicates.c.reason == HASH_DUPLICATE)
-                .order_by(duplicates.c.id)
-            ):
-                links[bytes(link.hash)].append(link)
-        drop: list[int] = []
-        add: list[dict[str, Any]] = []
-        for digest in page:
-            members = _promote(connection, groups[digest])
-            pointed = [link.duplicate_of_id for link in links[digest] if link.duplicate_of_id in members]
-            ((original, _),) = Counter(pointed).most_common(1) or [(_oldest(groups[digest], members), 0)]
-            wanted = members - {original}
-            for link in links[digest]:
-                if link.duplicate_of_id == original and link.photo_id in wanted:
-                    wanted.discard(link.photo_id)
-                else:
-                    drop.append(link.id)
-            add += [
-                {"photo_id": member, "duplicate_of_id": original, "reason": HASH_DUPLICATE}
-                for member in sorted(wanted)
-            ]
-        for ids in pages(drop):
-            connection.execute(duplicates.delete().where(duplicates.c.id.in_(ids)))
-        if add:
-            connection.execute(duplicates.insert(), sorted(add, key=itemgetter("photo_id")))
-
-
-def _oldest(rows: Sequence[Any], members: set[int]) -> int | None:
-    """Which of the members, of these rows in the order of their numbers, has held the content longest: a row that
-    changed came to it after those that were there by then."""
-    oldest = changed = None
-    for row in rows:
-        if row.id not in members:
-            continue
-        if row.found_as == CHANGED and row.batch_id is not None:
-            changed = min(changed or row, row, key=attrgetter("batch_id"))
-        elif oldest is None:
-            oldest = row
-    if oldest is None or (changed is not None and (oldest.batch_id or 0) > changed.batch_id):
-        oldest = changed
-    return oldest.id if oldest is not None else None
-
-
-def _promote(connection: sa.Connection, rows: Sequence[Any]) -> set[int]:
-    """The rows that count as photos of their own. Hard links whose base is gone get a new base: the
-    oldest of them."""
-    own = {row.id: row.state for row in rows if row.hardlink_of_id is None}
-    if len(own) > 1:
-        own = _without_aliases(connection, own)
-    orphans: dict[int, Any] = {}
-    for row in rows:
-        if row.hardlink_of_id is not None and row.hardlink_of_id not in own:
-            orphans.setdefault(row.hardlink_of_id, row)
-    for base, first in orphans.items():
-        release(connection, base, bytes(first.hash), first=first.id)
-        own[first.id] = first.state
-    return {key for key, state in own.items() if state == PRESENT}
-
-
-def _without_aliases(connection: sa.Connection, own: dict[int, str]) -> dict[int, str]:
-    """Of rows that were shown to be one file, seen on several ways, the oldest that is present."""
-    kept = dict(own)
-    for page in pages(own):
-        pairs = sa.select(aliases.c.photo_id, aliases.c.same_as_id).where(aliases.c.photo_id.in_(page))
-        for one, other in connection.execute(pairs.order_by(aliases.c.id)):
-            if kept.get(one) == PRESENT and kept.get(other) == PRESENT:
-                del kept[max(one, other)]
-    return kept
-
-
-def release(connection: sa.Connection, base: int, digest: bytes | None, first: int) -> None:
-    """Have `first` be the base of all hard links of `base` that hold this content, of which it is one."""
-    links = sa.and_(photos.c.hardlink_of_id == base, photos.c.hash == digest, photos.c.id != first)
-    connection.execute(photos.update().where(links).values(hardlink_of_id=first))
-    connection.execute(photos.update().where(photos.c.id == first).values(hardlink_of_id=None))

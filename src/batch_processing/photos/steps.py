@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from ..messages import NOTHING, Message
 from .hashing import join
 from .reading import Unreadable, explain, hash_file, new_buffer
 from .tables import steps
@@ -68,7 +69,7 @@ class Recovered:
     size: int
     digest: bytes
     outcome: Outcome
-    problem: str = ""
+    problem: Message = NOTHING
 
 
 def spare_name(directory: bytes) -> bytes:
@@ -170,7 +171,7 @@ def recover(store: Store) -> list[Recovered]:
 def _recover(row: Any) -> Recovered:
     step_id, action, path, spare, size, digest = row
     action, path, spare, digest = Action(action), bytes(path), bytes(spare), bytes(digest)
-    problem = ""
+    problem = NOTHING
     try:
         there, aside = _status(path), _status(spare)
         if there is None and aside is None:
@@ -184,9 +185,9 @@ def _recover(row: Any) -> Recovered:
         else:
             outcome = _bring_back(path, spare, there, aside)
     except OSError as error:
-        outcome, problem = Outcome.FAILED, str(explain(error))
+        outcome, problem = Outcome.FAILED, explain(error).sentence
     except Unreadable as error:
-        outcome, problem = Outcome.FAILED, str(error)
+        outcome, problem = Outcome.FAILED, error.sentence
     return Recovered(step_id, action, path, spare, size, digest, outcome, problem)
 
 

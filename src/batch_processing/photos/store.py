@@ -19,9 +19,10 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 
-from ..core.database import Database, is_locked, journal_mode, who_locks
+from ..core.database import Database, is_locked, is_undone_by_others, journal_mode, who_locks
 from ..core.workspace import Workspace
 from ..exceptions import ConfigurationError, QueueError, ResourceError, WorkspaceError
+from ..messages import Message
 from . import tables
 from .names import as_listed
 
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from ..core.processes import Identity
+    from ..core.workspace import Kind
+
 # How often a waiting scan looks whether the lock is free. A follower should hold it within 2 s.
 LOCK_POLL_S = 0.2
-# Key of PostgreSQL's advisory lock: "lote" in ASCII. Any number that others do not use does.
-ADVISORY_KEY = 0x6C6F7465
+# Keys of PostgreSQL's advisory locks, by what is done: "lote" in ASCII, and the next. Any numbers that others do not use do.
+ADVISORY_KEYS = {"photos": 0x6C6F7465, "looks": 0x6C6F7466}
 
 _ours: WeakSet[sa.Engine] = WeakSet()  # made by `open_database`
 _ensured: WeakSet[sa.Engine] = WeakSet()  # with our tables
@@ -44,16 +48,21 @@ def open_database(where: str | Path) -> Database:
 
     ConfigurationError for a URL that SQLAlchemy, or the drivers installed, cannot make anything of."""
     try:
-        database = Database(where, journal=journal_mode(steady=True))
+        database = Database(_located(where), journal=journal_mode(steady=True))
     except (sa.exc.ArgumentError, ImportError, ValueError) as error:
-        raise ConfigurationError(
-            f"The database cannot be opened ({error}): name an SQLite file, or an SQLAlchemy URL whose driver is "
-            "installed (for PostgreSQL: pip install 'lote[postgres]')."
-        ) from error
+        raise _not_understood(error) from error
     database.migrate("photos", tables.MIGRATIONS)
     _ours.add(database.engine)
     _ensured.add(database.engine)
     return database
+
+
+def _not_understood(error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        "The database cannot be opened ({error}): name an SQLite file, or an SQLAlchemy URL whose "
+        "driver is installed (for PostgreSQL: pip install '.[postgres]' in Lote's folder).",
+        error=error,
+    )
 
 
 def ensure_tables(session: Session) -> None:
@@ -273,27 +282,40 @@ def _one_sentence(engine: sa.Engine) -> Iterator[None]:
         yield
     except (sa.exc.IntegrityError, engine.dialect.loaded_dbapi.IntegrityError) as error:
         raise QueueError(
-            f"Somebody else wrote the same photos into {engine.url.render_as_string()} meanwhile "
-            f"({getattr(error, 'orig', None) or error}): "
-            "run the same scan again."
+            "Somebody else wrote the same photos into {database} meanwhile ({error}): run the same scan again.",
+            database=engine.url.render_as_string(),
+            error=getattr(error, "orig", None) or error,
         ) from error
     except (sa.exc.OperationalError, engine.dialect.loaded_dbapi.OperationalError) as error:
         cause = getattr(error, "orig", None) or error
         if is_locked(error):
             raise ResourceError(
-                f"The database {engine.url.render_as_string()} is kept locked by {who_locks(engine.url)}: what was "
-                "committed is safe; wait until that program has ended, or close it, and give the command again."
+                "The database {database} is kept locked by {program}: what was committed is safe; wait until that "
+                "program has ended, or close it, and give the command again.",
+                database=engine.url.render_as_string(),
+                program=who_locks(engine.url),
+            ) from error
+        if is_undone_by_others(error):
+            raise ResourceError(
+                "The database {database} was written by another program at the same moment ({cause}): what was "
+                "committed is safe; run the same scan again.",
+                database=engine.url.render_as_string(),
+                cause=cause,
             ) from error
         raise ResourceError(
-            f"The database {engine.url.render_as_string()} cannot be used ({cause}): what was committed is safe; "
-            "free disk space, mend its permissions or start its server, and run the same scan again."
+            "The database {database} cannot be used ({cause}): what was committed is safe; free disk space, "
+            "mend its permissions or start its server, and run the same scan again.",
+            database=engine.url.render_as_string(),
+            cause=cause,
         ) from error
     except (sa.exc.DatabaseError, engine.dialect.loaded_dbapi.DatabaseError) as error:
         if type(getattr(error, "orig", None) or error) is not engine.dialect.loaded_dbapi.DatabaseError:
             raise  # a wrong statement: a fault of ours
         raise WorkspaceError(
-            f"The database {engine.url.render_as_string()} is damaged ({getattr(error, 'orig', None) or error}): "
-            "put it aside, and scan again into a new one or into a copy from a backup."
+            "The database {database} is damaged ({error}): put it aside, and scan again into a new one or "
+            "into a copy from a backup.",
+            database=engine.url.render_as_string(),
+            error=getattr(error, "orig", None) or error,
         ) from error
 
 
@@ -301,12 +323,14 @@ def _one_sentence(engine: sa.Engine) -> Iterator[None]:
 def scan_lock(
     store: Store,
     workspace: Workspace | None,
-    waiting: Callable[[str], None],
+    waiting: Callable[[Message], None],
     stopped: Callable[[], bool],
     *,
     wait: bool = True,
+    kind: Kind = "photos",
 ) -> Iterator[bool]:
-    """The right to scan: held by one process at a time for a workspace, and for a database on a server.
+    """The right to scan, or with another `kind` to do that: held by one process at a time for a workspace, and for a
+    database on a server.
 
     Without a workspace the lock lies beside the SQLite file. Waits, calling `waiting` once with a
     sentence, until it is free; False if `stopped` said so meanwhile. Without `wait`, WorkspaceError instead.
@@ -316,53 +340,100 @@ def scan_lock(
             yield True
             return
         workspace = Workspace(store.file.parent)
-    lock = (workspace or Workspace()).lock("photos")
+    lock = (workspace or Workspace()).lock(kind)
+
+    def behind(text: Message) -> None:
+        if not wait:
+            raise WorkspaceError(
+                "Not waiting, as asked: {text}. Start this command again when it has ended.", text=text
+            )
+        waiting(Message("waiting: {text}", text=text))
 
     def try_file() -> bool:
         if lock.acquire():
             return True
         holder = lock.holder()
         if holder is not None and holder["pid"] == os.getpid():
+            if kind == "looks":
+                raise QueueError(
+                    "This process is looking at photos already: finish or close that before the next."
+                )
             raise QueueError("A scan is already running in this process: finish or close it before the next.")
         return False
 
-    def who() -> str:
-        holder = lock.holder()
-        return f"process {holder['pid']}" if holder else "another process"
-
-    def behind(text: str) -> None:
-        if not wait:
-            raise WorkspaceError(
-                f"Not waiting, as asked: {text}. Start this command again when it has ended."
-            )
-        waiting(f"waiting: {text}")
-
-    if not _wait(try_file, lambda: behind(f"the scan of {who()} is at work in this workspace"), stopped):
+    if not _wait(try_file, lambda: behind(being_scanned(lock.holder(), kind)), stopped):
         yield False
         return
     try:
-        with _server_lock(store, behind, stopped) as held:
+        with server_lock(store, behind, stopped, kind) as held:
             yield held
     finally:
         lock.release()
 
 
+def being_scanned(holder: Identity | None, kind: Kind = "photos") -> Message:
+    """Half a sentence about the scan, or the look, that is in the way, and whose it is."""
+    who = Message("process {pid}", pid=holder["pid"]) if holder else Message("another process")
+    if kind == "looks":
+        return Message("{who} looks at photos in this workspace", who=who)
+    return Message("the scan of {who} is at work in this workspace", who=who)
+
+
+def database_name(where: str | Path) -> str:
+    """An SQLAlchemy URL, or the absolute path of an SQLite file, as it may be shown and kept: without a password."""
+    text = _located(where)
+    if "://" not in text:
+        return text
+    url = sa.make_url(text)
+    query = {name: value for name, value in url.query.items() if "password" not in name}
+    shown = sa.URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query)
+    return shown.render_as_string(hide_password=False)
+
+
+def _located(where: str | Path) -> str:
+    """The same database, also as seen from another folder: the path of an SQLite file is absolute, in a URL, too."""
+    text = str(where)
+    if "://" not in text:
+        return text if text == ":memory:" else str(Path(text).expanduser().absolute())
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError as error:
+        raise _not_understood(error) from error
+    name = url.database
+    # An SQLite URI ("file:...") says by itself where it is.
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return text
+    absolute = url.set(database=str(Path(name).expanduser().absolute()))
+    return absolute.render_as_string(hide_password=False)
+
+
 @contextmanager
-def _server_lock(store: Store, behind: Callable[[str], None], stopped: Callable[[], bool]) -> Iterator[bool]:
-    """PostgreSQL's own lock: other machines scan into the same database with locks of their own."""
+def server_lock(
+    store: Store, behind: Callable[[Message], None], stopped: Callable[[], bool], kind: Kind = "photos"
+) -> Iterator[bool]:
+    """PostgreSQL's own lock: other machines scan into the same database with locks of their own. `behind` gets half a
+    sentence when one is in the way; False once `stopped` says so meanwhile."""
     if store.engine.dialect.name != "postgresql":
         yield True
         return
 
     def take() -> bool:
         with _one_sentence(store.engine):
-            return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_KEY))))
+            return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(ADVISORY_KEYS[kind]))))
 
     with _one_sentence(store.engine):
         connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     with connection:
         try:
-            yield _wait(take, lambda: behind("another scan is at work in the same database"), stopped)
+            yield _wait(
+                take,
+                lambda: behind(
+                    Message("another process looks at photos in the same database")
+                    if kind == "looks"
+                    else Message("another scan is at work in the same database")
+                ),
+                stopped,
+            )
         finally:  # the connection goes back to a pool, and the lock would stay with it
             with suppress(sa.exc.OperationalError):  # the server is gone, and the lock with it
                 connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))

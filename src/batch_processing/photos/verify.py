@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ..exceptions import ValidationError
+from ..messages import NOTHING, Message
 from .ending import GUARD_NUMBER, GUARD_SHARE, is_lost, scanned_roots
 from .hashing import Candidate, hashed, join
 from .kinds import looks_like_media
@@ -36,7 +37,7 @@ _located = photos.join(directories, directories.c.id == photos.c.directory_id)
 _raw_path = sa.type_coerce(directories.c.path, sa.LargeBinary).label("directory")
 _raw_name = sa.type_coerce(photos.c.name, sa.LargeBinary).label("name")
 _raw_hash = sa.type_coerce(photos.c.hash, sa.LargeBinary).label("digest")
-_new_times: dict[str, Any] = {
+_new_times: dict[str, sa.BindParameter[Any]] = {
     name: sa.bindparam(name) for name in ("size", "mtime_ns", "ctime_ns", "inode", "hashed_ns")
 }
 
@@ -63,7 +64,7 @@ class Finding:
 
     path: bytes
     result: Result
-    text: str
+    text: Message
     read: int
 
 
@@ -243,19 +244,25 @@ def _judge(candidate: Candidate, row: Any) -> Finding:
     path, error = candidate.path, candidate.error
     if error is not None:
         if error.kind == "vanished":
-            text = "is missing, as a scan has found" if row.state == MISSING else "is missing"
+            text = (
+                Message("is missing, as a scan has found") if row.state == MISSING else Message("is missing")
+            )
             return Finding(path, Result.MISSING, text, 0)
         if error.kind == "emptied":
-            return Finding(path, Result.CORRUPT, "was a photo, is now empty: restore it from a backup", 0)
-        return Finding(path, Result.UNREADABLE, str(error), 0)
+            return Finding(
+                path, Result.CORRUPT, Message("was a photo, is now empty: restore it from a backup"), 0
+            )
+        return Finding(path, Result.UNREADABLE, error.sentence, 0)
     if candidate.digest == bytes(row.digest):
-        return Finding(path, Result.OK, "", candidate.read)
+        return Finding(path, Result.OK, NOTHING, candidate.read)
     if (candidate.size, candidate.mtime_ns) == (row.size, row.mtime_ns):
         return Finding(path, Result.CORRUPT, CORRUPT, candidate.read)
     if candidate.blank:
-        text = "was a photo, is now no image but the same byte over and over: restore it from a backup"
+        text = Message(
+            "was a photo, is now no image but the same byte over and over: restore it from a backup"
+        )
         return Finding(path, Result.CORRUPT, text, candidate.read)
     if row.format is not None and not looks_like_media(path):
-        text = "was a photo, is now no image: restore it from a backup"
+        text = Message("was a photo, is now no image: restore it from a backup")
         return Finding(path, Result.CORRUPT, text, candidate.read)
-    return Finding(path, Result.CHANGED, "changed since it was scanned: scan again", candidate.read)
+    return Finding(path, Result.CHANGED, Message("changed since it was scanned: scan again"), candidate.read)

@@ -1,6 +1,6 @@
 """What videos say of themselves: MOV, MP4 and 3GP (boxes of QuickTime and ISO 14496-12), AVI, Matroska, MPEG streams.
 
-Promises: the index alone is read, in small pieces, with bounds (`containers.py`). Of Matroska and MPEG streams only the
+Promises: the index alone is read, in small pieces, with bounds (`io.containers`). Of Matroska and MPEG streams only the
 format is told, of AVI the size.
 """
 
@@ -10,8 +10,8 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from ..io.containers import Box, Region, box, boxes
 from . import exif
-from .containers import Box, Region, box, boxes
 from .header_facts import HeaderFacts, Source, camera, pixels, plain
 from .raw import content_id
 

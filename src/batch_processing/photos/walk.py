@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from ..core.workspace import file_system
 from ..exceptions import BatchProcessingError
+from ..io.scan import RACY_NS
+from ..messages import Message
 from .hashing import Candidate, join
 from .kinds import (
     Kind,
@@ -41,10 +43,6 @@ if TYPE_CHECKING:
 
 
 IGNORE_FILE = b".lote-ignore"
-# A file is trusted unread only if its newest time lies this long before its hashing: within the
-# granularity of a file system's clock (2 s on FAT) a later write could leave the same times.
-# https://git-scm.com/docs/racy-git
-RACY_NS = 2_000_000_000
 # File systems that keep inode numbers and change times over unmounting; on others they are made up.
 KEEPS_INODES = frozenset(
     [
@@ -171,6 +169,20 @@ class Walk:
                     yield [WalkError(folder.path, unexpected(error))]
 
     def _folder(self, folder: _Folder, stack: list[_Folder]) -> Iterator[list[Candidate | WalkError]]:
+        try:
+            opened = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            yield [WalkError(folder.path, explain(error))]
+            return
+        try:
+            yield from self._listed(folder, stack, opened)
+        finally:  # also where nobody asks for the rest
+            os.close(opened)
+
+    def _listed(
+        self, folder: _Folder, stack: list[_Folder], opened: int
+    ) -> Iterator[list[Candidate | WalkError]]:
+        """The photos of a folder; `opened` is its descriptor."""
         directory = folder.path
         found: list[Candidate | WalkError] = []
         try:
@@ -189,6 +201,7 @@ class Walk:
         prefix = join(directory, b"")
         is_wanted, keeps, stride, paranoid = self._wanted, None, self._stride, self._paranoid
         seen = unchanged = 0  # plain names: this loop is what a rescan takes its time for
+        look = os.stat  # by the folder's descriptor: the system need not find the way to each file again
         for entry in entries:
             if len(found) >= stride:
                 self.seen, self.unchanged = self.seen + seen, self.unchanged + unchanged
@@ -204,7 +217,7 @@ class Walk:
             if (not wanted or name[0] == DOT) and not self._is_wanted(folder, entry, found, rows):
                 continue
             try:
-                status = entry.stat(follow_symlinks=False)
+                status = look(name, dir_fd=opened, follow_symlinks=False)
             except OSError as error:
                 folder.left_alone.add(name)
                 found.append(WalkError(prefix + name, explain(error)))
@@ -317,7 +330,7 @@ class Walk:
         if self._wanted.get(extension, False):
             return True
         if name != IGNORE_FILE and name not in rows:  # a video that a scan or an import has recorded
-            self._count_unhandled(extension)
+            self._count_unhandled(_ending(extension), path)
         return False
 
     def _enter(self, folder: _Folder, name: bytes) -> None:
@@ -356,7 +369,7 @@ class Walk:
 
     def _empty(self, path: bytes, row: Known | None) -> WalkError:
         if row is not None and row[7] not in (MISSING, BLANK):
-            text = "was a photo, is now empty: restore it from a backup"
+            text = Message("was a photo, is now empty: restore it from a backup")
             return WalkError(path, Unreadable("ruined", text), "hash")
         return WalkError(path, Unreadable("empty", "is empty: there is no photo in it"), "facts")
 
@@ -368,8 +381,7 @@ class Walk:
             if kind_of(extension_of(name)) in self._kinds:  # videos are judged by scans that take them
                 self.gone.add(row[6])
 
-    def _count_unhandled(self, extension: bytes) -> None:
-        kind = os.fsdecode(extension).lower().encode("utf-8", "replace").decode() or "no extension"
+    def _count_unhandled(self, kind: str, path: bytes) -> None:
         if kind not in self.unhandled and len(self.unhandled) >= UNHANDLED_KINDS:
             kind = "other"
         self.unhandled[kind] += 1
@@ -431,6 +443,11 @@ class _Folder:
     in_package: bool  # inside of a folder that a program keeps whole
     subfolders: list[_Folder] = field(default_factory=list)
     left_alone: set[bytes] = field(default_factory=set)  # names of files
+
+
+def _ending(extension: bytes) -> str:
+    """What the ending of a name is called where it is counted."""
+    return os.fsdecode(extension).lower().encode("utf-8", "replace").decode() or "no extension"
 
 
 def _has_other_change_time(status: os.stat_result, row: Known) -> bool:
