@@ -13,41 +13,38 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
-from ..exceptions import why
-from ..i18n import _, ngettext, pgettext, sentence
+from ..core.model import EventKind, ItemState, JobState, Wish
+from ..core.words import JOB_WORDS, PAGE_WORDS
+from ..exceptions import beside
+from ..formatting import safe, seconds, size
+from ..i18n import N_, _, ngettext, pgettext, translate
+from ..messages import Message
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..colorize import JobResult
-    from ..core.ledger import Event
+    from ..core.model import Event
     from ..core.status import Snapshot
+    from ..library import LibraryResult
 
 # Plain output says how far it is this often; a line per page is printed anyway.
 PLAIN_INTERVAL_S = 30.0
 JSON_INTERVAL_S = 1.0
 
-STATE_WORDS = {
-    "queued": "waits",
-    "planning": "is being planned",
-    "running": "runs",
-    "paused": "is paused",
-    "finishing": "is being finished",
-    "done": "is done",
-    "failed": "failed",
-    "cancelled": "was cancelled",
-    "interrupted": "was interrupted",
+WISHED = {
+    Wish.PAUSE: N_("job {job} pauses after the pages in flight"),
+    Wish.CANCEL: N_("job {job} is being cancelled"),
 }
-WISH_WORDS = {
-    "pause": "job {job} pauses after the pages in flight",
-    "cancel": "job {job} is being cancelled",
-    "leave": "job {job} pauses after the pages in flight; Ctrl-C again lets go of them",
-}
+LEAVING = N_("job {job} pauses after the pages in flight; Ctrl-C again lets go of them")
+# Pages that failed, in the summary of a job.
+SHOWN = 20
 # Below this many columns there is no room for a bar beside words.
 NARROW = 70
 
@@ -103,32 +100,6 @@ def err_console() -> Console:
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def safe(text: str) -> str:
-    """Text from outside, with control characters and undecodable bytes made visible."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown.encode("utf-8", "backslashreplace").decode()
-
-
-def seconds(value: float | None) -> str:
-    """A duration as people say it: 45 s, 3:20, 2:05:00."""
-    if value is None:
-        return "–"
-    if value < 60:
-        return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def size(value: float) -> str:
-    """Bytes in the units people buy disks in: 1.2 GB."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return f"{value:.0f} {unit}" if unit in ("B", "kB") or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError
-
-
 def memory_now() -> int:
     """Bytes of memory that this process and its workers hold."""
     me = psutil.Process()
@@ -180,9 +151,9 @@ class Live:
         if now - self._memory_at > 1.0:
             self._memory_at, self._memory = now, memory_now()
         facts = "  ".join(self._facts(snapshot))
-        wish = "leave" if self._leaving() else job.wanted
-        if job.state == "running" and wish in WISH_WORDS:
-            description = _(WISH_WORDS[wish]).format(job=job.id)
+        wish = LEAVING if self._leaving() else WISHED.get(job.wanted)
+        if job.state == JobState.RUNNING and wish is not None:
+            description = _(wish).format(job=job.id)
         elif self._narrow and facts:
             description = facts
         else:
@@ -198,11 +169,12 @@ class Live:
     def _facts(self, snapshot: Snapshot) -> Iterator[str]:
         """Nothing but while pages are coloured. What matters most comes first: a narrow terminal cuts
         off the end."""
-        if not snapshot.total or snapshot.job.state != "running" or snapshot.job.phase:
+        if not snapshot.total or snapshot.job.state != JobState.RUNNING or snapshot.job.phase:
             return
-        yield _("{done}/{total} pages").format(done=snapshot.done, total=snapshot.total)
-        if snapshot.counts["failed"]:
-            yield count_of("failed", snapshot.counts["failed"])
+        pages = ngettext("{done}/{count} page", "{done}/{count} pages", snapshot.total)
+        yield pages.format(done=snapshot.done, count=snapshot.total)
+        if snapshot.counts[ItemState.FAILED]:
+            yield count_of(ItemState.FAILED, snapshot.counts[ItemState.FAILED])
         if snapshot.eta is not None:
             yield _("{time} left").format(time=seconds(snapshot.eta))
         if snapshot.rate:
@@ -237,13 +209,14 @@ class Plain:
             self._console.print(", ".join(self._facts(snapshot)))
 
     def _facts(self, snapshot: Snapshot) -> Iterator[str]:
-        yield _("{done} of {total} pages").format(done=snapshot.done, total=snapshot.total)
+        pages = ngettext("{done} of {count} page", "{done} of {count} pages", snapshot.total)
+        yield pages.format(done=snapshot.done, count=snapshot.total)
         if snapshot.rate:
             yield _("{rate:.1f} a minute").format(rate=60 * snapshot.rate)
         if snapshot.eta is not None:
             yield _("{time} left").format(time=seconds(snapshot.eta))
-        if snapshot.counts["failed"]:
-            yield count_of("failed", snapshot.counts["failed"])
+        if snapshot.counts[ItemState.FAILED]:
+            yield count_of(ItemState.FAILED, snapshot.counts[ItemState.FAILED])
         yield _("{size} of memory").format(size=size(memory_now()))
 
     def end(self) -> None:
@@ -263,9 +236,9 @@ class Json:
             self._state = job.state
             put_json("job", job=job.id, state=job.state, inputs=job.inputs, output=job.output)
         for event in events:
-            if event.kind == "page":
+            if event.kind == EventKind.PAGE:
                 put_json("page", job=job.id, page=event.key, **event.data)
-            elif event.kind in ("warning", "note"):
+            elif event.kind in (EventKind.WARNING, EventKind.NOTE):
                 put_json(event.kind, job=job.id, page=event.key, **event.data)
         now = time.monotonic()
         if now - self._last >= JSON_INTERVAL_S and snapshot.total:
@@ -281,33 +254,45 @@ class Json:
 
 def put_json(event: str, **values: Any) -> None:
     """One line of JSON on stdout, at once."""
-    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
+    sys.stdout.write(json.dumps({"event": event, **values}, default=english) + "\n")
     sys.stdout.flush()
+
+
+def english(value: Any) -> str:
+    """What JSON has of a message; for `json.dumps`."""
+    if isinstance(value, Message):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def headline(job_id: int, state: JobState) -> str:
+    """What the job does: "job 3 is paused"."""
+    return _("job {job} {does}").format(job=job_id, does=_(JOB_WORDS[state].does))
 
 
 def _headline(snapshot: Snapshot) -> str:
     """What the job does now: "job 3 is being planned: looking for images"."""
     job = snapshot.job
-    does = _(STATE_WORDS.get(job.state, job.state))
-    text = _("job {job} {does}").format(job=job.id, does=does)
-    return f"{text}: {sentence(job.phase)}" if job.phase else text
+    text = headline(job.id, job.state)
+    return f"{text}: {_(job.phase)}" if job.phase else text
 
 
 def _lines(events: list[Event], *, pages: bool, quiet: bool = False) -> Iterator[str]:
     for event in events:
         data = event.data
-        if event.kind == "page":
-            if data["state"] == "failed":
-                yield _("failed: {error}").format(error=safe(sentence(data["error"] or event.key or "")))
+        if event.kind == EventKind.PAGE:
+            if data["state"] == ItemState.FAILED:
+                error = translate(data["error"]) if data["error"] else event.key or ""
+                yield _("failed: {error}").format(error=safe(error))
             elif pages:
                 took, state = seconds(data["seconds"]), page_state(data["state"])
                 yield _("{page}: {state} in {time}").format(
                     page=safe(event.key or ""), state=state, time=took
                 )
-        elif event.kind == "warning":
-            yield _("warning: {text}").format(text=safe(sentence(data["text"])))
-        elif event.kind == "note" and not quiet:
-            yield safe(sentence(data["text"]))
+        elif event.kind == EventKind.WARNING:
+            yield _("warning: {text}").format(text=safe(translate(data["text"])))
+        elif event.kind == EventKind.NOTE and not quiet:
+            yield safe(translate(data["text"]))
 
 
 def fit(text: str) -> str:
@@ -330,27 +315,30 @@ def view(
     return Plain(console, quiet=quiet)
 
 
-def summary(console: Console, result: JobResult) -> None:
-    """What was done, what failed and why, where it is."""
+def _deeds(result: JobResult) -> list[str]:
+    """What was done with the pages of a job."""
     counted = {
-        "coloured": result.completed - result.reused,
-        "unchanged": result.reused,
-        "copied": result.copied,
-        "failed": result.failed,
-        "cancelled": result.cancelled,
+        Deed.COLORED: result.completed - result.reused,
+        Deed.UNCHANGED: result.reused,
+        Deed.COPIED: result.copied,
+        ItemState.FAILED: result.failed,
+        ItemState.CANCELLED: result.cancelled,
     }
-    parts = [count_of(what, number) for what, number in counted.items() if number or what == "coloured"]
-    headline = _("job {job} {does}").format(
-        job=result.job, does=_(STATE_WORDS.get(result.state, result.state))
-    )
+    return [count_of(what, number) for what, number in counted.items() if number or what == Deed.COLORED]
+
+
+def summary(console: Console, result: JobResult, failures: Sequence[tuple[str, Message]]) -> None:
+    """What was done, what failed and why, where it is. `failures`: the first of the pages that failed."""
+    parts = _deeds(result)
+    said = headline(result.job, JobState(result.state))
     took = _("in {time}").format(time=seconds(result.seconds))
-    console.print(fit(f"{headline}: {', '.join(parts)}, {took}"))
-    shown = 20
-    for page, error in result.failures[:shown]:
-        console.print(fit(f"  {safe(page)}: {safe(sentence(why(error, page)))}"))
-    if len(result.failures) > shown:
+    large = f", {size(result.size)}" if result.size else ""
+    console.print(fit(f"{said}: {', '.join(parts)}, {took}{large}"))
+    for page, error in failures:
+        console.print(fit(f"  {safe(page)}: {safe(translate(beside(error)))}"))
+    if len(result.failures) > SHOWN:
         more = _("and {count} more: lote status {job}")
-        console.print("  " + more.format(count=len(result.failures) - shown, job=result.job))
+        console.print("  " + more.format(count=len(result.failures) - SHOWN, job=result.job))
     if result.failed:
         again = ngettext(
             "lote retry {job} tries it again", "lote retry {job} tries them again", result.failed
@@ -358,27 +346,74 @@ def summary(console: Console, result: JobResult) -> None:
         console.print("  " + again.format(job=result.job))
 
 
+def library_summary(console: Console, result: LibraryResult) -> None:
+    """What became of several books, a line each; of those that failed, why, and what to do."""
+    from ..comics.sources import by_reason
+
+    done = [book for book in result.books if book.exit_code == 0]
+    took = seconds(sum(book.result.seconds for book in result.books if book.result is not None))
+    all_done = ngettext("{done} of {count} book done", "{done} of {count} books done", len(result.books))
+    console.print(
+        fit(f"{all_done.format(done=len(done), count=len(result.books))}, {_('in {time}').format(time=took)}")
+    )
+    for book in result.books:
+        if book.error is not None:
+            said = safe(translate(book.error))
+        elif book.result is not None:
+            said = ", ".join(_deeds(book.result))
+        else:
+            continue
+        console.print(fit(f"  {safe(book.name)}: {said}"))
+        if book.result is not None and book.result.failed:
+            more = ngettext(
+                "lote status {job} shows what failed, lote retry {job} tries it again",
+                "lote status {job} shows what failed, lote retry {job} tries them again",
+                book.result.failed,
+            )
+            console.print("    " + more.format(job=book.result.job))
+    for said in result.unused:
+        console.print(
+            fit(
+                _("warning: {text}").format(
+                    text=_("{said} names no image of any book").format(said=safe(said))
+                )
+            )
+        )
+    for each in by_reason(result.left_out):
+        console.print(fit(safe(translate(each.sentence))))
+    if result.made:
+        text = ngettext(
+            "{name} is an output of Lote, and left out",
+            "{count} files are outputs of Lote, and left out: {name} and others",
+            len(result.made),
+        )
+        console.print(fit(text.format(name=safe(result.made[0]), count=len(result.made))))
+
+
 def page_state(state: str) -> str:
     """The state of a page in words."""
-    return {
-        "pending": pgettext("page", "pending"),
-        "processing": pgettext("page", "processing"),
-        "completed": pgettext("page", "completed"),
-        "failed": pgettext("page", "failed"),
-        "cancelled": pgettext("page", "cancelled"),
-    }[state]
+    return pgettext("page", PAGE_WORDS[ItemState(state)].one)
+
+
+class Deed(StrEnum):
+    """What a job did with pages, where that says more than their state."""
+
+    COLORED = "coloured"
+    UNCHANGED = "unchanged"
+    COPIED = "copied"
 
 
 def count_of(what: str, number: int) -> str:
-    """ "3 failed" and the like: whole phrases, since other languages make the word agree with the number."""
-    phrases = {
-        "coloured": ngettext("{count} coloured", "{count} coloured", number),
-        "unchanged": ngettext("{count} unchanged", "{count} unchanged", number),
-        "copied": ngettext("{count} copied as it is", "{count} copied as they are", number),
-        "pending": ngettext("{count} pending", "{count} pending", number),
-        "processing": ngettext("{count} processing", "{count} processing", number),
-        "completed": ngettext("{count} completed", "{count} completed", number),
-        "failed": ngettext("{count} failed", "{count} failed", number),
-        "cancelled": ngettext("{count} cancelled", "{count} cancelled", number),
+    """ "3 failed" and the like, of an ItemState or a Deed: whole phrases, since other languages make the word agree
+    with the number."""
+    phrases: dict[str, str] = {
+        Deed.COLORED: ngettext("{count} coloured", "{count} coloured", number),
+        Deed.UNCHANGED: ngettext("{count} unchanged", "{count} unchanged", number),
+        Deed.COPIED: ngettext("{count} copied as it is", "{count} copied as they are", number),
+        ItemState.PENDING: ngettext("{count} pending", "{count} pending", number),
+        ItemState.PROCESSING: ngettext("{count} processing", "{count} processing", number),
+        ItemState.COMPLETED: ngettext("{count} completed", "{count} completed", number),
+        ItemState.FAILED: ngettext("{count} failed", "{count} failed", number),
+        ItemState.CANCELLED: ngettext("{count} cancelled", "{count} cancelled", number),
     }
     return phrases[what].format(count=number)

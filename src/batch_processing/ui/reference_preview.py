@@ -9,14 +9,16 @@ gradio is imported when components are created, never before.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.workers import Progress
 from ..exceptions import ValidationError
 from ..logging_config import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from PIL import Image
 
@@ -30,50 +32,52 @@ _PLACEHOLDER = (200, 200, 200)
 
 
 class ReferencePreviewGallery:
-    """The references offered, what the classifier says of them, and which are ticked."""
+    """The references offered, what the classifier says of them, and which are ticked: their indices."""
 
     def __init__(self) -> None:
         self.reference_images: list[str] = []
         self.classifications: dict[str, ImageType] = {}
-        self.selected_indices: list[int] = []
+        self.selected_indices: set[int] = set()
 
     def load_references(
         self, paths: Sequence[str | Path], classifications: Mapping[str, ImageType]
-    ) -> tuple[list[Image.Image], list[str], list[str]]:
-        """Thumbnails, choices and ticked choices for these references, in this order.
+    ) -> tuple[list[Image.Image], list[str], list[int]]:
+        """Thumbnails, choices and ticked indices for these references, in this order.
 
         A choice reads `<index>: <name> (confidence: xx.x%)`. Every readable image is ticked."""
         self.reference_images = [str(path) for path in paths]
         self.classifications = {str(path): kind for path, kind in classifications.items()}
         thumbnails = _thumbnails(self.reference_images)
-        self.selected_indices = [index for index, image in enumerate(thumbnails) if image is not None]
-        images = [image if image is not None else _gray() for image in thumbnails]
-        return images, self.choices(), self._ticked()
+        ticked = self._tick(index for index, image in enumerate(thumbnails) if image is not None)
+        return [image if image is not None else _gray() for image in thumbnails], self.choices(), ticked
 
-    def select_all(self, choices: Sequence[str] | None = None) -> list[str]:
-        """Tick every image (or these choices); the ticked choices."""
-        return self._select(range(len(self.reference_images)) if choices is None else map(_index, choices))
+    def select_all(self, choices: Sequence[str] | None = None) -> list[int]:
+        """Tick every image (or as many as there are choices); the ticked indices, in order."""
+        return self._tick(range(len(self.reference_images if choices is None else choices)))
 
-    def deselect_all(self, choices: Sequence[str] | None = None) -> list[str]:
-        """Tick none (or none of these choices); the ticked choices."""
-        gone = set(self.selected_indices if choices is None else map(_index, choices))
-        return self._select(index for index in self.selected_indices if index not in gone)
+    def deselect_all(self, choices: Sequence[str | int] | None = None) -> list[int]:
+        """Tick none (or none of these choices or indices); the ticked indices, in order."""
+        return self._tick(() if choices is None else self.selected_indices - set(map(_index, choices)))
 
-    def auto_select_best(self, choices: Sequence[str], threshold: float = 0.7) -> list[str]:
-        """Tick those of the choices whose confidence is at least `threshold` (0 to 1); the ticked choices."""
-        offered = self._valid(map(_index, choices))
-        return self._select(index for index in offered if self._confidence(index) >= threshold)
+    def auto_select_best(self, choices: Sequence[str], threshold: float = 0.7) -> list[int]:
+        """Tick those of the first images, as many as there are choices, whose confidence is at least `threshold`
+        (0 to 1); the ticked indices, in order."""
+        offered = range(min(len(choices), len(self.reference_images)))
+        return self._tick(index for index in offered if self._confidence(index) >= threshold)
 
     def update_selection(self, selected: Sequence[str | int]) -> list[int]:
         """Take over what a person ticked, as choices or indices; the ticked indices, in order.
 
-        ValidationError for an index that no image has."""
-        self._select(map(_index, selected))
-        return list(self.selected_indices)
+        An index is taken as it is, whatever has been loaded: who uses it says that no image has it
+        (`get_confidence_display`, `filter_references`). ValidationError for a choice that begins with none."""
+        return self._tick(map(_index, selected))
 
     def get_confidence_display(self, selected: Sequence[str | int] | None = None) -> str:
-        """What the classifier measured of the ticked images (or of these), as text."""
-        indices = self.selected_indices if selected is None else self._valid(map(_index, selected))
+        """What the classifier measured of the ticked images (or of these), as text.
+
+        ValidationError for an index that no image has."""
+        indices = sorted(self.selected_indices if selected is None else set(map(_index, selected)))
+        filter_references(self.reference_images, indices)
         return "\n\n".join(map(self._measured, indices)) or "No images selected."
 
     def create_gallery_component(self) -> Any:
@@ -89,18 +93,9 @@ class ReferencePreviewGallery:
             for index, path in enumerate(self.reference_images)
         ]
 
-    def _ticked(self) -> list[str]:
-        choices = self.choices()
-        return [choices[index] for index in self.selected_indices]
-
-    def _select(self, indices: Any) -> list[str]:
-        self.selected_indices = self._valid(indices)
-        return self._ticked()
-
-    def _valid(self, indices: Any) -> list[int]:
-        wanted = sorted(set(indices))
-        filter_references(self.reference_images, wanted)
-        return wanted
+    def _tick(self, indices: Iterable[int]) -> list[int]:
+        self.selected_indices = set(indices)
+        return sorted(self.selected_indices)
 
     def _confidence(self, index: int) -> float:
         kind = self.classifications.get(self.reference_images[index])
@@ -130,8 +125,9 @@ def create_reference_preview_ui() -> dict[str, Any]:
 
     manager = ReferencePreviewGallery()
 
-    def show(ticked: list[str]) -> tuple[list[str], str]:
-        return ticked, manager.get_confidence_display()
+    def show(ticked: list[int]) -> tuple[list[str], str]:
+        choices = manager.choices()
+        return [choices[index] for index in ticked], manager.get_confidence_display()
 
     def changed(ticked: list[str]) -> str:
         manager.update_selection(ticked)
@@ -162,14 +158,17 @@ def create_reference_preview_ui() -> dict[str, Any]:
     }
 
 
-def filter_references(all_references: Sequence[str], indices: Sequence[int]) -> list[str]:
+def filter_references(all_references: Sequence[str], indices: Iterable[int]) -> list[str]:
     """The references at these positions, in the order of `indices`. ValidationError "Invalid index"."""
-    for index in indices:
+    wanted = list(indices)
+    for index in wanted:
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(all_references):
             raise ValidationError(
-                f"Invalid index {index!r}: there are {len(all_references)} references, counted from 0."
+                "Invalid index {index}: there are {count} references, counted from 0.",
+                index=repr(index),
+                count=len(all_references),
             )
-    return [all_references[index] for index in indices]
+    return [all_references[index] for index in wanted]
 
 
 def _index(choice: str | int) -> int:
@@ -179,7 +178,7 @@ def _index(choice: str | int) -> int:
         return int(number)
     except ValueError:
         raise ValidationError(
-            f"Invalid index in the choice {choice!r}: it must begin with a number."
+            "Invalid index in the choice {choice}: it must begin with a number.", choice=repr(choice)
         ) from None
 
 
@@ -194,26 +193,36 @@ def _thumbnails(paths: Sequence[str]) -> list[Image.Image | None]:
     pool = LocalPool(1, memory_limit=MEMORY)
     try:
         for path in paths:
-            pool.submit(Task(path, f"{__name__}:thumbnail", {"path": path}, timeout_s=TIMEOUT))
+            pool.submit(Task(path, _Thumbnail(path), timeout_s=TIMEOUT))
             while not (results := pool.completed(TIMEOUT)):
                 pass
             value, failure = results[0].value, results[0].failure
             if failure:
                 _logger.warning("%s", failure.text)
-            found.append(
-                Image.frombytes("RGB", (value["width"], value["height"]), value["rgb"]) if value else None
-            )
+            found.append(Image.frombytes("RGB", value.size, value.rgb) if value else None)
     finally:
         pool.close()
     return found
 
 
-def thumbnail(progress: Any, *, path: str) -> dict[str, Any]:
-    """The worker's task: 8-bit sRGB pixels of a small picture, row by row. ImageProcessingError."""
-    from ..io.images import decode
+class _Pixels(NamedTuple):
+    """8-bit sRGB pixels, row by row; `size` is (width, height)."""
 
-    rgb = decode(Path(path), max_side=_THUMBNAIL).rgb
-    return {"width": rgb.shape[1], "height": rgb.shape[0], "rgb": rgb.tobytes()}
+    size: tuple[int, int]
+    rgb: bytes
+
+
+@dataclass(frozen=True)
+class _Thumbnail:
+    """The worker's task: a small picture of an image. ImageProcessingError."""
+
+    path: str
+
+    def run(self, progress: Progress) -> _Pixels:
+        from ..io.images import decode
+
+        rgb = decode(Path(self.path), max_side=_THUMBNAIL).srgb()
+        return _Pixels((rgb.shape[1], rgb.shape[0]), rgb.tobytes())
 
 
 def _gray() -> Image.Image:

@@ -4,8 +4,12 @@
     wishes.py   what may be asked for                    paths.py    which files may be named
     server.py   what is answered                         drafts.py   a chapter before it is a job
     page.py     the Gradio page                          jobs.py     from a draft to a job, and afterwards
-    views.py    lists and tables as HTML                 pictures.py small pictures, made by workers
-    assets/     the page's script and style              texts.py    English and Spanish
+    editor.py, editor_book.py, saving.py   the editor: a page, the book, and how they are written
+    views.py    what is shown, as plain values           photos.py, photo_views.py   the photos tab
+    library.py, similar.py, people.py              the windows of the photo library
+    photo_library.py, cleaning.py                        the library as they have it; the trash and back
+    templates/  what is shown, as HTML                   pictures.py small pictures, made by workers
+    static/     the page's script and style              texts.py, speech.py   English and Spanish
 
 Promises: what runs here is a job like any other, in a process of its own; a reload, a second tab or the
 death of the page loses nothing. Gradio is imported by `launch`, never before.
@@ -13,6 +17,7 @@ death of the page loses nothing. Gradio is imported by `launch`, never before.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -22,18 +27,21 @@ import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...exceptions import ConfigurationError, ResourceError
+from ...exceptions import ConfigurationError, ResourceError, reason
+from ...i18n import _
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from .server import Site
+    from .site import Site
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORT = 7860  # where Gradio's pages are looked for
+LARGEST_PORT = 2**16 - 1
 
 
 def launch(
@@ -54,29 +62,37 @@ def launch(
     default one. `upload_quota`: bytes that all uploads may take together, 64 GiB if None."""
     if host not in LOOPBACK and not auth:
         raise ConfigurationError(
-            f"The page is for this machine alone: another host ({host}) needs --auth USER, --auth-file or LOTE_AUTH."
+            "The page is for this machine alone: another host ({host}) needs --auth USER, --auth-file or "
+            "LOTE_AUTH.",
+            host=host,
+        )
+    if port is not None and not 0 <= port <= LARGEST_PORT:
+        raise ConfigurationError(
+            "--port must be from 1 to {largest}, or 0 for any free one, got {port}.",
+            largest=LARGEST_PORT,
+            port=port,
         )
     if auth is not None and not all(auth.partition(":")):
         raise ConfigurationError("--auth must be USER:PASSWORD.")
+    if find_spec("gradio") is None or find_spec("uvicorn") is None:
+        raise ConfigurationError("The page needs Gradio: pip install '.[ui]' in Lote's folder")
+    print(_("starting the web page"), file=sys.stderr, flush=True)  # noqa: T201 - what comes now takes a second or two
     _quiet_gradio()
-    try:
-        import gradio  # noqa: F401 - asked for here, so that its absence is one sentence
-        import uvicorn
-    except ImportError as error:
-        raise ConfigurationError('The page needs Gradio: pip install "lote[ui]"') from error
+    import uvicorn
+
     from .access import Guard, page_key
     from .drafts import private
 
     site = _site(roots, workspace, upload_quota)
     # Gradio serves files from the current directory and keeps its own in this one: both are empty.
-    with site.place.scratch() as empty, _signals():
+    with site.workspace.scratch() as empty, _signals():
         private(empty)
         os.environ["GRADIO_TEMP_DIR"] = str(empty / "gradio")
         os.chdir(empty)
         try:
             listening = _listen(host, port)
             number = listening.getsockname()[1]
-            key = page_key(site.place.root)
+            key = page_key(site.workspace.root)
             guard = Guard(application(site), host=host, port=number, auth=auth, key=key)
             server = uvicorn.Server(
                 uvicorn.Config(
@@ -88,16 +104,22 @@ def launch(
                     timeout_graceful_shutdown=2,  # seconds: a browser holds its connection for ever
                 )
             )
+            site.saver.look()
             address = f"http://{f'[{host}]' if ':' in host else host}:{number}/"
             print(address + guard.entrance(), flush=True)  # noqa: T201 - the result of the command
-            print("Ctrl-C ends the page; jobs go on by themselves.", file=sys.stderr, flush=True)  # noqa: T201
+            print(_("Ctrl-C ends the page; jobs go on by themselves."), file=sys.stderr, flush=True)  # noqa: T201
             if open_browser:
                 threading.Timer(1.0, webbrowser.open, [address + guard.entrance_once()]).start()
-            server.run([listening])
+            with site.workspace.page_at(address):
+                server.run([listening])
         except KeyboardInterrupt:
             pass
         finally:
+            site.cleaner.leave()
             os.chdir("/")
+            # Gradio's half a million objects are not looked over once more before they go with the process: on a busy
+            # machine that took 20 seconds.
+            gc.freeze()
 
 
 def quota(text: str | None) -> int | None:
@@ -106,26 +128,34 @@ def quota(text: str | None) -> int | None:
         return None
     found = re.fullmatch(r"(\d{1,12})\s*([kmgt]?)(?:i?b)?", text.strip(), re.IGNORECASE)
     if found is None:
-        raise ConfigurationError(f"--upload-quota must be a size such as 64G or 500M, got {text!r}.")
+        raise ConfigurationError(
+            "--upload-quota must be a size such as 64G or 500M, got {text}.", text=repr(text)
+        )
     return int(found[1]) << 10 * " kmgt".index(found[2].lower() or " ")
 
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and the end of the terminal leave as Ctrl-C does, over what has to be cleaned up."""
+    """SIGTERM and the end of the terminal leave as Ctrl-C does, over what has to be cleaned up; a second one does not
+    break that off."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    leaving = False
+
     def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
+        nonlocal leaving
+        if not leaving:
+            leaving = True
+            raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, signal.SIG_IGN if leaving else old)
 
 
 def application(site: Site) -> ASGIApp:
@@ -159,21 +189,21 @@ def _site(roots: Sequence[str | Path], workspace: str | Path | None, upload_quot
     from ...core.workspace import Workspace
     from .drafts import UPLOAD_QUOTA
     from .paths import Roots
-    from .server import Site
+    from .site import Site
 
-    place = Workspace(workspace)
-    place.ensure()
+    opened = Workspace(workspace)
+    opened.ensure()
     allowed = [os.path.realpath(Path(root).expanduser()) for root in roots or (Path.home(), Path.cwd())]
     for root in allowed:
         if not Path(root).is_dir():
-            raise ConfigurationError(f"The root {root} is not a folder.")
+            raise ConfigurationError("The root {root} is not a folder.", root=root)
     quota = UPLOAD_QUOTA if upload_quota is None else upload_quota
-    return Site(place, Roots(allowed, place.root), upload_quota=quota)
+    return Site(opened, Roots(allowed, opened.root), upload_quota=quota)
 
 
 def _quiet_gradio() -> None:
     """No telemetry, no look for newer versions; said before Gradio is imported."""
-    quiet: dict[str, Any] = {
+    quiet = {
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -196,5 +226,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
             continue
         return listening
     raise ResourceError(
-        f"The page cannot listen on {host}, port {port or PORT}: {problem.strerror}."
+        "The page cannot listen on {host}, port {port}: {reason}.",
+        host=host,
+        port=port or PORT,
+        reason=reason(problem),
     ) from problem

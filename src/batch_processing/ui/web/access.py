@@ -41,6 +41,8 @@ GRADIO = re.compile(
     r"/|/config/?|/theme\.css|/(static|assets|svelte)/.*|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?"
     r"|/gradio_api/(app_id|startup-events|heartbeat/[\w-]+)/?"
 )
+EDITOR = re.compile(r"/edit/\d+(/\d+)?")  # the windows of the editor, which are ours
+LIBRARY = re.compile(r"/library(/(similar|left-out|people))?")  # the windows of the photo library, likewise
 # Nothing that the page shows or runs comes from another machine. Gradio compiles its templates and events in the
 # browser (unsafe-eval) and writes styles into the document; its inline scripts are admitted by their hashes.
 POLICY = (
@@ -148,7 +150,7 @@ class Guard:
         ):  # uploads have limits of their own
             body = await _body(request, receive)
             if body is None:
-                answer = _refused(request, "The request is larger than the page ever sends.", 413)
+                answer = _refusal(request, "The request is larger than the page ever sends.", 413)
             else:
                 receive = _again(body, receive)
         dressed = _Dressed(send, request.scope["path"], headers)
@@ -169,9 +171,9 @@ class Guard:
         site = request.headers.get("sec-fetch-site", "none")
         # Every port of this machine is the same site: a page of another program is a stranger, too.
         if site not in ("same-origin", "none") and not visit:
-            return _refused(request, "Another site cannot use this page.", 403)
+            return _refusal(request, "Another site cannot use this page.", 403)
         if origin is not None and origin.partition("://")[2] != host and not (visit and origin == "null"):
-            return _refused(request, "Another site cannot use this page.", 403)
+            return _refusal(request, "Another site cannot use this page.", 403)
         return None
 
     def _known(self, name: str) -> bool:
@@ -200,8 +202,11 @@ class Guard:
         given = request.query_params.get("token", "").encode("utf-8", "replace")
         known = [token for token in self._tokens if secrets.compare_digest(given, token.encode())]
         if request.scope["path"] != "/" or not known:
-            text = "Open the page by the whole address that lote ui has printed: its token is the key."
-            return _refused(request, text, 401)
+            return _refusal(
+                request,
+                "Open the page by the whole address that lote ui has printed: its token is the key.",
+                401,
+            )
         if known[0] != self._tokens[0]:
             self._tokens.remove(known[0])
         query = parse_qsl(request.scope["query_string"].decode("latin-1"))
@@ -220,7 +225,9 @@ class Guard:
         client = _client(request)
         if wait := self._guesses.wait(client):
             seconds = int(wait) + 1
-            answer = _refused(request, f"The password was wrong too often: wait {seconds} seconds.", 429)
+            answer = _refusal(
+                request, "The password was wrong too often: wait {seconds} seconds.", 429, seconds=seconds
+            )
             answer.headers["Retry-After"] = str(seconds)
             return answer
         try:
@@ -239,7 +246,7 @@ class _Dressed:
 
     def __init__(self, send: Send, path: str, headers: dict[bytes, bytes]) -> None:
         self._send, self._headers = send, headers
-        self._own = path.startswith("/lote/")
+        self._own = path.startswith(("/lote/", "/edit/", "/library"))
         self._start: Message | None = None  # of a document, held back until its scripts are known
         self._body = bytearray()
 
@@ -282,14 +289,19 @@ def _nowhere(request: Request) -> Response | None:
     path = request.scope["path"]
     raw = request.scope.get("raw_path", b"").lower()
     odd = ".." in path.split("/") or "\\" in path or "\0" in path or b"%2f" in raw or b"%5c" in raw
-    if odd or not (path.startswith("/lote/") or GRADIO.fullmatch(path)):
+    if odd or not (
+        path.startswith("/lote/")
+        or EDITOR.fullmatch(path)
+        or LIBRARY.fullmatch(path)
+        or GRADIO.fullmatch(path)
+    ):
         return Response("Not found.", 404)
     return None
 
 
-def _refused(request: Request, sentence: str, status: int) -> Response:
+def _refusal(request: Request, sentence: str, status: int, **places: int) -> Response:
     """A sentence in the person's language: text for a page, JSON for its script."""
-    text = speak(request.headers.get("accept-language", ""))(sentence)
+    text = speak(request.headers.get("accept-language", ""))(sentence, **places)
     headers = {"Cache-Control": "no-store"}
     if request.scope["path"].startswith("/lote/"):
         return JSONResponse({"error": text}, status, headers)

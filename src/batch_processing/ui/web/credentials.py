@@ -12,7 +12,7 @@ import stat
 import sys
 from pathlib import Path
 
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, reason
 from ...logging_config import get_logger
 
 VARIABLE = "LOTE_AUTH"
@@ -43,7 +43,7 @@ def credentials(auth: str | None, auth_file: str | None) -> str | None:
 
 def _pair(text: str, origin: str) -> str:
     if not all(text.partition(":")):
-        raise ConfigurationError(f"{origin} must have USER:PASSWORD.")
+        raise ConfigurationError("{origin} must have USER:PASSWORD.", origin=origin)
     return text
 
 
@@ -61,12 +61,16 @@ def _read(path: Path) -> str:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode):
-                raise ConfigurationError(f"{path} is not a regular file.")
+                raise ConfigurationError("{path} is not a regular file.", path=path)
             if about.st_mode & 0o077:
-                raise ConfigurationError(f"Others can read the password in {path}: chmod 600 {path}")
+                raise ConfigurationError(
+                    "Others can read the password in {path}: chmod 600 {path}", path=path
+                )
             text = file.read(LONGEST).decode("utf-8")
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+        raise ConfigurationError(
+            "{path} cannot be read: {reason}.", path=path, reason=reason(error)
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+        raise ConfigurationError("{path} is not UTF-8 text: save it as UTF-8.", path=path) from error
     return text.partition("\n")[0].rstrip("\r")

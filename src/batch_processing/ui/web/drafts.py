@@ -15,25 +15,33 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import threading
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from ...book import Found, find
-from ...colorize import ARCHIVES, WORKER_MEMORY
-from ...core.ledger import Source
+from ...colorize import WORKER_MEMORY
+from ...comics import palette
+from ...comics.application import examined
+from ...comics.model import ImageFacts, facts_of
+from ...comics.sources import Found, by_reason, find_sources
+from ...comics.tasks import Examine
+from ...core.model import Source
+from ...core.plain import from_plain, to_plain
 from ...core.workers import LocalPool, Result, Task
 from ...core.workspace import Workspace
-from ...exceptions import BatchProcessingError, ResourceError, ValidationError
-from ...io.outputs import SaveFile
+from ...exceptions import BatchProcessingError, ResourceError, ValidationError, reason
+from ...io.kinds import BOOK_SUFFIXES, Reason
+from ...io.publish import SaveFile
 from ...io.scan import SUPPORTED_IMAGE_FORMATS
-from .paths import Roots
+from ...messages import Message
+from ..sample import SAMPLE
+from .paths import ConfigFile, Roots, Settings
 
 # 122 random bits, as `crypto.randomUUID` gives them.
 NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -47,6 +55,8 @@ ABANDONED = 600.0  # seconds after which nobody writes on at half an upload
 DRAFTS_OPEN = 500  # drafts held in memory; more are read again from the disk
 BEST = 0.7  # confidence from which "best" takes a reference, as `ReferencePreviewGallery` has it
 ROLES = ("page", "reference")
+PALETTE = Path("palette.json")
+"""In a draft's folder: that of the series."""
 
 
 @dataclass
@@ -54,19 +64,50 @@ class Picture:
     """One image of a draft. `facts` is None until it was looked at."""
 
     source: Source
-    facts: dict[str, Any] | None = None
+    facts: ImageFacts | None = None
 
     @property
     def key(self) -> str:
         return self.source.key
 
     @property
-    def error(self) -> str | None:
-        return (self.facts or {}).get("error")
+    def error(self) -> Message | None:
+        return self.facts.error if self.facts else None
 
     @property
     def confidence(self) -> float:
-        return float((self.facts or {}).get("confidence", 0.0))
+        return self.facts.confidence if self.facts and self.facts.kind else 0.0
+
+
+@dataclass(frozen=True)
+class OwnSettings:
+    """Settings of one page; None is what it takes from the chapter. `reference_images` are paths."""
+
+    style: str | None = None
+    seed: int | None = None
+    num_inference_steps: int | None = None
+    top_k: int | None = None
+    priority: int | None = None
+    reference_images: list[str] | None = None
+
+    def told(self) -> Settings:
+        """What is set, as a configuration file has it."""
+        return {name: value for name, value in to_plain(self).items() if value is not None}
+
+
+@dataclass
+class Decided:
+    """What a person has decided about a chapter, as `draft.json` keeps it: `inputs` are absolute paths in the order
+    in which they were given, `roles` and `pages` go by key, `off` are keys of references that are not ticked. `sample`: the
+    one of the inputs that is the sample chapter, "" where none is."""
+
+    inputs: list[str] = field(default_factory=list)
+    recursive: bool = False
+    roles: dict[str, str] = field(default_factory=dict)
+    off: list[str] = field(default_factory=list)
+    pages: dict[str, OwnSettings] = field(default_factory=dict)
+    sort: str = "order"
+    sample: str = ""
 
 
 class Draft:
@@ -76,19 +117,19 @@ class Draft:
         self.folder = folder
         self._roots, self._quota = roots, quota
         self.pictures: list[Picture] = []
-        self.problem = ""
+        self.problems: list[Message] = []
+        self.left_out: list[Message] = []  # what of the inputs is no image, in words
         self.busy = False
         self.version = 0
         self._lock = threading.RLock()
         self._look = 0
-        self._facts: dict[str, dict[str, Any]] = {}
-        self._state: dict[str, Any] = {
-            "inputs": [], "recursive": False, "roles": {}, "off": [], "pages": {}, "sort": "order",
-        }  # fmt: skip
+        self._facts: dict[str, ImageFacts] = {}
+        self._said = Decided()
         with contextlib.suppress(OSError, ValueError):
-            self._state |= json.loads((folder / "draft.json").read_text(encoding="utf-8"))
+            self._said = from_plain(Decided, json.loads((folder / "draft.json").read_text(encoding="utf-8")))
         with contextlib.suppress(OSError, ValueError):
-            self._facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+            known = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+            self._facts = {key: from_plain(ImageFacts, facts) for key, facts in known.items()}
         if self.inputs:
             self.look()
 
@@ -97,31 +138,30 @@ class Draft:
     @property
     def inputs(self) -> list[str]:
         """Absolute paths, in the order in which they were given."""
-        return list(self._state["inputs"])
+        return list(self._said.inputs)
 
     @property
     def recursive(self) -> bool:
-        return bool(self._state["recursive"])
+        return self._said.recursive
 
     @property
     def sort(self) -> str:
-        return str(self._state["sort"])
+        return self._said.sort
 
     @property
-    def pages(self) -> dict[str, dict[str, Any]]:
+    def pages(self) -> dict[str, OwnSettings]:
         """Settings of single pages, by key."""
-        return dict(self._state["pages"])
+        return dict(self._said.pages)
 
     def role(self, picture: Picture) -> str:
         """ "page" or "reference": what a person said, else what was seen."""
-        said = self._state["roles"].get(picture.key)
-        if said:
-            return str(said)
-        return "reference" if (picture.facts or {}).get("kind") == "colored" else "page"
+        if said := self._said.roles.get(picture.key):
+            return said
+        return "reference" if picture.facts and picture.facts.kind == "colored" else "page"
 
     def chosen(self, picture: Picture) -> bool:
         """Whether a reference is ticked."""
-        return picture.error is None and picture.key not in self._state["off"]
+        return picture.error is None and picture.key not in self._said.off
 
     def gallery(self, role: str) -> list[Picture]:
         """The readable images of one side, in page order or, references only, the surest first."""
@@ -138,67 +178,71 @@ class Draft:
     # -- what a person does -------------------------------------------------------------------------
 
     def add(self, path: str, *, recursive: bool = False) -> None:
-        """Take a folder, an archive or an image into the inputs."""
+        """Take a folder, an archive or an image into the inputs. The sample chapter gives way to it."""
         with self._lock:
-            if path not in self._state["inputs"]:
-                self._state["inputs"].append(path)
-            self._state["recursive"] = recursive or self._state["recursive"]
+            if self._said.sample in self._said.inputs and path != self._said.sample:
+                self._said.inputs.remove(self._said.sample)
+            if path not in self._said.inputs:
+                self._said.inputs.append(path)
+            self._said.recursive = recursive or self._said.recursive
             self._save()
 
     def clear(self) -> None:
         """Begin anew: forget the inputs and what was decided about them. A job's uploads stay."""
         with self._lock:
             self._look += 1
-            self._state |= {"inputs": [], "recursive": False, "roles": {}, "off": [], "pages": {}}
-            self.pictures, self.problem, self.busy = [], "", False
+            self._said = Decided(sort=self._said.sort)
+            self.pictures, self.problems, self.left_out, self.busy = [], [], [], False
+            (self.folder / PALETTE).unlink(missing_ok=True)
             self._save()
 
-    def move(self, key: str) -> None:
-        """Put an image on the other side."""
+    def move(self, keys: Sequence[str]) -> None:
+        """Put images on the other side: that which the first of them is not on."""
         with self._lock:
-            picture = self._picture(key)
-            self._state["roles"][key] = "page" if self.role(picture) == "reference" else "reference"
+            pictures = [self._picture(key) for key in keys]
+            side = "page" if self.role(pictures[0]) == "reference" else "reference"
+            self._said.roles.update((picture.key, side) for picture in pictures)
             self._save()
 
     def tick(self, key: str, *, on: bool) -> None:
         with self._lock:
             self._picture(key)
-            off = [name for name in self._state["off"] if name != key]
-            self._state["off"] = off if on else [*off, key]
+            off = [name for name in self._said.off if name != key]
+            self._said.off = off if on else [*off, key]
             self._save()
 
     def tick_where(self, wanted: Callable[[Picture], bool]) -> None:
         """Tick exactly the references for which `wanted` holds."""
         with self._lock:
-            self._state["off"] = [p.key for p in self.gallery("reference") if not wanted(p)]
+            self._said.off = [p.key for p in self.gallery("reference") if not wanted(p)]
             self._save()
 
     def sort_by(self, order: str) -> None:
         with self._lock:
-            self._state["sort"] = "confidence" if order == "confidence" else "order"
+            self._said.sort = "confidence" if order == "confidence" else "order"
             self._save()
 
-    def set_page(self, key: str, values: dict[str, Any]) -> None:
-        """Settings of one page, as a configuration file has them; {} takes them back."""
+    def set_page(self, key: str, settings: OwnSettings) -> None:
+        """Settings of one page; those that say nothing take them back."""
         with self._lock:
             self._picture(key)
-            if values:
-                self._state["pages"][key] = values
+            if settings.told():
+                self._said.pages[key] = settings
             else:
-                self._state["pages"].pop(key, None)
+                self._said.pages.pop(key, None)
             self._save()
 
     def _picture(self, key: str) -> Picture:
         for picture in self.pictures:
             if picture.key == key:
                 return picture
-        raise ValidationError(f"There is no image {key} in this chapter.")
+        raise ValidationError("There is no image {key} in this chapter.", key=key)
 
     def _save(self) -> None:
         self.version += 1
         private(self.folder)
         with SaveFile(self.folder / "draft.json") as file:
-            file.write(json.dumps(self._state).encode())
+            file.write(json.dumps(to_plain(self._said)).encode())
 
     # -- uploads ------------------------------------------------------------------------------------
 
@@ -206,11 +250,53 @@ class Draft:
         """Store one uploaded file and take it into the inputs. ValidationError for what is not wanted."""
         name = safe_name(name)
         suffix = Path(name).suffix.lower()
-        if suffix not in SUPPORTED_IMAGE_FORMATS and suffix not in ARCHIVES:
-            raise ValidationError(f"{name} is neither an image nor a .zip or .cbz.")
-        folder = self.folder / ("archives" if suffix in ARCHIVES else "pages")
+        if suffix == PALETTE.suffix:
+            await self._take_palette(name, parts)
+            return
+        is_book = suffix in BOOK_SUFFIXES
+        if suffix not in SUPPORTED_IMAGE_FORMATS and not is_book:
+            raise ValidationError(
+                "{name} is neither an image nor a book that Lote reads: {suffixes}.",
+                name=name,
+                suffixes=", ".join(sorted(BOOK_SUFFIXES)),
+            )
+        folder = self.folder / ("archives" if is_book else "pages")
         target = await self._stored(folder, name, parts, limit)
-        self.add(str(target if suffix in ARCHIVES else folder))
+        self.add(str(target if is_book else folder))
+
+    def take_sample(self) -> None:
+        """Take in the sample chapter that comes with Lote. ResourceError where there is no room for it."""
+        content = SAMPLE.read_bytes()
+        folder = self.folder / "archives"
+        self._quota.measure()
+        with self._quota.upload() as taken:
+            taken(len(content))
+            private(folder)
+            target = _free(folder, SAMPLE.name)
+            with SaveFile(target) as file:
+                file.write(content)
+        with self._lock:
+            self._said.sample = str(target)
+            self.add(str(target))
+
+    @property
+    def palette(self) -> Path | None:
+        """The palette of the series that was dropped, if one was."""
+        path = self.folder / PALETTE
+        return path if path.exists() else None
+
+    async def _take_palette(self, name: str, parts: AsyncIterator[bytes]) -> None:
+        """Keep a `palette.json`. ValidationError for what is none."""
+        with tempfile.TemporaryDirectory() as folder:
+            given = Path(folder) / name
+            await self._stored(given.parent, name, parts, palette.LARGEST_FILE)
+            await run_in_threadpool(palette.read, given)
+            content = given.read_bytes()
+        with self._lock:
+            private(self.folder)
+            with SaveFile(self.folder / PALETTE) as file:
+                file.write(content)
+            self._save()
 
     async def _stored(self, folder: Path, name: str, parts: AsyncIterator[bytes], limit: int) -> Path:
         """The file that the parts make, under a free name. Nothing is left of one that breaks off."""
@@ -225,14 +311,18 @@ class Draft:
                         size += len(chunk)
                         if size > limit:
                             raise ValidationError(
-                                f"{name} is larger than {limit} bytes, the limit of an upload."
+                                "{name} is larger than {limit} bytes, the limit of an upload.",
+                                name=name,
+                                limit=limit,
                             )
                         taken(len(chunk))
                         file.write(chunk)
                 target = _free(folder, name)
                 part.rename(target)
             except OSError as error:
-                raise ResourceError(f"{name} cannot be stored: {error.strerror}") from error
+                raise ResourceError(
+                    "{name} cannot be stored: {reason}", name=name, reason=reason(error)
+                ) from error
             finally:
                 part.unlink(missing_ok=True)
                 _remove_empty(folder)
@@ -245,7 +335,7 @@ class Draft:
         """Find and classify every image of the inputs, in the background."""
         with self._lock:
             self._look += 1
-            self.busy, self.problem = True, ""
+            self.busy, self.problems = True, []
             self.version += 1
             number = self._look
         threading.Thread(target=self._looking, args=(number,), daemon=True, name="look").start()
@@ -253,56 +343,72 @@ class Draft:
     def _looking(self, number: int) -> None:
         unpacked = self.folder / f"in-{number}"
         shutil.rmtree(unpacked, ignore_errors=True)
-        refused: list[str] = []
+        refused: list[Message] = []
         while True:
+            found = Found()
             try:
                 sources = sorted(
-                    find(
+                    find_sources(
                         self.inputs,
                         (),
                         recursive=self.recursive,
                         output=str(self.folder / "results"),
                         unpack_to=unpacked,
-                        found=Found(),
+                        found=found,
                     ),
                     key=lambda source: source.sort,
                 )
                 break
             except BatchProcessingError as error:
-                problem = str(error)
+                problem = error.sentence
             except OSError as error:
-                problem = f"{error.filename} cannot be read: {error.strerror}"
+                problem = reason(error)
+                if error.filename:
+                    problem = Message(
+                        "{path} cannot be read: {reason}", path=os.fsdecode(error.filename), reason=problem
+                    )
             # A person knows uploads by their names, not by where they are kept.
-            refused.append(problem.replace(f"{self.folder / 'archives'}{os.sep}", ""))
+            refused.append(problem.mapped(self._as_dropped))
             if not self._left_without(number, problem):
-                self._end(number, "\n".join(refused))
+                self._end(number, refused)
                 return
         with self._lock:
             if number != self._look:
                 shutil.rmtree(unpacked, ignore_errors=True)
                 return
             self.pictures = [Picture(source, self._known(source)) for source in sources]
+            together = by_reason(found.left_out)
+            self.left_out = [each.sentence for each in together if each.reason != Reason.JUNK]
             self.version += 1
         for old in self.folder.glob("in-*"):
             if old != unpacked:
                 shutil.rmtree(old, ignore_errors=True)
         self._classify(number)
-        self._end(number, "\n".join(refused))
+        self._end(number, refused)
 
-    def _known(self, source: Source) -> dict[str, Any] | None:
+    def _as_dropped(self, path: str) -> str:
+        return path.removeprefix(f"{self.folder / 'archives'}{os.sep}")
+
+    def _known(self, source: Source) -> ImageFacts | None:
         """What is known of an image already: among it, that it is a link to where the page may not look."""
         if not self._roots.hold(source.path, self.folder):
-            return {"error": "is a link out of the folders that this page may use"}
-        return self._facts.get(_identity(source))
+            return ImageFacts(error=Message("is a link out of the folders that this page may use"))
+        return facts_of(source) if source.facts else self._facts.get(_identity(source))
 
-    def _left_without(self, number: int, problem: str) -> bool:
-        """Drop the input that the sentence names; False where nothing but such inputs is left, or another look
-        has begun. One bad archive must not keep the others from being coloured."""
+    def _left_without(self, number: int, problem: Message) -> bool:
+        """Drop the input that the message is about; False where nothing but such inputs is left, or another look has
+        begun. One bad archive must not keep the others from being coloured."""
         with self._lock:
-            rest = [path for path in self._state["inputs"] if path not in problem]
-            if number != self._look or not rest or rest == self._state["inputs"]:
+            # Compared as values, whole: the path of one input can be part of another's. Where none is named,
+            # it is the one that holds what is named.
+            named = set(problem.texts())
+            above = {str(folder) for text in named for folder in Path(text).parents}
+            inputs = self._said.inputs
+            bad = named.intersection(inputs) or above.intersection(inputs)
+            rest = [path for path in inputs if path not in bad]
+            if number != self._look or not rest or rest == inputs:
                 return False
-            self._state["inputs"] = rest
+            self._said.inputs = rest
             self._save()
             return True
 
@@ -311,16 +417,13 @@ class Draft:
         pool = LocalPool(1, memory_limit=WORKER_MEMORY)
         try:
             for picture in waiting:
-                args = {"path": picture.source.path, "classify": True}
-                pool.submit(Task(picture.key, "batch_processing.pages:examine", args, timeout_s=LOOK_TIMEOUT))
+                pool.submit(Task(picture.key, Examine(picture.source.path), timeout_s=LOOK_TIMEOUT))
                 results: list[Result] = []
                 while not results:
                     results = pool.completed(1.0)
                     if number != self._look:
                         return
-                value = results[0].value
-                failure = results[0].failure
-                facts = value["facts"] if value else {"error": failure.text if failure else "gave no result"}
+                facts = examined(results[0]).facts
                 with self._lock:
                     picture.facts = facts
                     self._facts[_identity(picture.source)] = facts
@@ -328,39 +431,39 @@ class Draft:
         finally:
             pool.close()
 
-    def _end(self, number: int, problem: str) -> None:
+    def _end(self, number: int, problems: list[Message]) -> None:
         with self._lock:
             if number != self._look:
                 return
-            self.busy, self.problem = False, problem
+            self.busy, self.problems = False, problems
             self.version += 1
             private(self.folder)
             with SaveFile(self.folder / "facts.json") as file:
-                file.write(json.dumps(self._facts).encode())
+                file.write(json.dumps({key: to_plain(facts) for key, facts in self._facts.items()}).encode())
 
     # -- becoming a job -----------------------------------------------------------------------------
 
-    def configuration(self, base: dict[str, Any]) -> dict[str, Any]:
-        """A configuration file's content: `base` with what was decided here for single images."""
+    def configuration(self, base: ConfigFile) -> ConfigFile:
+        """`base` with what was decided here for single images."""
         with self._lock:
-            images = {name: dict(values) for name, values in base.get("images", {}).items()}
-            for key, values in self.pages.items():
-                images[key] = images.get(key, {}) | values
-            for picture in self.gallery("reference"):
-                if not self.chosen(picture):
-                    images[picture.key] = images.get(picture.key, {}) | {"skip": True}
-            return {"default": dict(base.get("default", {})), "images": images}
+            own = {key: settings.told() for key, settings in self.pages.items()}
+            off = {
+                picture.key: {"skip": True}
+                for picture in self.gallery("reference")
+                if not self.chosen(picture)
+            }
+            return base.with_images(own).with_images(off)
 
     def moved(self, role: str) -> list[str]:
-        """Patterns that match exactly the images that a person has put on this side."""
-        return [_pattern(key) for key, said in self._state["roles"].items() if said == role]
+        """The paths of the images that a person has put on this side."""
+        return [key for key, said in self._said.roles.items() if said == role]
 
 
 class Drafts:
     """The drafts of a workspace, opened when they are asked for."""
 
-    def __init__(self, place: Workspace, roots: Roots, quota: int = UPLOAD_QUOTA) -> None:
-        self._uploads = place.root / "uploads"
+    def __init__(self, workspace: Workspace, roots: Roots, quota: int = UPLOAD_QUOTA) -> None:
+        self._uploads = workspace.root / "uploads"
         self._roots, self._quota = roots, Quota(self._uploads, quota)
         self._open: dict[str, Draft] = {}
         self._lock = threading.Lock()
@@ -428,8 +531,9 @@ class Quota:
             with self._lock:
                 if self._coming + more > self._free:
                     raise ResourceError(
-                        f"The uploads may take {self._limit} bytes together, and they are full: `lote clean` removes "
-                        "chapters that became no job, or start lote ui with a larger --upload-quota."
+                        "The uploads may take {limit} bytes together, and they are full: `lote clean` removes "
+                        "chapters that became no job, or start lote ui with a larger --upload-quota.",
+                        limit=self._limit,
                     )
                 self._coming += more
                 mine += more
@@ -482,8 +586,3 @@ def _free(folder: Path, name: str) -> Path:
 
 def _identity(source: Source) -> str:
     return f"{source.sha256 or source.path}|{source.identity}"
-
-
-def _pattern(key: str) -> str:
-    """A glob that matches this key alone."""
-    return re.sub(r"([*?\[])", r"[\1]", key)

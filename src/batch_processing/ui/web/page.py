@@ -10,12 +10,13 @@ import gradio as gr
 from ...backends import NAMES
 from ...backends import create as create_backend
 from ...config.settings import built_in
-from .texts import SPANISH
+from ...i18n import of
+from ...messages import N_
 
 HEAD = (
     '<link rel="stylesheet" href="/lote/assets/page.css">'
     '<link rel="icon" href="/lote/assets/icon.svg" type="image/svg+xml">'
-    '<script src="/lote/assets/page.js" defer></script>'
+    '<script type="module" src="/lote/assets/page.js"></script>'
 )
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "monospace")
@@ -56,9 +57,43 @@ def THEME() -> Any:  # noqa: N802 - a theme, made when Gradio is there
     )  # fmt: skip
 
 
+LABELS = (
+    N_("Backend"),
+    N_("Cobra (GPU)"),
+    N_("Chapter"),
+    N_("Colour the chapter"),
+    N_("Configuration file"),
+    N_("Folder"),
+    N_("History"),
+    N_("Job"),
+    N_("Lay the page's own ink over the result (cobra)"),
+    N_("One colour for each region, to be edited (cobra)"),
+    N_("Layered documents"),
+    N_("Layers by"),
+    N_("Output"),
+    N_("Palette of the series"),
+    N_("Photos"),
+    N_("Replace files that Lote did not write"),
+    N_("Seed"),
+    N_("Settings"),
+    N_("Steps"),
+    N_("Style"),
+    N_("Try one page"),
+    N_("Where to"),
+    N_("beside the input, unless you type a path"),
+    N_("colours"),
+    N_("flats (CPU)"),
+    N_("none: copy the pages, to try things out"),
+    N_("panels"),
+    N_("path of a JSON or TOML file"),
+    N_("path of a palette.json, such as the last chapter's"),
+    N_("the best that runs here"),
+)
+
+
 def translations() -> Any:
     """The labels of Gradio's own components; English is the key and the fallback."""
-    return gr.I18n(en={text: text for text in SPANISH}, es=SPANISH)
+    return gr.I18n(en={text: text for text in LABELS}, es={text: of("es").text(text) for text in LABELS})
 
 
 def build() -> Any:
@@ -70,10 +105,11 @@ def build() -> Any:
             with gr.Tab(label("Chapter"), id="chapter", elem_id="tab-chapter"):
                 _place(_CHAPTER, elem_id="lote-chapter")
                 controls = _settings(label)
+                _place('<p id="lote-missing" class="muted" role="status"></p>')
                 with gr.Row(elem_id="lote-start"):
                     trial = gr.Button(label("Try one page"), elem_id="try", scale=0, min_width=160)
                     go = gr.Button(label("Colour the chapter"), variant="primary", elem_id="start", scale=0, min_width=220)  # fmt: skip
-                _place('<div data-part="said" aria-live="polite"></div><div data-part="preview"></div>')
+                _place('<div data-part="preview"></div>')
             with gr.Tab(label("Job"), id="job", elem_id="tab-job"):
                 _place(_JOB, elem_id="lote-job")
             with gr.Tab(label("History"), id="history", elem_id="tab-history"):
@@ -108,8 +144,16 @@ _JOB = (
 def _settings(label: Any) -> dict[str, Any]:
     """The components of the settings, by the name of the setting."""
     missing = {name: reason for name in NAMES if (reason := create_backend(name).unavailable())}
-    why = " ".join(f"{name}: {reason}" for name, reason in missing.items())
-    choices = [("auto", "auto")] + [(f"{name} ✕" if name in missing else name, name) for name in NAMES]
+    # An experiment that nobody has set up is nothing to be told of.
+    why = " ".join(f"{name}: {reason}" for name, reason in missing.items() if name != "diffusers")
+    words = {
+        "auto": label("the best that runs here"),
+        "flats": label("flats (CPU)"),
+        "cobra": label("Cobra (GPU)"),
+        "noop": label("none: copy the pages, to try things out"),
+    }
+    choices = [(words.get(name, name), name) for name in ("auto", *NAMES) if name not in missing]
+    diffusion = "cobra" not in missing
     with gr.Accordion(label("Settings"), open=False, elem_id="settings"):
         with gr.Row():
             controls = {
@@ -131,10 +175,15 @@ def _settings(label: Any) -> dict[str, Any]:
                     elem_id="set-layers-by",
                 ),
             }
-        with gr.Row():
+        with gr.Row(visible=diffusion):
             controls |= {
                 "seed": gr.Number(
-                    built_in("seed"), label=label("Seed"), precision=0, minimum=0, min_width=90
+                    built_in("seed"),
+                    label=label("Seed"),
+                    precision=0,
+                    minimum=0,
+                    min_width=90,
+                    visible=diffusion,
                 ),
                 "num_inference_steps": gr.Number(
                     built_in("num_inference_steps"),
@@ -142,12 +191,22 @@ def _settings(label: Any) -> dict[str, Any]:
                     precision=0,
                     minimum=1,
                     min_width=90,
+                    visible=diffusion,
                 ),
-                "top_k": gr.Number(built_in("top_k"), label="Top k", precision=0, minimum=1, min_width=90),
+                "top_k": gr.Number(
+                    built_in("top_k"), label="Top k", precision=0, minimum=1, min_width=90, visible=diffusion
+                ),
+                "flats": gr.Checkbox(
+                    value=built_in("flats"),
+                    label=label("One colour for each region, to be edited (cobra)"),
+                    elem_id="set-flats",
+                    visible=diffusion,
+                ),
                 "keep_ink": gr.Checkbox(
                     value=built_in("keep_ink"),
                     label=label("Lay the page's own ink over the result (cobra)"),
                     elem_id="set-keep-ink",
+                    visible=diffusion,
                 ),
             }
         with gr.Row():

@@ -10,17 +10,36 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...book import REFERENCE_FOLDERS
+from ...comics.sources import REFERENCE_FOLDERS
 from ...config import ConfigurationHandler
 from ...exceptions import ConfigurationError, ValidationError
 
 CONFIG_SUFFIXES = (".json", ".toml")
 # Settings of a configuration file that the page says itself.
 SAID_BY_THE_PAGE = ("input_dir", "output_dir", "config_file")
+
+Settings = dict[str, Any]
+"""Settings by name, as a configuration file has them; `config.settings` knows what each may be."""
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What a configuration file says: of every page, and of single images by their keys."""
+
+    default: Settings = field(default_factory=dict)
+    images: dict[str, Settings] = field(default_factory=dict)
+
+    def with_images(self, said: dict[str, Settings]) -> ConfigFile:
+        """The same with more said of single images; what is said here wins."""
+        images = {key: dict(values) for key, values in self.images.items()}
+        for key, values in said.items():
+            images[key] = images.get(key, {}) | values
+        return ConfigFile(dict(self.default), images)
 
 
 class Roots:
@@ -29,6 +48,11 @@ class Roots:
     def __init__(self, folders: Sequence[str], workspace: Path) -> None:
         self._folders = list(folders)
         self._workspace = os.path.realpath(workspace)
+
+    @property
+    def folders(self) -> list[str]:
+        """The roots themselves, absolute."""
+        return list(self._folders)
 
     def typed(self, text: str) -> str:
         """A path as a person typed it, absolute, if it lies below the roots after following links.
@@ -52,7 +76,8 @@ class Roots:
         absolute = os.path.abspath(path)  # noqa: PTH100 - the user's own links
         if not self.hold(absolute):
             raise ValidationError(
-                f"{path} lies outside of the folders that this page may use: start lote ui with --root."
+                "{path} lies outside of the folders that this page may use: start lote ui with --root.",
+                path=path,
             )
         return absolute
 
@@ -72,27 +97,28 @@ class Roots:
                     return link
         return None
 
-    def configuration(self, config_file: str | None) -> dict[str, Any]:
+    def configuration(self, config_file: str | None) -> ConfigFile:
         """The content of a configuration file that was named on the page, every path in it absolute and checked
         like a typed one.
 
         ValidationError for a path outside; ConfigurationError for a file that lies in the workspace (uploads are
         there), is no regular file, or cannot be read."""
         if config_file is None:
-            return {}
+            return ConfigFile()
         real = self.below(config_file)
         if _below(os.path.realpath(real), self._workspace):
             raise ConfigurationError(
-                f"{config_file} lies in the workspace, where uploads are: a configuration file must lie elsewhere."
+                "{config_file} lies in the workspace, where uploads are: a configuration file must lie elsewhere.",
+                config_file=config_file,
             )
         if Path(real).suffix.lower() not in CONFIG_SUFFIXES:
-            raise ConfigurationError(f"{config_file} must be a .json or .toml file.")
+            raise ConfigurationError("{config_file} must be a .json or .toml file.", config_file=config_file)
         if Path(real).exists() and not Path(real).is_file():
-            raise ConfigurationError(f"{config_file} is not a regular file.")
+            raise ConfigurationError("{config_file} is not a regular file.", config_file=config_file)
         return absolute_paths(real, check=self.below)
 
 
-def absolute_paths(config_file: str, check: Any = str) -> dict[str, Any]:
+def absolute_paths(config_file: str, check: Callable[[str], str] = str) -> ConfigFile:
     """The content of a configuration file with paths as seen from anywhere, each put through `check`."""
     handler = ConfigurationHandler()
     written = handler.load_config_file(config_file)
@@ -100,21 +126,19 @@ def absolute_paths(config_file: str, check: Any = str) -> dict[str, Any]:
 
     def path(text: str) -> str:
         # Not Path.expanduser, which raises for users that there are not.
-        return str(check(str(folder / os.path.expanduser(text))))  # noqa: PTH111
+        return check(str(folder / os.path.expanduser(text)))  # noqa: PTH111
 
-    default = handler.get_default_config()
-    content: dict[str, Any] = {"default": default, "images": {}}
+    default = handler.get_file_default()
     for name in SAID_BY_THE_PAGE:
         default.pop(name, None)
-    for key in written.get("images", {}):
-        content["images"][key] = handler.get_image_entry(key)
-    for part in (default, *content["images"].values()):
+    images = {key: handler.get_image_entry(key) for key in written.get("images", {})}
+    for part in (default, *images.values()):
         if part.get("reference_images"):
             part["reference_images"] = [path(text) for text in part["reference_images"]]
         for name in ("hints", "palette"):
             if part.get(name):
                 part[name] = path(part[name])
-    return content
+    return ConfigFile(default, images)
 
 
 def inside(root: str | Path, path: str | Path) -> str:

@@ -15,9 +15,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ...core.workers import LocalPool, Task
+from ...core.workers import LocalPool, Progress, Task
 from ...exceptions import BatchProcessingError, ResourceError, ValidationError
 
 # Bytes of address space of a worker: libraries take half of the first GiB, a page of 100 million pixels 0.3 more.
@@ -47,8 +46,18 @@ class _Order:
 class Pictures:
     """Makes pictures. Threads and workers appear when they are first needed, and leave with the process."""
 
-    def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+    def __init__(
+        self,
+        workers: int = WORKERS,
+        *,
+        idle: float = IDLE,
+        timeout: float = TIMEOUT,
+        memory: int = MEMORY,
+        newest_first: bool = False,
+    ) -> None:
+        """`newest_first`: what is asked for last is made first, for a person who goes on before all is there."""
+        self._workers, self._idle, self._timeout, self._memory = workers, idle, timeout, memory
+        self._orders: queue.Queue[_Order] = queue.LifoQueue() if newest_first else queue.Queue()
         self._coming: dict[str, Future[None]] = {}
         self._failed: dict[str, tuple[float, BatchProcessingError]] = {}
         self._threads: list[threading.Thread] = []
@@ -61,19 +70,29 @@ class Pictures:
         `source` raises."""
 
         def prepare() -> Task:
-            args = {"source": source(), "target": str(target), "longest": longest, "limit": limit}
-            return Task(target.name, f"{__name__}:shrink", args, timeout_s=TIMEOUT)
+            return Task(target.name, Shrink(source(), str(target), longest, limit), timeout_s=TIMEOUT)
+
+        return self._made(str(target), prepare)
+
+    def exact(self, source: Callable[[], str], target: Path, longest: int) -> Future[None]:
+        """The same as a PNG whose pixels are pixels of the image, in sRGB: for picking colours."""
+
+        def prepare() -> Task:
+            return Task(target.name, Exact(source(), str(target), longest), timeout_s=TIMEOUT)
 
         return self._made(str(target), prepare)
 
     def drawn(self, png: Path, target: Path, size: tuple[int, int]) -> None:
         """Write the strokes of a drawing to `target`, at the page's size. ValidationError for what is no drawing."""
-        args = {"source": str(png), "target": str(target), "width": size[0], "height": size[1]}
-        task = Task(target.name, f"{__name__}:strokes", args, timeout_s=TIMEOUT)
+        task = Task(target.name, Strokes(str(png), str(target), *size), timeout_s=TIMEOUT)
         try:
             self._made(str(png), lambda: task).result()
         except NotShown as error:
             raise ValidationError("The hints are no picture, or too large.") from error
+
+    def made(self, target: Path, prepare: Callable[[], Task]) -> Future[None]:
+        """Have a worker write `target` by another task, under the same rules."""
+        return self._made(str(target), prepare)
 
     def _made(self, name: str, prepare: Callable[[], Task]) -> Future[None]:
         with self._lock:
@@ -89,7 +108,7 @@ class Pictures:
                 done.set_exception(ResourceError("Too many pictures are waited for: try again later."))
                 return done
             self._coming[name] = done
-            while len(self._threads) < WORKERS:
+            while len(self._threads) < self._workers:
                 # Not a thread of a pool, which may end: the kernel ends a child with the thread that began it.
                 thread = threading.Thread(target=self._work, daemon=True, name="pictures")
                 self._threads.append(thread)
@@ -108,17 +127,17 @@ class Pictures:
                 self._failed[name] = time.monotonic(), error
 
     def _work(self) -> None:
-        pool = LocalPool(1, memory_limit=MEMORY)
+        pool = LocalPool(1, memory_limit=self._memory)
         while True:
             try:
-                order = self._orders.get(timeout=IDLE)
+                order = self._orders.get(timeout=self._idle)
             except queue.Empty:
                 pool.close()
                 continue
             try:
                 task = order.prepare()
                 pool.submit(task)
-                while not (results := pool.completed(TIMEOUT)):
+                while not (results := pool.completed(self._timeout)):
                     pass
             except (BatchProcessingError, OSError, ValueError) as error:
                 order.done.set_exception(error)
@@ -133,36 +152,72 @@ class Pictures:
 # -- the worker's side --------------------------------------------------------------------------------
 
 
-def shrink(progress: Any, *, source: str, target: str, longest: int, limit: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Shrink:
     """Write a WebP of the image, at most `longest` pixels a side and `limit` bytes."""
-    from ...io.images import thumbnail
-    from ...io.outputs import SaveFile
 
-    data = thumbnail(Path(source), longest, limit)
-    with SaveFile(Path(target)) as file:
-        file.write(data)
-    return {}
+    source: str
+    target: str
+    longest: int
+    limit: int
+
+    def run(self, progress: Progress) -> None:
+        from ...io.images import thumbnail
+        from ...io.publish import SaveFile
+
+        data = thumbnail(Path(self.source), self.longest, self.limit)
+        with SaveFile(Path(self.target)) as file:
+            file.write(data)
 
 
-def strokes(progress: Any, *, source: str, target: str, width: int, height: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Exact:
+    """Write a PNG of the image, at most `longest` pixels a side: each of its pixels is one of the image, and no mean."""
+
+    source: str
+    target: str
+    longest: int
+
+    def run(self, progress: Progress) -> None:
+        from PIL import Image
+
+        from ...io.images import decode
+        from ...io.profiles import to_srgb
+        from ...io.publish import SaveFile
+
+        page = decode(Path(self.source))
+        picture = Image.fromarray(to_srgb(page.rgb, page.icc))
+        picture.thumbnail((self.longest, self.longest), Image.Resampling.NEAREST)
+        with SaveFile(Path(self.target)) as file:
+            picture.save(file, "PNG")
+
+
+@dataclass(frozen=True)
+class Strokes:
     """Write the strokes of a PNG at the page's size, with hard edges: half a stroke's colour is no colour that
     anybody chose."""
-    from PIL import Image
 
-    from ...io.outputs import SaveFile
+    source: str
+    target: str
+    width: int
+    height: int
 
-    try:
-        with Image.open(source, formats=["PNG"]) as image:
-            if image.width * image.height > HINTS_PIXELS:
-                raise ValidationError("The hints are too large.")
-            drawing = image.convert("RGBA")
-    except (ValueError, SyntaxError) as error:
-        raise ValidationError("The hints are no picture.") from error
-    if min(width, height) > 0 and drawing.size != (width, height):
-        drawing = drawing.resize((width, height), Image.Resampling.NEAREST)
-    drawing.putalpha(drawing.getchannel("A").point(lambda alpha: 255 if alpha >= 128 else 0))
-    with SaveFile(Path(target)) as file:
-        drawing.save(file, "PNG")
-    with suppress(OSError):
-        Path(source).unlink()
-    return {}
+    def run(self, progress: Progress) -> None:
+        from PIL import Image
+
+        from ...io.publish import SaveFile
+
+        try:
+            with Image.open(self.source, formats=["PNG"]) as image:
+                if image.width * image.height > HINTS_PIXELS:
+                    raise ValidationError("The hints are too large.")
+                drawing = image.convert("RGBA")
+        except (ValueError, SyntaxError) as error:
+            raise ValidationError("The hints are no picture.") from error
+        if min(self.width, self.height) > 0 and drawing.size != (self.width, self.height):
+            drawing = drawing.resize((self.width, self.height), Image.Resampling.NEAREST)
+        drawing.putalpha(drawing.getchannel("A").point(lambda alpha: 255 if alpha >= 128 else 0))
+        with SaveFile(Path(self.target)) as file:
+            drawing.save(file, "PNG")
+        with suppress(OSError):
+            Path(self.source).unlink()

@@ -12,8 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic import ValidationError as Misfit
 
+from ...comics.palette import LARGEST_ID as LARGEST_COLOR
+from ...comics.palette import LONGEST_NAME, MOST_COLORS
 from ...exceptions import ConfigurationError, ValidationError
 from .drafts import BEST
+from .paths import Settings
 
 # Bytes of a request. The largest that the page sends are the settings of one page with its references by name.
 BODY_LIMIT = 1 << 20
@@ -42,7 +45,7 @@ class RedoValues(_Wish):
     num_inference_steps: _Number = None
     top_k: _Number = None
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """What was filled in, as a configuration file has it."""
         return self.model_dump(exclude_none=True)
 
@@ -57,7 +60,7 @@ class PageValues(RedoValues):
 class ChapterForm(_Wish):
     """The settings of a chapter. `output`, `palette` and `config_file` are paths as typed, "" for none."""
 
-    backend: Literal["auto", "flats", "cobra", "noop"] = "auto"
+    backend: Literal["auto", "flats", "cobra", "diffusers", "noop"] = "auto"
     style: Style | None = None
     form: Literal["folder", "zip", "cbz"] = "cbz"
     layers: list[Literal["psd", "ora", "png", "json"]] = []
@@ -65,6 +68,7 @@ class ChapterForm(_Wish):
     seed: _Number = None
     num_inference_steps: _Number = None
     top_k: _Number = None
+    flats: bool = False
     keep_ink: bool = False
     output: str | None = ""
     overwrite: bool = False
@@ -75,7 +79,7 @@ class ChapterForm(_Wish):
 class Simple(_Wish):
     """A button of a draft that says it all."""
 
-    do: Literal["look", "clear", "all", "none", "sort"]
+    do: Literal["look", "clear", "all", "none", "sort", "sample"]
 
 
 class Add(_Wish):
@@ -85,8 +89,10 @@ class Add(_Wish):
 
 
 class Move(_Wish):
+    """Put images on the other side: that of the first."""
+
     do: Literal["move"]
-    key: str
+    keys: Annotated[list[str], Field(min_length=1, max_length=10_000)]
 
 
 class Tick(_Wish):
@@ -149,7 +155,111 @@ class Redo(_Wish):
     values: RedoValues = RedoValues()
 
 
-JobWish = Annotated[Control | Retry | Approve | Redo, Field(discriminator="do")]
+class Several(_Wish):
+    """Approve several pages, or do them again."""
+
+    do: Literal["approve-several", "redo-several"]
+    keys: Annotated[list[str], Field(min_length=1, max_length=10_000)]
+
+
+JobWish = Annotated[Control | Retry | Approve | Redo | Several, Field(discriminator="do")]
+
+
+# -- the editor
+
+_Byte = Annotated[int, Field(ge=0, le=255)]
+_Point = tuple[
+    Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)],
+    Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)],
+]
+_ColorId = Annotated[int, Field(ge=0, lt=LARGEST_COLOR)]
+MOST_POINTS = 20_000  # of one stroke, or of all regions of one page
+
+
+class EditorColor(_Wish):
+    """A colour as the editor has it: the id, and what the references show for it."""
+
+    id: _ColorId
+    rgb: tuple[_Byte, _Byte, _Byte]
+
+
+class OnPage(_Wish):
+    """Points of a page of the job, in its pixels."""
+
+    key: str
+    points: Annotated[list[_Point], Field(min_length=1, max_length=MOST_POINTS)]
+
+
+class _Change(_Wish):
+    """An edit. `name`: its own, made by whoever asks for it, so that it is done once also when it is sent again because no
+    answer came."""
+
+    name: Annotated[str, Field(max_length=64)] = ""
+
+
+class Give(_Change):
+    """Regions get a colour: those at these points."""
+
+    do: Literal["give"]
+    pages: Annotated[list[OnPage], Field(min_length=1, max_length=1000)]
+    color: EditorColor
+
+
+class Brush(_Change):
+    """A stroke of a colour, or with the eraser."""
+
+    do: Literal["stroke", "erase"]
+    page: OnPage
+    color: EditorColor
+    size: Annotated[float, Field(ge=1, le=2000, allow_inf_nan=False)]
+
+
+class Step(_Wish):
+    do: Literal["undo", "redo"]
+    key: str
+
+
+class ColorChange(_Wish):
+    """What an id is called, drawn in, or whether it stays so; what is left out stays as it is. `reference`: what the
+    references show for it."""
+
+    id: _ColorId
+    reference: tuple[_Byte, _Byte, _Byte]
+    rgb: tuple[_Byte, _Byte, _Byte] | None = None
+    name: Annotated[str, Field(max_length=LONGEST_NAME)] | None = None
+    locked: bool | None = None
+
+
+class EditColors(_Change):
+    """Colours of the book are changed together: one, or those of a series' palette."""
+
+    do: Literal["colors"]
+    colors: Annotated[list[ColorChange], Field(min_length=1, max_length=MOST_COLORS)]
+
+
+class Merge(_Change):
+    """Two ids become one."""
+
+    do: Literal["merge"]
+    before: _ColorId
+    color: EditorColor
+
+
+class Learn(_Wish):
+    """Have the pages that nobody has looked at yet learn from those that somebody has."""
+
+    do: Literal["learn"]
+
+
+class Save(_Wish):
+    """Try again to write what was edited."""
+
+    do: Literal["save"]
+
+
+EditorWish = Annotated[
+    Give | Brush | Step | EditColors | Merge | Learn | Save | Approve, Field(discriminator="do")
+]
 
 
 class Scan(_Wish):
@@ -157,15 +267,127 @@ class Scan(_Wish):
     path: str
 
 
+PhotosWish = Annotated[Scan | Control, Field(discriminator="do")]
+
+
+# -- the library of photos
+
+
+class Look(_Wish):
+    """Have the pixels of all photos looked at that were not yet."""
+
+    do: Literal["look"]
+
+
+_PhotoId = Annotated[int, Field(ge=1, lt=2**63)]
+MOST_GROUPS = 5000  # of one removal
+
+
+class Find(_Wish):
+    """Look for photos that show the same picture."""
+
+    do: Literal["find"]
+    distance: Annotated[int, Field(ge=0, le=16)] = 8
+    turned: bool = False
+
+
+class Chosen(_Wish):
+    """Of a group one photo stays, and some go. `number`: of a group of similar photos."""
+
+    number: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    kept: _PhotoId
+    going: Annotated[list[_PhotoId], Field(min_length=1, max_length=MOST_GROUPS)]
+
+
+class Trash(_Wish):
+    """Move photos to the trash. `photos` and `bytes` are what the person has confirmed; `under`: a folder below which nothing
+    goes, "" for none."""
+
+    do: Literal["trash"]
+    of: Literal["copies", "similar"]
+    groups: Annotated[list[Chosen], Field(min_length=1, max_length=MOST_GROUPS)]
+    photos: Annotated[int, Field(ge=1)]
+    bytes: Annotated[int, Field(ge=0)]
+    under: str = ""
+
+
+class TakeBack(_Wish):
+    """Have what a removal has moved to the trash back. `log`: the name of its log."""
+
+    do: Literal["back"]
+    log: Annotated[str, Field(max_length=100)]
+
+
 class Stop(_Wish):
+    """End what is being moved, after the photo it is at."""
+
     do: Literal["stop"]
 
 
-PhotosWish = Annotated[Scan | Stop, Field(discriminator="do")]
+class NamePerson(_Wish):
+    """`name` "" takes it away."""
+
+    do: Literal["name"]
+    person: _PhotoId
+    name: Annotated[str, Field(max_length=1000)]
+
+
+class MergePeople(_Wish):
+    """`person` stays."""
+
+    do: Literal["merge"]
+    person: _PhotoId
+    others: Annotated[list[_PhotoId], Field(min_length=1, max_length=500)]
+
+
+class FaceWish(_Wish):
+    """Of a face of a person: it is not theirs; or whoever it is, is somebody else, with all faces that are more like it."""
+
+    do: Literal["not", "split"]
+    person: _PhotoId
+    face: _PhotoId
+
+
+class IgnoreFace(_Wish):
+    """A face that nobody looks for; or one that was ignored, and is to be like others again."""
+
+    do: Literal["ignore", "heed"]
+    face: _PhotoId
+
+
+class IgnorePerson(_Wish):
+    """All faces of somebody whom nobody looks for."""
+
+    do: Literal["ignore-all"]
+    person: _PhotoId
+
+
+class HidePerson(_Wish):
+    do: Literal["hide"]
+    person: _PhotoId
+    on: bool = True
+
+
+class UndoPeople(_Wish):
+    """Undo what was done to people last."""
+
+    do: Literal["undo"]
+
+
+PeopleWish = Annotated[
+    NamePerson | MergePeople | FaceWish | IgnoreFace | IgnorePerson | HidePerson | UndoPeople,
+    Field(discriminator="do"),
+]
+SimilarWish = Annotated[Find | Trash | TakeBack | Stop, Field(discriminator="do")]
+LibraryWish = Annotated[Look | Control, Field(discriminator="do")]
 
 DRAFT: TypeAdapter[Any] = TypeAdapter(DraftWish)
 JOB: TypeAdapter[Any] = TypeAdapter(JobWish)
+EDITOR: TypeAdapter[Any] = TypeAdapter(EditorWish)
 PHOTOS: TypeAdapter[Any] = TypeAdapter(PhotosWish)
+LIBRARY: TypeAdapter[Any] = TypeAdapter(LibraryWish)
+SIMILAR: TypeAdapter[Any] = TypeAdapter(SimilarWish)
+PEOPLE: TypeAdapter[Any] = TypeAdapter(PeopleWish)
 
 
 def understood(body: bytes, form: TypeAdapter[W]) -> W:
@@ -177,7 +399,7 @@ def understood(body: bytes, form: TypeAdapter[W]) -> W:
     kind, where = first["type"], ".".join(str(part) for part in first["loc"])
     if kind.startswith("int_") and first["loc"]:
         name, given = first["loc"][-1], first["input"]
-        raise ConfigurationError(f"{name} must be a whole number, got {given!r}")
+        raise ConfigurationError("{name} must be a whole number, got {given}", name=name, given=repr(given))
     if kind.startswith("union_tag"):
         raise ValidationError("This button is unknown.")
     if kind == "json_invalid":
@@ -185,4 +407,6 @@ def understood(body: bytes, form: TypeAdapter[W]) -> W:
     # The field's name only where it is ours: what a stranger called theirs is repeated to nobody.
     if kind == "extra_forbidden":
         raise ValidationError("The request has a field that this form does not have: reload the page.")
-    raise ValidationError(f"The field {where} of the request is not what this form sends: reload the page.")
+    raise ValidationError(
+        "The field {where} of the request is not what this form sends: reload the page.", where=where
+    )
