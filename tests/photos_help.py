@@ -20,6 +20,7 @@ ACCIDENTAL = {
     "processed_at",
     "seconds",
     "peak_memory",
+    "cpu_seconds",
     "at",
     "started_at",
     "finished_at",
@@ -124,3 +125,13 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+def rows(library: Library, table: str = "photo_looks", *left_out: str) -> list[dict[str, Any]]:
+    """The rows of a table, but for what a clock decides."""
+    found = metadata.tables[table]
+    names = {"looked_at", "started_at", "finished_at", "seconds", "cpu_seconds", "peak_memory", *left_out}
+    columns = [column for column in found.c if column.name not in names]
+    with library.database.read() as connection:
+        key = found.c.hash if table == "photo_looks" else found.c.id
+        return [dict(row._mapping) for row in connection.execute(sa.select(*columns).order_by(key))]

@@ -6,8 +6,10 @@ as `../shared`. In CI their absence is an error; elsewhere the tests that need t
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import pytest
@@ -28,3 +30,11 @@ def lacking(sentence: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+def needed_module(name: str) -> ModuleType:
+    """The module of an extra that a test is about. Instead of `pytest.importorskip`, which skips in CI, too."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        lacking(f"needs {name}, of an extra: {error}")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from batch_processing.backends.flats.colour import to_lab
-from batch_processing.evaluation import ciede2000, evaluate
+from batch_processing.backends.flats.color import to_lab
+from batch_processing.comics.evaluation import ciede2000, evaluate
 from batch_processing.exceptions import ImageProcessingError, ValidationError
 from command import lote
 

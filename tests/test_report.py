@@ -18,10 +18,12 @@ import pytest
 from PIL import Image
 
 from command import Run, lote
-from pages import book, coloured, line_art, zipped
-from shared_data import lacking
+from pages import book, colored, line_art, zipped
+from pages import figure as house
+from shared_data import lacking, needed_module
+from web_server import Server
 
-sync_api = pytest.importorskip("playwright.sync_api")
+sync_api = needed_module("playwright.sync_api")
 
 # What names of files can hold on Linux: markup, what means something in a URL, what cannot be seen.
 NAMES = [
@@ -87,7 +89,7 @@ def opened(chromium: Any) -> Iterator[Any]:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished job of pages with all NAMES, a cover, a page nobody can read, and settings of its own."""
     root = tmp_path_factory.mktemp("hostile")
-    coloured(root / "in" / "0_cover.png", 1)
+    colored(root / "in" / "0_cover.png", 1)
     for seed, name in enumerate(NAMES):
         line_art(root / "plain.png", seed).rename(root / "in" / os.fsdecode(name))
     (root / "in" / "zz_broken.png").write_bytes(b"no image at all")
@@ -137,6 +139,61 @@ class TestNames:
         page.wait_for_function("window.refused")
         assert page.evaluate("window.hacked") is None
         page.close()
+
+
+class TestEditor:
+    def test_who_has_no_web_page_running_is_told_how_to_put_pages_right(
+        self, tmp_path: Path, opened: Any
+    ) -> None:
+        house(tmp_path / "in" / "0.png", color=True)
+        house(tmp_path / "in" / "1.png", color=False)
+        done = lote(
+            "colorize",
+            tmp_path / "in",
+            "-o",
+            tmp_path / "out",
+            "--backend",
+            "flats",
+            workspace=tmp_path / "ws",
+        )
+        assert done.code == 0, done.err
+        page = opened(report(tmp_path))
+        said = page.locator("header").inner_text()
+        assert f"lote ui --workspace {tmp_path / 'ws'}" in said
+        assert "open job 1" in said
+        assert page.locator("a[href^=http]").count() == 0
+
+    def test_where_a_web_page_runs_the_report_leads_to_it(self, tmp_path: Path, opened: Any) -> None:
+        house(tmp_path / "in" / "0.png", color=True)
+        house(tmp_path / "in" / "1.png", color=False)
+        served = Server(tmp_path)
+        try:
+            done = served.lote("colorize", tmp_path / "in", "-o", tmp_path / "out", "--backend", "flats")
+            assert done.code == 0, done.err
+            page = opened(report(tmp_path))
+            links = page.locator("a[href^=http]").evaluate_all("all => all.map(link => link.href)")
+            assert links == [f"{served.address}edit/1/1", f"{served.address}edit/1/2"]
+            assert served.get("/edit/1/2")[0] == 200
+        finally:
+            served.terminate()
+        words = [
+            "colorize",
+            tmp_path / "in",
+            "-o",
+            tmp_path / "out",
+            "--backend",
+            "flats",
+            "--style",
+            "line + shadow",
+        ]
+        again = lote(*words, workspace=tmp_path / "ws")
+        assert again.code == 0, again.err
+        html = report(tmp_path).read_text(encoding="utf-8")
+        assert "lote ui" in html
+        assert served.address not in html  # it has ended, and is not led to
+
+    def test_pages_without_regions_lead_nowhere(self, hostile: Path, opened: Any) -> None:
+        assert "lote ui" not in opened(report(hostile)).locator("header").inner_text()
 
 
 class TestContent:
@@ -204,10 +261,10 @@ class TestContent:
                 assert image.height > image.width
 
     def test_the_contact_sheet_shows_the_pages_in_order(self, tmp_path: Path) -> None:
-        colours = [(200, 30, 30), (30, 160, 30), (30, 30, 200), (220, 200, 20)]
+        colors = [(200, 30, 30), (30, 160, 30), (30, 30, 200), (220, 200, 20)]
         (tmp_path / "in").mkdir()
-        for number, colour in zip((1, 2, 10, 11), colours, strict=True):
-            Image.new("RGB", (140, 196), colour).save(tmp_path / "in" / f"{number}.png")
+        for number, color in zip((1, 2, 10, 11), colors, strict=True):
+            Image.new("RGB", (140, 196), color).save(tmp_path / "in" / f"{number}.png")
         done = lote(
             "colorize", tmp_path / "in", "-o", tmp_path / "out", "--backend", "noop", "--as-lineart", "*",
             workspace=tmp_path / "ws",
@@ -217,8 +274,8 @@ class TestContent:
             assert sheet.format == "PNG"
             pixels = np.asarray(sheet.convert("RGB")).astype(int)
         places = []
-        for colour in colours:
-            ys, xs = np.nonzero(np.abs(pixels - colour).max(axis=2) < 24)
+        for color in colors:
+            ys, xs = np.nonzero(np.abs(pixels - color).max(axis=2) < 24)
             places.append((round(float(ys.mean()), -1), float(xs.mean())))
             assert len(ys) > 10_000
         assert places == sorted(places)
@@ -396,7 +453,7 @@ class TestJobs:
             assert (thumbs / name).read_bytes() == kept[name] + b"\0\0"
 
     def test_a_job_without_one_good_page_still_has_a_report(self, tmp_path: Path, opened: Any) -> None:
-        coloured(tmp_path / "in" / "cover.png")
+        colored(tmp_path / "in" / "cover.png")
         (tmp_path / "in" / "page.png").write_bytes(b"broken")
         done = lote(
             "colorize",
@@ -459,8 +516,8 @@ class TestJobs:
             ("2.png", [0, 0, 240, 320], 0.12),
             ("1.png", [10, 20, 60, 90], 0.31),
         ]
-        colours = json.loads((folder / "palette.json").read_text())["colors"]
-        assert [(colour["id"], colour["rgb"], colour["pages"]) for colour in colours] == [
+        colors = json.loads((folder / "palette.json").read_text())["colors"]
+        assert [(color["id"], color["rgb"], color["pages"]) for color in colors] == [
             (2, [200, 100, 50], ["1.png", "2.png"]),
             (10, [0, 0, 255], ["1.png"]),
         ]

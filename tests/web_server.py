@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from command import Run, command, environment, lote
 
 # Without these Chromium asks its maker for updates and suggestions.
+# The system's browser; where there is none (macOS, hosted runners), the one of `playwright install chromium`.
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = (
     "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-default-apps", "--no-first-run", "--disable-domain-reliability",
@@ -218,7 +221,7 @@ class Visitor:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=list(QUIET))
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         try:
             yield browser
         finally:

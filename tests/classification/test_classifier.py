@@ -50,7 +50,7 @@ def drawing(fills: tuple[object, ...] = (WHITE,), ink: object = BLACK, paper: ob
 
 
 PALETTE = ((96, 160, 220), (240, 200, 150), (200, 50, 60), (80, 160, 90), (250, 220, 90))
-PASTEL = tuple(tuple(255 - (255 - v) * 3 // 10 for v in colour) for colour in PALETTE)
+PASTEL = tuple(tuple(255 - (255 - v) * 3 // 10 for v in color) for color in PALETTE)
 GRAYS = ((210,) * 3, (160,) * 3, (90,) * 3, (235,) * 3)
 
 
@@ -76,11 +76,11 @@ def sloping_light(image: Image.Image) -> Image.Image:
     return Image.fromarray((pixels * (1 - ramp * (1 - lamp)) * (0.75 + 0.25 * ramp)).astype(np.uint8))
 
 
-def stamped(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+def stamped(image: Image.Image, color: tuple[int, int, int]) -> Image.Image:
     image = image.convert("RGB")
     width, height = image.size
     box = (0.7 * width, 0.04 * height, 0.84 * width, 0.07 * height)
-    ImageDraw.Draw(image).rectangle(box, fill=colour)
+    ImageDraw.Draw(image).rectangle(box, fill=color)
     return image
 
 
@@ -118,7 +118,7 @@ LINE_ART = {
     "one pixel": lambda: Image.new("RGB", (1, 1), (255, 0, 0)),
     "poor JPEG": lambda: jpeg(drawing(GRAYS), 12),
 }
-COLOURED = {
+COLORED = {
     "flats": lambda: drawing(PALETTE),
     "pastel": lambda: drawing(PASTEL),
     "one figure on white": one_figure,
@@ -138,9 +138,9 @@ def test_line_art_is_told(name: str) -> None:
     assert kind(LINE_ART[name]()).type == "line_art"
 
 
-@pytest.mark.parametrize("name", COLOURED)
-def test_colour_is_told(name: str) -> None:
-    assert kind(COLOURED[name]()).type == "colored"
+@pytest.mark.parametrize("name", COLORED)
+def test_color_is_told(name: str) -> None:
+    assert kind(COLORED[name]()).type == "colored"
 
 
 def test_a_clear_page_is_answered_with_confidence_and_a_single_pixel_is_not() -> None:
@@ -188,7 +188,7 @@ def test_every_other_shared_page_is_right() -> None:
     assert wrong == []
 
 
-def variants(page: Image.Image, coloured: bool, rng: np.random.Generator) -> list[tuple[str, Image.Image]]:
+def variants(page: Image.Image, colored: bool, rng: np.random.Generator) -> list[tuple[str, Image.Image]]:
     """What the same page looks like on other paper, after another scanner, in another size or with a mark on it."""
     tint = (int(rng.integers(235, 256)), int(rng.integers(215, 240)), int(rng.integers(165, 215)))
     noise = np.clip(np.asarray(page) + rng.normal(0, 7, (*page.size[::-1], 3)), 0, 255).astype(np.uint8)
@@ -206,7 +206,7 @@ def variants(page: Image.Image, coloured: bool, rng: np.random.Generator) -> lis
         ("stamp", stamped(page, (30, 70, 190))),
         ("palette", page.quantize(64).convert("RGB")),
     ]
-    if not coloured:
+    if not colored:
         ink = [int(v) for v in rng.permutation([40, 90, 200])]
         made.append(("pencil", ImageOps.colorize(page.convert("L"), tuple(ink), WHITE)))
     return made
@@ -218,13 +218,13 @@ def test_at_least_97_percent_of_300_variants_are_right() -> None:
     wrong, total = [], 0
     with (folder / "labels.csv").open(encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
-            coloured = row["label"] == "colour"
+            colored = row["label"] == "colour"
             # A gray painting in coloured ink, or a duotone in another light, is a page of one hue: line art too.
             page = Image.open(folder / row["file"]).convert("RGB")
-            for name, variant in variants(page, coloured, rng):
+            for name, variant in variants(page, colored, rng):
                 total += 1
                 answer = kind(variant)
-                if (answer.type == "colored") != coloured:
+                if (answer.type == "colored") != colored:
                     wrong.append((row["file"], row["kind"], name, round(answer.confidence, 2)))
     print(f"{total - len(wrong)} of {total} right; wrong: {wrong}")
     assert total >= 280

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_processing.config import BatchConfig, Settings, photo_settings
+from batch_processing.config import BatchConfig, Effective, Settings, photo_settings
 from batch_processing.config.settings import FLAGS, env_name
 from batch_processing.exceptions import ConfigurationError
 
@@ -58,18 +58,26 @@ TEXTS = {
     "output_as_zip": ("false", False),
     "zip_output_name": ("b.zip", "b.zip"),
     "format": ("webp", "webp"),
+    "quality": ("80", 80),
     "layers": ("psd, ora", ("psd", "ora")),
     "layers_by": ("panel,color", ("panel", "color")),
+    "right_to_left": ("yes", True),
     "backend": ("flats", "flats"),
     "drop_references": ("true", True),
+    "flats": ("true", True),
     "keep_ink": ("true", True),
     "as_lineart": ("a*,b?", ("a*", "b?")),
     "as_reference": ("c*", ("c*",)),
+    "keep": ("z*", ("z*",)),
     "pages": ("3-7,12", "3-7,12"),
     "hints": ("hints", "hints"),
     "palette": ("series.json", "series.json"),
+    "name_encoding": ("Shift-JIS", "shift_jis"),
     "worker_memory": ("1.5G", 3 * 2**29),
     "timeout": ("2.5", 2.5),
+    "engine": ("ray", "ray"),
+    "ray_address": ("head:6379", "head:6379"),
+    "files": ("shared", "shared"),
 }
 
 
@@ -98,12 +106,12 @@ def test_every_wrong_flag_and_variable_is_named_at_once() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Settings({"seed": -1, "style": "ink"}, environ)
     for text in (
-        "LOTE_STEPS: num_inference_steps must be a whole number, got 'x'",
-        "LOTE_RECURSIVE: recursive must be true or false, got 'maybe'",
-        "LOTE_WORKERS: max_concurrent must be at least 1, got 0",
-        "LOTE_WORKER_MEMORY: worker_memory must be a size such as 2G or 512M, got 'lots'",
-        "--seed: seed must be non-negative, got -1",
-        "--style: Invalid style 'ink'",
+        "LOTE_STEPS must be a whole number, got 'x'",
+        "LOTE_RECURSIVE must be true or false, got 'maybe'",
+        "LOTE_WORKERS must be at least 1, got 0",
+        "LOTE_WORKER_MEMORY must be a size such as 2G or 512M, got 'lots'",
+        "--seed must be non-negative, got -1",
+        "Invalid --style 'ink'",
     ):
         assert text in str(caught.value)
 
@@ -205,7 +213,25 @@ def test_photo_settings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert (found["batch_size"].value, found["batch_size"].origin) == (7, "--batch-size")
 
 
+def test_what_fits_the_machine(tmp_path: Path) -> None:
+    """`auto`: nothing is set, and it is known who said so. In a file, the weakest, it is as if nobody had said anything."""
+    assert photo_settings({"batch_size": "auto"}, None, {})["batch_size"] == Effective(
+        None, "--batch-size: auto"
+    )
+    assert photo_settings({"batch_size": "7"}, None, {"LOTE_BATCH_SIZE": "auto"})["batch_size"].value == 7
+    file = tmp_path / "a.toml"
+    file.write_text('[default]\nworkers = "auto"\nworker_memory = "auto"\n')
+    found = Settings({"config_file": str(file)}, {"LOTE_WORKERS": "4"}).effective()
+    assert (found["max_concurrent"], found["worker_memory"].value) == (Effective(4, "LOTE_WORKERS"), None)
+    found = Settings({"config_file": str(file), "max_concurrent": "auto"}, {"LOTE_WORKERS": "4"}).effective()
+    assert found["max_concurrent"] == Effective(None, "--workers")
+    with pytest.raises(ConfigurationError, match="--steps must be a whole number"):
+        Settings({"num_inference_steps": "auto"}, {})
+
+
 @pytest.mark.parametrize("size", ["0", "x", "-3", "1.5"])
 def test_a_wrong_batch_size_is_named(size: str) -> None:
-    with pytest.raises(ConfigurationError, match="LOTE_BATCH_SIZE: batch_size must be a whole number"):
+    with pytest.raises(
+        ConfigurationError, match="LOTE_BATCH_SIZE: batch_size must be auto or a whole number"
+    ):
         photo_settings({}, None, {"LOTE_BATCH_SIZE": size})

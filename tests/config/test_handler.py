@@ -51,7 +51,7 @@ def test_json_and_toml_say_the_same(
 ) -> None:
     handler = loaded(tmp_path / name, content)
     assert handler.load_config_file(tmp_path / name) == CONTENT
-    assert handler.get_default_config() == {"style": "line", "seed": 1}
+    assert handler.get_file_default() == {"style": "line", "seed": 1}
     assert handler.get_image_config("/books/in/page_001.png") == {"style": "line", "seed": 7}
     assert handler.get_image_config("/books/in/ch2/page_001.png") == {
         "style": "line",
@@ -86,9 +86,11 @@ def test_a_name_is_compared_as_a_person_reads_it(tmp_path: Path) -> None:
 def test_what_is_handed_out_is_a_copy(tmp_path: Path) -> None:
     handler = loaded(tmp_path / "c.json", CONTENT)
     handler.get_image_config("ch2/page_001.png")["reference_images"].append("b.png")
-    handler.get_default_config().clear()
+    for default in (handler.get_default_config(), handler.get_file_default()):
+        default.clear()
     assert handler.get_image_config("ch2/page_001.png")["reference_images"] == ["a.png"]
-    assert handler.get_default_config() == {"style": "line", "seed": 1}
+    assert handler.get_file_default() == {"style": "line", "seed": 1}
+    assert handler.get_default_config()["style"] == "line"
 
 
 def test_one_wrong_line_costs_that_line_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -101,7 +103,7 @@ def test_one_wrong_line_costs_that_line_only(tmp_path: Path, caplog: pytest.LogC
             "style": "line",
         },
     )
-    assert handler.get_default_config() == {"seed": 3}
+    assert handler.get_file_default() == {"seed": 3}
     assert handler.get_image_config("p.png") == {"seed": 3, "num_inference_steps": 4}
     for warning in (
         "default: top_k must be at least 1, got 0",
@@ -117,18 +119,30 @@ def test_one_wrong_line_costs_that_line_only(tmp_path: Path, caplog: pytest.LogC
     assert len(caplog.records) == 8
 
 
-def test_validate_config_names_every_problem() -> None:
+@pytest.mark.parametrize("right", [CONTENT, {"style": "line", "seed": 0}, {}])
+def test_a_right_configuration_has_no_problems(right: dict[str, Any]) -> None:
+    assert ConfigurationHandler().validate_config(right) is True
+    assert ConfigurationHandler().problems(right) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problems"),
+    [
+        (
+            {"default": {"seed": -1}, "images": {"a.png": {"top_k": 0}}},
+            ["default: seed must be non-negative, got -1", "images/a.png: top_k must be at least 1, got 0"],
+        ),
+        ({"steps": 1, "num_inference_steps": 2}, ["'num_inference_steps' is set twice, under two names"]),
+        (["seed"], ["the configuration must be a dictionary, got list"]),
+        (None, ["the configuration must be a dictionary, got NoneType"]),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_whole(wrong: Any, problems: list[str]) -> None:
     handler = ConfigurationHandler()
-    assert handler.validate_config(CONTENT) == []
-    assert handler.validate_config({"style": "line", "seed": 0}) == []
-    assert len(handler.validate_config({"style": "x", "seed": -1, "sed": 2})) == 3
-    assert handler.validate_config({"default": {"seed": -1}, "images": {"a.png": {"top_k": 0}}}) == [
-        "default: seed must be non-negative, got -1",
-        "images/a.png: top_k must be at least 1, got 0",
-    ]
-    assert handler.validate_config({"steps": 1, "num_inference_steps": 2}) == [
-        "'num_inference_steps' is set twice, under two names"
-    ]
+    assert handler.problems(wrong) == problems
+    with pytest.raises(ConfigurationError) as caught:
+        handler.validate_config(wrong)
+    assert [problem for problem in problems if problem not in str(caught.value)] == []
 
 
 def test_merge_is_shallow_and_leaves_its_arguments_alone() -> None:

@@ -78,8 +78,11 @@ def test_the_style_may_be_written_without_spaces(written: str) -> None:
         ({"reference_images": "a.png"}, "reference_images must be a list, got 'a.png' (str)"),
         ({"reference_images": ["a.png", ""]}, "reference_images[1] cannot be empty"),
         ({"style": None}, "Invalid style None: choose 'line' or 'line + shadow'"),
-        ({"format": "gif"}, "Invalid format 'gif': choose 'png', 'jpg', 'webp' or 'tif'"),
-        ({"layers": ["kra"]}, "Invalid layers[0] 'kra': choose 'psd', 'ora', 'png' or 'json'"),
+        ({"format": "gif"}, "Invalid format 'gif': choose 'png', 'jpg', 'webp', 'tif' or 'same'"),
+        ({"quality": 0}, "quality must be at least 1, got 0"),
+        ({"quality": 101}, "quality must be at most 100, got 101"),
+        ({"quality": True}, "quality must be a whole number, got True (bool)"),
+        ({"layers": ["kra"]}, "Invalid layers 'kra': choose 'psd', 'ora', 'png' or 'json'"),
         ({"backend": "magic"}, "Invalid backend 'magic'"),
         ({"timeout": 0}, "timeout must be more than 0"),
         ({"timeout": float("inf")}, "timeout must be a finite number"),
@@ -112,7 +115,16 @@ def test_all_problems_at_once() -> None:
 def fits(name: str, value: bool | int | None) -> bool:
     """Whether a setting may have this value, said without the code under test."""
     if value is None:
-        return name in {"zip_output_name", "pages", "hints", "palette", "worker_memory", "config_file"}
+        return name in {
+            "zip_output_name",
+            "pages",
+            "hints",
+            "name_encoding",
+            "palette",
+            "worker_memory",
+            "config_file",
+            "quality",
+        }
     flags = {
         "recursive",
         "overwrite",
@@ -120,7 +132,9 @@ def fits(name: str, value: bool | int | None) -> bool:
         "input_is_zip",
         "output_as_zip",
         "drop_references",
+        "flats",
         "keep_ink",
+        "right_to_left",
     }
     if isinstance(value, bool):
         return name in flags
@@ -131,8 +145,10 @@ def fits(name: str, value: bool | int | None) -> bool:
         "max_concurrent": 1,
         "worker_memory": 2**26,
         "timeout": 1,
+        "quality": 1,
     }
-    return name in least and value >= least[name] and (name != "seed" or value < 2**63)
+    most = {"seed": 2**63 - 1, "quality": 100}
+    return name in least and least[name] <= value <= most.get(name, value)
 
 
 @given(
@@ -149,6 +165,8 @@ def test_exactly_the_values_of_the_wrong_kind_are_refused(values: dict[str, Any]
         lines = str(caught.value).splitlines()[-len(wrong) :]
         assert {line.removeprefix("  ").removeprefix("Invalid ").split()[0] for line in lines} == wrong
     else:
+        if values.get("output_as_zip") and values.get("zip_output_name", "") is None:
+            values["zip_output_name"] = "out_colorized.zip"
         assert {name: getattr(config(**values), name) for name in values} == values
 
 

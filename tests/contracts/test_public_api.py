@@ -231,7 +231,7 @@ def line_art(path: Path, offset: int = 0) -> str:
     return str(path)
 
 
-def coloured(path: Path) -> str:
+def colored(path: Path) -> str:
     """A small page of bright areas in many colours."""
     page = Image.new("RGB", (240, 320))
     for y in range(320):
@@ -262,7 +262,11 @@ class TestDoors:
         assert [name for name in door.__all__ if not hasattr(door, name)] == []
 
     def test_the_public_door_holds_exactly_the_public_names(self) -> None:
-        assert sorted(batch_processing.__all__) == sorted([*PATHS["batch_processing"], "JobResult"])
+        assert sorted(batch_processing.__all__) == sorted(
+            PATHS["batch_processing"]
+            + ["JobResult", "LibraryResult", "PageResult", "PaletteEntry", "Region"]
+            + ["colorize_library", "layers", "palette", "recolor", "review"]
+        )
         assert set(batch_processing.__all__) <= set(dir(batch_processing))
 
     def test_the_same_class_through_every_door(self) -> None:
@@ -658,7 +662,7 @@ class TestIo:
         from batch_processing import io
         from batch_processing.io import zip_handler
 
-        paths = [line_art(tmp_path / "2.png"), coloured(tmp_path / "1.png"), line_art(tmp_path / "0.png", 5)]
+        paths = [line_art(tmp_path / "2.png"), colored(tmp_path / "1.png"), line_art(tmp_path / "0.png", 5)]
         lines, references, kinds = io.separate_line_art_and_references(paths)
         assert lines == [paths[0], paths[2]]
         assert references == [paths[1]]
@@ -676,7 +680,7 @@ class TestClassification:
 
     def test_the_classifier(self, tmp_path: Path) -> None:
         classifier = batch_processing.ImageClassifier()
-        page, cover = line_art(tmp_path / "page.png"), coloured(tmp_path / "cover.png")
+        page, cover = line_art(tmp_path / "page.png"), colored(tmp_path / "cover.png")
         kind = classifier.classify(page)
         assert kind.type == "line_art"
         assert {"saturation", "color_count", "edge_density"} <= set(kind.metrics)
@@ -694,7 +698,7 @@ class TestClassification:
         classifier = batch_processing.ImageClassifier()
         path = line_art(tmp_path / "page.png")
         assert classifier.classify(path).type == "line_art"
-        coloured(tmp_path / "page.png")
+        colored(tmp_path / "page.png")
         assert classifier.classify(path).type == "colored"
 
     def test_a_broken_image_is_a_classification_error(self, tmp_path: Path) -> None:

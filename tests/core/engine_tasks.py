@@ -1,4 +1,4 @@
-"""Tasks for tests of the engine, as a worker calls them: `function(progress, **args)` with plain values."""
+"""Work for tests of the engine: `Call(name, args)` calls one of the functions here in a worker."""
 
 from __future__ import annotations
 
@@ -6,18 +6,63 @@ import ctypes
 import logging
 import os
 import sys
+import threading
 import time
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from batch_processing.backends.base import Progress
+from batch_processing.core.files import CACHED, FILLED, READ, ROOT, SHARED, WRITTEN
+from batch_processing.core.workers import Progress, Written
 from batch_processing.exceptions import ImageProcessingError, ResourceError
-from batch_processing.io.outputs import write_part
+from batch_processing.io.publish import write_part
+
+
+@dataclass(frozen=True)
+class Call:
+    """`globals()[name](progress, **args)`."""
+
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, progress: Progress) -> object:
+        found: object = globals()[self.name](progress, **self.args)
+        return found
+
+
+@dataclass(frozen=True)
+class Write(Call):
+    """`write` to `part`, alone or together with others; `how` "together" is a fault that only shows in company."""
+
+    name: str = "write"
+    part: str = field(default="", metadata=WRITTEN)
+
+    def run(self, progress: Progress) -> Written:
+        return write(progress, part=self.part, **self.args)
+
+    @classmethod
+    def run_together(cls, progress: Progress, works: Sequence[Write]) -> list[Written | ImageProcessingError]:
+        if any(work.args.get("how") == "together" for work in works):
+            raise KeyError("together")
+        found: list[Written | ImageProcessingError] = []
+        for work in works:
+            try:
+                found.append(replace(work.run(progress), details={"together": len(works)}))
+            except ImageProcessingError as error:
+                found.append(error)
+        return found
 
 
 def echo(progress: Progress, **args: Any) -> dict[str, Any]:
     return args
+
+
+def append(progress: Progress, *, path: str, text: str) -> dict[str, Any]:
+    with Path(path).open("a") as file:
+        file.write(text)
+    return {}
 
 
 def pid(progress: Progress) -> dict[str, Any]:
@@ -90,7 +135,7 @@ def write(
     seconds: float = 0.0,
     once: str | None = None,
     how: str = "",
-) -> dict[str, Any]:
+) -> Written:
     """Write `text`, that many `times`, to `part` after `seconds`. `how`, unless the file `once` exists by then: how to fail."""
     for step in range(int(seconds * 20)):
         progress(step, int(seconds * 20))
@@ -104,25 +149,117 @@ def write(
         if how == "hang":
             time.sleep(600)
         if how == "together":
-            return {"sha256": sha256, "details": {}}
+            return Written(sha256)
         if how == "full":
             raise OSError(28, "No space left on device", part)
         raise ImageProcessingError(part, how)
-    return {"sha256": sha256, "details": {"pid": os.getpid()}}
+    return Written(sha256, {"pid": os.getpid()})
 
 
-def write_together(
-    progress: Progress, works: list[dict[str, Any]]
-) -> list[dict[str, Any] | ImageProcessingError]:
-    """`write` for each; `how` "together" is a fault that only shows in company."""
-    if any(work.get("how") == "together" for work in works):
-        raise KeyError("together")
-    found: list[dict[str, Any] | ImageProcessingError] = []
-    for work in works:
-        try:
-            value = write(progress, **work)
-        except ImageProcessingError as error:
-            found.append(error)
-        else:
-            found.append({**value, "details": {"together": len(works)}})
-    return found
+@dataclass(frozen=True)
+class Parted:
+    """Work in three parts, "begin", "device" and "finish", each of which writes its name to the file `log` where it begins.
+
+    `after`: part -> lines of that file for which it waits. `how`: part -> what it does then. `needs` is what must be
+    loaded for it; `part` a file to write in the end."""
+
+    name: str
+    log: str
+    after: dict[str, list[str]] = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
+    needs: str = ""
+    part: str = ""
+
+    def run(self, progress: Progress) -> Written:
+        self.step("whole", progress)
+        (written,) = self.run_together(progress, [self])
+        return written
+
+    @classmethod
+    def run_together(cls, progress: Progress, works: Sequence[Parted]) -> list[Written]:
+        stages = cls.begin(progress, works)
+        stages.on_device(progress)
+        return stages.finish(progress)
+
+    @classmethod
+    def begin(cls, progress: Progress, works: Sequence[Parted]) -> PartedStages:
+        for work in works:
+            work.step("begin", progress)
+        return PartedStages(works)
+
+    def goes_with(self, other: Parted) -> bool:
+        return self.needs == other.needs
+
+    def step(self, part: str, progress: Progress) -> None:
+        log = Path(self.log)
+        with log.open("a") as file:
+            file.write(f"{part} {self.name}\n")
+        progress(1, 2)
+        while not set(self.after.get(part, ())) <= set(log.read_text().splitlines()):
+            progress(1, 2)
+            time.sleep(0.01)
+        how = self.how.get(part)
+        if how == "exit":
+            os._exit(5)
+        elif how == "hang":
+            time.sleep(3600)
+        elif how == "sleep":
+            time.sleep(0.3)
+        elif how == "memory" and f"whole {self.name}" not in log.read_text().splitlines():
+            raise MemoryError
+        elif how == "wrong":
+            raise ImageProcessingError(self.name, "it is torn")
+        elif how == "bug":
+            raise KeyError(self.name)
+
+
+@dataclass
+class PartedStages:
+    works: Sequence[Parted]
+
+    def on_device(self, progress: Progress) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        for work in self.works:
+            work.step("device", progress)
+
+    def finish(self, progress: Progress) -> list[Written]:
+        found = []
+        for work in self.works:
+            work.step("finish", progress)
+            text = work.name.encode()
+            sha256 = (
+                write_part(Path(work.part), lambda file, text=text: file.write(text)) if work.part else ""
+            )
+            found.append(Written(sha256, {"name": work.name}))
+        for work in self.works:
+            with Path(work.log).open("a") as file:
+                file.write(f"end {work.name}\n")
+        return found
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Write the bytes of `source`, `shared` and `cache` to `part`, and the name of the source into `folder`; what is not there
+    of the cache is made. Fails where `source` is not there."""
+
+    source: str = field(metadata=READ)
+    shared: str | None = field(metadata=SHARED)
+    cache: str = field(metadata=CACHED)
+    folder: str = field(metadata=FILLED)
+    part: str = field(metadata=WRITTEN)
+    root: str = field(metadata=ROOT)
+
+    def run(self, progress: Progress) -> Written:
+        source = Path(self.source)
+        if not source.exists():
+            raise ImageProcessingError(self.source, "it is not there")
+        cache = Path(self.cache)
+        known = cache.exists()
+        if not known:
+            cache.write_bytes(b"made;")
+        shared = Path(self.shared).read_bytes() if self.shared else b""
+        content = source.read_bytes() + shared + cache.read_bytes()
+        sha256 = write_part(Path(self.part), content, within=Path(self.root))
+        Path(self.folder, "of " + source.name).write_bytes(b"small")
+        mtime = source.stat().st_mtime_ns
+        return Written(sha256, {"known": known, "mtime": mtime, "shared": self.shared, "part": self.part})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,12 +18,17 @@ from typing import Any
 import psutil
 import pytest
 
+from batch_processing.core import coordinator
+from batch_processing.core.application import JobContext
 from batch_processing.core.coordinator import Interrupt, Interrupted, JobFailed, cancel_job, run_job
 from batch_processing.core.ledger import Ledger
+from batch_processing.core.model import Job, JobState, Wish
+from batch_processing.core.processes import process_identity
 from batch_processing.core.status import StatusTracker
-from batch_processing.core.workers import Result
-from batch_processing.core.workspace import Workspace, process_identity
-from batch_processing.exceptions import BatchProcessingError, ResourceError
+from batch_processing.core.workers import Pool, Result
+from batch_processing.core.workspace import Workspace
+from batch_processing.exceptions import BatchProcessingError, ConfigurationError, ResourceError
+from batch_processing.io.publish import Claim, publish
 from core.tiny import Tiny, submit
 
 PATIENCE_S = 90.0
@@ -102,6 +108,23 @@ def check_output(ledger: Ledger, output: Path, number: int = 1) -> None:
 
 
 class TestOneRun:
+    def test_a_folder_that_is_moved_away_before_a_file_gets_its_name(
+        self, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out, gone = tmp_path / "out", tmp_path / "gone"
+
+        def publish_late(part: Path, target: Path, claim: Claim | None = None) -> None:
+            if target.name == "b" and not gone.exists():
+                out.rename(gone)
+            publish(part, target, claim)
+
+        monkeypatch.setattr(coordinator, "publish", publish_late)
+        job = run(workspace, out, {"items": items("a", "b", "c"), "slots": 1})
+        assert (job.state, job.error) == ("done", None)
+        assert states(workspace.ledger) == ["completed"] * 3
+        assert {path.name for path in gone.iterdir() if not path.name.startswith(".")} == {"a"}
+        assert {path.name for path in out.iterdir()} == {"b", "c"}
+
     def test_everything_is_written_once(self, workspace: Workspace, tmp_path: Path) -> None:
         news: list[Any] = []
         job = run(
@@ -193,6 +216,25 @@ class TestOneRun:
         check_output(workspace.ledger, tmp_path / "out")
         assert len(list((tmp_path / "out").iterdir())) == 6
 
+    def test_what_a_disk_that_takes_nothing_keeps_is_removed_by_the_next_run(
+        self, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = {"items": items("a") | items("b", how="full", once=str(tmp_path / "space"))}
+        unlink = Path.unlink
+
+        def refuse(path: Path, *, missing_ok: bool = False) -> None:
+            if path.name.endswith(".part"):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+            unlink(path, missing_ok=missing_ok)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", refuse)
+            with pytest.raises(ResourceError, match="Read-only"):
+                run(workspace, tmp_path / "out", config)
+        assert list((tmp_path / "out").glob(".b.*.part"))
+        assert run(workspace, tmp_path / "out", config).state == "done"
+        check_output(workspace.ledger, tmp_path / "out")
+
     def test_the_same_again_does_nothing_and_a_change_only_itself(
         self, workspace: Workspace, tmp_path: Path
     ) -> None:
@@ -208,7 +250,7 @@ class TestOneRun:
         with pytest.raises(BatchProcessingError, match="no line art"):
             run(workspace, tmp_path / "out", {"items": {}, "fail": "no line art"})
         job = workspace.ledger.job(1)
-        assert (job.state, job.error, job.exit_code) == ("failed", "no line art", 1)
+        assert (job.state, str(job.error), job.exit_code) == ("failed", "no line art", 1)
         with pytest.raises(JobFailed, match="no line art"):
             run_job(workspace, 1, Tiny())
 
@@ -287,7 +329,7 @@ class TestControl:
         assert set(states(workspace.ledger)) == {"completed", "cancelled"}
         check_output(workspace.ledger, tmp_path / "out")
         done = states(workspace.ledger).count("completed")
-        said = [event.data["text"] for event in workspace.ledger.events(1) if event.kind == "note"]
+        said = [str(event.data["text"]) for event in workspace.ledger.events(1) if event.kind == "note"]
         assert said == [f"{done} done before"]
 
     def test_planning_can_be_paused_and_cancelled(
@@ -590,3 +632,46 @@ def _states_if_any(workspace: Workspace) -> list[str]:
 def _phase(workspace: Workspace) -> str:
     jobs = workspace.ledger.jobs()
     return jobs[0].phase if jobs else ""
+
+
+class TestFaults:
+    """Whatever an application does, its job ends, and others come to their turn."""
+
+    def test_one_that_cannot_say_what_was_done_is_cancelled(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        class Mute(Tiny):
+            def cancelled(self, context: JobContext) -> None:
+                raise ValueError("a row of another time")
+
+        job = submit(workspace, tmp_path / "out", {"items": items("a")})
+        workspace.ledger.want(job.id, Wish.CANCEL)
+        with pytest.raises(ValueError, match="another time"):
+            run_job(workspace, job.id, Mute())
+        assert workspace.ledger.job(job.id).state == JobState.CANCELLED
+        assert run(workspace, tmp_path / "next", {"items": items("a")}).state == JobState.DONE
+
+    @pytest.mark.parametrize("error", [ConfigurationError("no such backend"), AssertionError()])
+    def test_one_that_has_no_pool_has_failed_and_says_why(
+        self, workspace: Workspace, tmp_path: Path, error: Exception
+    ) -> None:
+        class Broken(Tiny):
+            def pool(self, job: Job) -> Pool:
+                raise error
+
+        job = submit(workspace, tmp_path / "out", {"items": items("a")})
+        with pytest.raises(type(error)):
+            run_job(workspace, job.id, Broken())
+        failed = workspace.ledger.job(job.id)
+        assert failed.state == JobState.FAILED
+        assert str(failed.error) == (str(error) or type(error).__name__)
+        with pytest.raises(JobFailed, match=str(failed.error)):
+            run_job(workspace, job.id, Tiny())  # who follows it is told
+
+
+def test_a_folder_that_is_called_like_ours_stays_a_persons(workspace: Workspace, tmp_path: Path) -> None:
+    output = tmp_path / "mine" / "jobs" / "1" / "pages"
+    assert run(workspace, output, {"items": items("a")}).state == JobState.DONE
+    assert run(workspace, output, {"items": items("a")}).state == JobState.DONE
+    assert [item.output for item in workspace.ledger.items(1)] == [str(output / "a")]
+    assert workspace.ledger.reused(1) == 1

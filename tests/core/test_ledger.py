@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from batch_processing.core import ledger as ledger_module
+from batch_processing.core import transitions
 from batch_processing.core.database import Database
-from batch_processing.core.ledger import Item, ItemSpec, Ledger, Settlement, Source
-from batch_processing.core.workspace import Workspace, process_identity
+from batch_processing.core.edits import Saying
+from batch_processing.core.ledger import Ledger
+from batch_processing.core.model import Item, ItemSpec, Role, Settlement, Source
+from batch_processing.core.processes import process_identity
+from batch_processing.core.workspace import Workspace
 from batch_processing.exceptions import QueueError, ResourceError, WorkspaceError
+from batch_processing.messages import Message
 
 NOBODY = {"pid": 2**22 + 1, "host": "nowhere", "started": 0.0}  # above the largest process id of Linux
 
@@ -264,7 +270,7 @@ class TestCounts:
 
 class TestEvents:
     def test_the_newest_are_kept(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ledger_module, "EVENTS_KEPT", 50)
+        monkeypatch.setattr(transitions, "EVENTS_KEPT", 50)
         number = new_job(ledger)
         ledger.say(number, "note", "the first")
         with ledger.database.write() as connection:
@@ -282,8 +288,8 @@ class TestEvents:
         seen = ledger.events(number)
         ledger.say(number, "note", "two")
         (new,) = ledger.events(number, after=seen[-1].id)
-        assert (new.kind, new.data) == ("note", {"text": "two"})
-        assert [event.data["text"] for event in ledger.warnings(number, 0)] == ["one"]
+        assert (new.kind, new.data) == ("note", {"text": Message("two")})
+        assert [str(event.data["text"]) for event in ledger.warnings(number)] == ["one"]
 
 
 class TestJobs:
@@ -357,6 +363,16 @@ class TestSources:
         assert len(list(ledger.sources(number, role="copy"))) == 400
         assert [s.key for s in ledger.sources(number, role="page")][:3] == ["0001", "0002", "0004"]
 
+    def test_who_looks_on_while_a_run_looks_for_its_images_sees_the_book_of_the_last_one(
+        self, ledger: Ledger
+    ) -> None:
+        number = new_job(ledger)
+        images = [Source(key, key, f"/in/{key}", "input", "1") for key in "ab"]
+        ledger.found(number, 1, images)
+        ledger.assign([(source.id, Role.PAGE) for source in ledger.sources(number)])
+        ledger.found(number, 2, [*images, Source("c", "c", "/in/c", "input", "1")])
+        assert [source.key for source in ledger.sources(number, role=Role.PAGE)] == ["a", "b"]
+
 
 class TestNames:
     def test_names_that_are_not_utf8_come_back_as_they_were(self, ledger: Ledger) -> None:
@@ -370,7 +386,7 @@ class TestNames:
         ledger.set_job(number, state="failed", error=f"cannot read {name}")
         again = ledger.item(number, name)
         assert again is not None
-        assert again.error == ledger.job(number).error == f"cannot read {name}"
+        assert again.error == ledger.job(number).error == Message(f"cannot read {name}")
         assert list(ledger.owners_of([f"/out/{name}"])) == [f"/out/{name}"]
         assert [event.key for event in ledger.events(number) if event.kind == "page"] == [name]
 
@@ -393,7 +409,8 @@ class TestDatabase:
         assert [writer.wait(120) for writer in writers] == [0, 0, 0, 0]
         ledger = Ledger(path, journal=journals[0])
         number = ledger.submit("comics", ["/in"], "/out", {}).id
-        assert sorted(event.data["text"] for event in ledger.events(number)) == sorted(
+        notes = [event for event in ledger.events(number) if event.kind == "note"]
+        assert sorted(str(event.data["text"]) for event in notes) == sorted(
             f"{n} {i}" for n in range(4) for i in range(20)
         )
         assert ledger.database.integrity_check() == "ok"
@@ -416,6 +433,7 @@ class TestDatabase:
                 "ALTER TABLE item DROP COLUMN turn",
                 "ALTER TABLE item DROP COLUMN place",
                 "CREATE INDEX item_claim ON item (job_id, held, state, priority DESC, ordinal)",
+                "DROP TABLE edit",
                 "DELETE FROM migration WHERE name > '0001_initial'",
             ):
                 connection.exec_driver_sql(change)
@@ -424,6 +442,23 @@ class TestDatabase:
         a, b = ledger.items(number)
         ledger.arrange(number, [[b.id], [a.id]])
         assert [item.key for item in ledger.claim(number, 2)] == ["b", "a"]
+        assert ledger.edits.add(number, [Saying("a", "region", {})])
+        ledger.close()
+
+    def test_edits_of_an_older_version_count_and_new_ones_have_names(self, tmp_path: Path) -> None:
+        path = tmp_path / "lote.db"
+        ledger = Ledger(path)
+        number = new_job(ledger)
+        ledger.edits.add(number, [Saying("a", "region", {})])
+        with ledger.database.write() as connection:
+            connection.exec_driver_sql("DROP INDEX edit_wish")
+            connection.exec_driver_sql("ALTER TABLE edit DROP COLUMN wish")
+            connection.exec_driver_sql("DELETE FROM migration WHERE name > '0003_edits'")
+        ledger.close()
+        ledger = Ledger(path)
+        for _ in range(2):
+            ledger.edits.add(number, [Saying("a", "region", {})], "once")
+        assert ledger.edits.steps(number, "a") == (2, 0)
         ledger.close()
 
     def test_what_is_no_database_is_told_and_left_alone(self, tmp_path: Path) -> None:
@@ -443,6 +478,30 @@ class TestDatabase:
         with pytest.raises(RuntimeError):
             database.migrate("room", [("1", half)])
         database.migrate("room", [("1", lambda c: c.exec_driver_sql("CREATE TABLE half (a)"))])
+        database.close()
+
+    def test_all_steps_of_a_new_room_are_there_or_none(self, tmp_path: Path) -> None:
+        """And one that stands there twice, as it may be done again at any time, is done once."""
+        database = Database(tmp_path / "x.db")
+        done: list[str] = []
+
+        def first(connection: Any) -> None:
+            connection.exec_driver_sql("CREATE TABLE first (a)")
+            done.append("first")
+
+        def off(_: Any) -> None:
+            raise RuntimeError("power off")
+
+        with pytest.raises(RuntimeError):
+            database.migrate("room", [("1", first), ("2", off)])
+        with database.read() as connection:
+            assert not sa.inspect(connection).get_table_names()
+        database.migrate("room", [("1", first), ("2", first)])
+        assert done == ["first", "first"]
+        later = [("1", first), ("2", first), ("3", lambda _: done.append("later"))]
+        database.migrate("room", later)
+        database.migrate("room", later)
+        assert done == ["first", "first", "later"]
         database.close()
 
     def test_looking_needs_no_write_lock(self, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from batch_processing.core.ledger import ItemSpec, Ledger, Settlement
+from batch_processing.core.ledger import Ledger
+from batch_processing.core.model import ItemSpec, Settlement
 from batch_processing.core.queue import ImageQueue, ImageQueueItem
 from batch_processing.core.status import ProcessingState, StatusTracker
 from batch_processing.core.workspace import Workspace

@@ -60,7 +60,7 @@ def test_it_pauses_and_goes_on(
         assert time.monotonic() < until
         assert run.is_alive()
         time.sleep(0.05)
-    told = [event.data["text"] for event in ledger.events(1) if event.kind == "warning"]
+    told = [str(event.data["text"]) for event in ledger.events(1) if event.kind == "warning"]
     assert any(sentence in text and "lote resume 1" in text for text in told)
     assert ledger.counts(1)["failed"] == 0
     machine.low = False

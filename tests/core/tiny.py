@@ -14,31 +14,38 @@ import time
 from pathlib import Path
 from typing import Any
 
-from batch_processing.core.coordinator import Desk, Interrupt, run_job
-from batch_processing.core.ledger import Item, ItemSpec, Job
+from batch_processing.core.application import JobContext
+from batch_processing.core.cluster.pool import ClusterPool
+from batch_processing.core.cluster.slots import Wanted
+from batch_processing.core.coordinator import Interrupt, run_job
+from batch_processing.core.model import Item, ItemSpec, Job
+from batch_processing.core.processes import process_identity
 from batch_processing.core.workers import LocalPool, Pool, Task
-from batch_processing.core.workspace import Kind, Workspace, process_identity
+from batch_processing.core.workspace import Kind, Workspace
 from batch_processing.exceptions import BatchProcessingError
+from core.engine_tasks import Write
 
 
 class Tiny:
     """`Job.config`: "items" (name -> text, priority, cost, and what `engine_tasks.write` takes), "slots",
     "timeout", "learn" (seconds that planning takes), "fail" (a sentence with which planning fails),
-    "batches" (lists of names that go together, in their order)."""
+    "batches" (lists of names that go together, in their order), "cluster" (the address of one, to work there)."""
 
     kind: Kind = "comics"
 
     def pool(self, job: Job) -> Pool:
+        if "cluster" in job.config:
+            return ClusterPool(job.config["cluster"], Wanted(job.config.get("slots", 0)))
         return LocalPool(job.config.get("slots", 2))
 
-    def plan(self, desk: Desk) -> None:
-        config = desk.job.config
+    def plan(self, context: JobContext) -> None:
+        config = context.job.config
         if "fail" in config:
             raise BatchProcessingError(config["fail"])
-        desk.phase("learning")
+        context.phase("learning")
         until = time.monotonic() + config.get("learn", 0.0)
         while time.monotonic() < until:
-            desk.check()
+            context.check()
             time.sleep(0.02)
         specs = [
             ItemSpec(
@@ -47,33 +54,31 @@ class Tiny:
                 "",
                 hashlib.sha256(json.dumps(item).encode()).hexdigest(),
                 item,
-                str(Path(desk.job.output) / name),
+                str(Path(context.job.output) / name),
                 priority=item.get("priority", 0),
                 cost=item.get("cost", 0),
             )
             for ordinal, (name, item) in enumerate(config["items"].items())
         ]
-        desk.ledger.plan(desk.job.id, desk.generation, specs)
-        desk.ledger.drop_old_items(desk.job.id, desk.generation)
-        fresh = {item.key: item.id for item in desk.ledger.items(desk.job.id) if not item.turn}
+        context.ledger.plan(context.job.id, context.generation, specs)
+        context.ledger.drop_old_items(context.job.id, context.generation)
+        fresh = {item.key: item.id for item in context.ledger.items(context.job.id) if not item.turn}
         batches = [[fresh[name] for name in names if name in fresh] for names in config.get("batches", ())]
-        desk.ledger.arrange(desk.job.id, [batch for batch in batches if batch])
+        context.ledger.arrange(context.job.id, [batch for batch in batches if batch])
 
     def task(self, job: Job, item: Item, part: Path) -> Task:
         args = {name: value for name, value in item.work.items() if name not in ("priority", "cost")}
-        return Task(
-            str(item.token),
-            "core.engine_tasks:write",
-            {**args, "part": str(part)},
-            job.config.get("timeout", 600.0),
-            together="core.engine_tasks:write_together",
-        )
+        work = Write(args=args, part=str(part))
+        return Task(str(item.token), work, job.config.get("timeout", 600.0))
 
-    def finish(self, desk: Desk) -> dict[str, Any]:
-        return {"state": "done", "generation": desk.generation}
+    def claim(self, job: Job, item: Item) -> None:
+        """What stands there is replaced."""
 
-    def cancelled(self, desk: Desk) -> None:
-        desk.note(f"{desk.ledger.counts(desk.job.id)['completed']} done before")
+    def finish(self, context: JobContext) -> dict[str, Any]:
+        return {"state": "done", "generation": context.generation}
+
+    def cancelled(self, context: JobContext) -> None:
+        context.note(f"{context.ledger.counts(context.job.id)['completed']} done before")
 
 
 def submit(workspace: Workspace, output: Path, config: dict[str, Any], **options: Any) -> Job:

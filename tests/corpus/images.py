@@ -34,11 +34,9 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + zlib.crc32(name + data).to_bytes(4, "big")
 
 
-def png(
-    width: int, height: int, rows: bytes, *, depth: int = 8, colour: int = 0, extra: bytes = b""
-) -> bytes:
+def png(width: int, height: int, rows: bytes, *, depth: int = 8, color: int = 0, extra: bytes = b"") -> bytes:
     """A PNG of raw filtered `rows`; the header may promise anything."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -48,7 +46,7 @@ def png16(pixels: np.ndarray[Any, Any]) -> bytes:
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    return png(width, height, rows, depth=16, colour={1: 0, 2: 4, 3: 2, 4: 6}[channels])
+    return png(width, height, rows, depth=16, color={1: 0, 2: 4, 3: 2, 4: 6}[channels])
 
 
 def tiff(tags: dict[int, tuple[int, int, int]], data: bytes) -> bytes:
@@ -57,6 +55,58 @@ def tiff(tags: dict[int, tuple[int, int, int]], data: bytes) -> bytes:
     for tag, (kind, count, value) in sorted(tags.items()):
         body += struct.pack("<HHII", tag, kind, count, value)
     return body + b"\0\0\0\0" + data
+
+
+def tiff_of(
+    pixels: np.ndarray[Any, Any],
+    orientation: int = 1,
+    *,
+    tile: int = 0,
+    rows: int = 0,
+    packed: bool = False,
+    order: str = "<",
+) -> bytes:
+    """A TIFF of (h, w) or (h, w, c) samples of 8 or 16 bit as they are stored: in tiles of that side, or in strips of
+    that many rows (0: one strip); packed with deflate, or not at all."""
+    height, width = pixels.shape[:2]
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    depth = pixels.dtype.itemsize * 8
+    samples = pixels.reshape(height, width, channels).astype(f"{order}u{depth // 8}")
+    if tile:
+        padded = np.pad(samples, ((0, -height % tile), (0, -width % tile), (0, 0)))
+        parts = [
+            padded[y : y + tile, x : x + tile]
+            for y in range(0, padded.shape[0], tile)
+            for x in range(0, padded.shape[1], tile)
+        ]
+    else:
+        parts = [samples[y : y + (rows or height)] for y in range(0, height, rows or height)]
+    stored = [zlib.compress(part.tobytes()) if packed else part.tobytes() for part in parts]
+    starts = np.cumsum([8, *(len(part) + len(part) % 2 for part in stored)]).tolist()
+    short, long = "H", "I"
+    fields: dict[int, tuple[str, list[int]]] = {
+        256: (long, [width]), 257: (long, [height]), 258: (short, [depth] * channels),
+        259: (short, [8 if packed else 1]), 262: (short, [2 if channels == 3 else 1]), 274: (short, [orientation]),
+        277: (short, [channels]),
+    }  # fmt: skip
+    sizes = [len(part) for part in stored]
+    if tile:
+        fields |= {322: (long, [tile]), 323: (long, [tile]), 324: (long, starts[:-1]), 325: (long, sizes)}
+    else:
+        fields |= {273: (long, starts[:-1]), 278: (long, [rows or height]), 279: (long, sizes)}
+    body = b"".join(part + b"\0" * (len(part) % 2) for part in stored)
+    directory, more = struct.pack(order + "H", len(fields)), b""
+    at = starts[-1] + 2 + 12 * len(fields) + 4
+    for tag, (kind, values) in sorted(fields.items()):
+        data = struct.pack(f"{order}{len(values)}{kind}", *values)
+        directory += struct.pack(order + "HHI", tag, 3 if kind == short else 4, len(values))
+        if len(data) <= 4:
+            directory += data.ljust(4, b"\0")
+        else:
+            directory += struct.pack(order + "I", at + len(more))
+            more += data
+    head = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, starts[-1])
+    return head + body + directory + bytes(4) + more
 
 
 def _tiff_header(width: int, height: int) -> bytes:

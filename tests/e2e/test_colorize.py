@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from batch_processing.colorize import submit
+from batch_processing.core.workspace import Workspace
+from batch_processing.exceptions import ValidationError
 from command import Run, lote
-from pages import book, coloured, line_art, zipped
+from pages import book, colored, line_art, zipped
 
 Lote = Callable[..., Run]
 
@@ -46,7 +49,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 class TestFolder:
-    def test_pages_are_coloured_and_the_cover_keeps_its_bytes(self, run: Lote, tmp_path: Path) -> None:
+    def test_pages_are_colored_and_the_cover_keeps_its_bytes(self, run: Lote, tmp_path: Path) -> None:
         source = book(tmp_path / "in", 11)
         done = run(source)
         assert done.code == 0, done.err
@@ -62,7 +65,7 @@ class TestFolder:
         assert told["counts"] == {"completed": 11, "failed": 0, "cancelled": 0}
         assert not list(out.rglob("*.part"))
 
-    def test_the_same_command_again_colours_nothing_again(self, run: Lote, tmp_path: Path) -> None:
+    def test_the_same_command_again_colors_nothing_again(self, run: Lote, tmp_path: Path) -> None:
         source = book(tmp_path / "in")
         run(source)
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "in_colorized").glob("*.png")}
@@ -81,7 +84,7 @@ class TestFolder:
     def test_a_changed_reference_redoes_all_pages(self, run: Lote, tmp_path: Path) -> None:
         source = book(tmp_path / "in")
         run(source)
-        coloured(source / "0_cover.png", 7)
+        colored(source / "0_cover.png", 7)
         # The cover in the output is a copy of the old one, and so no file of anybody else's.
         again = run(source, "--json")
         assert again.code == 0, again.err
@@ -134,7 +137,7 @@ class TestFolder:
 
     def test_twins_never_share_an_output(self, run: Lote, tmp_path: Path) -> None:
         source = tmp_path / "in"
-        coloured(source / "0.png")
+        colored(source / "0.png")
         line_art(source / "p1.png", 1)
         line_art(source / "p1.jpg", 2)
         line_art(source / "a" / "p1.tif", 3)
@@ -180,8 +183,8 @@ class TestRoles:
     def test_reference_folders_and_options(self, run: Lote, tmp_path: Path) -> None:
         source = tmp_path / "in"
         line_art(source / "1.png", 1)
-        coloured(source / "refs" / "ana.png", 2)
-        extra = coloured(tmp_path / "bea.png", 3)
+        colored(source / "refs" / "ana.png", 2)
+        extra = colored(tmp_path / "bea.png", 3)
         done = run(source, "--references", extra)
         assert done.code == 0, done.err
         out = tmp_path / "in_colorized"
@@ -202,20 +205,20 @@ class TestRoles:
         roles = {page["source"]: page["role"] for page in metadata(tmp_path / "in_colorized")["pages"]}
         assert roles == {"0_cover.png": "page", "1.png": "page", "2.png": "copy"}
 
-    def test_nothing_to_colour(self, run: Lote, tmp_path: Path) -> None:
-        coloured(tmp_path / "in" / "1.png")
+    def test_nothing_to_color(self, run: Lote, tmp_path: Path) -> None:
+        colored(tmp_path / "in" / "1.png")
         done = run(tmp_path / "in")
         assert done.code == 1
         assert "no line art among 1 images" in done.err
         assert not (tmp_path / "in_colorized").exists()
 
-    def test_references_without_colour_are_warned_of(self, run: Lote, tmp_path: Path) -> None:
+    def test_references_without_color_are_warned_of(self, run: Lote, tmp_path: Path) -> None:
         source = book(tmp_path / "in", 1)
         given = line_art(tmp_path / "cast.png", 7)
         done = run(source, "--references", given)
         assert done.code == 0
         assert f"the reference {given} looks like line art" in done.err
-        assert "looks like line art" not in run(source, "--references", coloured(tmp_path / "ana.png", 2)).err
+        assert "looks like line art" not in run(source, "--references", colored(tmp_path / "ana.png", 2)).err
 
     def test_settings_of_single_images(self, run: Lote, tmp_path: Path) -> None:
         source = book(tmp_path / "in", 3)
@@ -247,7 +250,7 @@ class TestArchive:
         with zipfile.ZipFile(out) as file:
             assert b"<BlackAndWhite>No</BlackAndWhite>" in file.read("ComicInfo.xml")
             assert file.read("0_cover.png") == (source / "0_cover.png").read_bytes()
-        assert metadata(out)["left_out"] == ["notes.txt"]
+        assert metadata(out)["left_out"] == [{"name": "notes.txt", "reason": "no_picture"}]
 
     def test_two_workspaces_write_the_same_bytes(self, tmp_path: Path) -> None:
         archive = zipped(book(tmp_path / "in"), tmp_path / "book.cbz")
@@ -333,13 +336,10 @@ class TestBadInput:
         done = lote("colorize", book(tmp_path / "in"), "--backend", "magic", workspace=tmp_path / "ws")
         self.check(done, 2, "--backend")
 
-    def test_a_file_that_is_no_archive(self, run: Lote, tmp_path: Path) -> None:
-        (tmp_path / "book.cbz").write_bytes(b"not a zip at all")
-        self.check(run(tmp_path / "book.cbz"), 1, "book.cbz")
-
-    def test_rar(self, run: Lote, tmp_path: Path) -> None:
-        (tmp_path / "book.cbr").write_bytes(b"Rar!\x1a\x07\x00rest")
-        self.check(run(tmp_path / "book.cbr"), 1, "RAR archive", "give Lote the folder")
+    @pytest.mark.parametrize("content", [b"", b"not a zip at all", b"PK\3\4", b"Rar!\x1a\x07\x00rest"])
+    def test_a_file_that_is_no_archive(self, run: Lote, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "book.cbz").write_bytes(content)
+        self.check(run(tmp_path / "book.cbz"), 12, "book.cbz")
 
     def test_an_archive_that_leaves_its_folder(self, run: Lote, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "book.cbz", "w") as file:
@@ -354,11 +354,11 @@ class TestBadInput:
         assert done.code == 3
         assert "\n  2.png: the file is not an image although its name ends in .png" in done.err
         assert (tmp_path / "in_colorized" / "1.png").exists()
-        assert not (tmp_path / "in_colorized" / "2.png").exists()
+        assert (tmp_path / "in_colorized" / "2.png").read_bytes() == b"hello"
 
     def test_no_page_done_is_a_failed_run(self, run: Lote, tmp_path: Path) -> None:
         source = tmp_path / "in"
-        coloured(source / "0.png")
+        colored(source / "0.png")
         (source / "1.png").write_text("hello")
         archive = zipped(source, tmp_path / "book.zip")
         assert run(archive).code == 1
@@ -399,7 +399,7 @@ class TestBadInput:
 class TestPixels:
     def test_size_dpi_and_lines_survive(self, run: Lote, tmp_path: Path) -> None:
         source = tmp_path / "in"
-        coloured(source / "0.png")
+        colored(source / "0.png")
         path = line_art(source / "1.png", 3)
         with Image.open(path) as image:
             before = np.asarray(image.convert("RGB"))
@@ -408,3 +408,14 @@ class TestPixels:
         with Image.open(tmp_path / "in_colorized" / "1.png") as image:
             assert np.array_equal(np.asarray(image.convert("RGB")), before)
             assert round(image.info["dpi"][0]) == 300
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [({"priority": "high"}, "is no int"), ({"outpath": "a.png"}, "there is no outpath")]
+)
+def test_what_is_asked_for_an_image_is_checked(tmp_path: Path, said: dict[str, Any], words: str) -> None:
+    line_art(tmp_path / "in" / "1.png", 11)
+    workspace = Workspace(tmp_path / "ws")
+    with pytest.raises(ValidationError, match=words):
+        submit(workspace, [tmp_path / "in"], tmp_path / "out", images={str(tmp_path / "in" / "1.png"): said})
+    workspace.close()

@@ -20,11 +20,11 @@ from command import command, environment, lote
 PURPLE = (120, 40, 160)
 
 
-def scene(path: Path, *, colour: bool = False, shift: int = 0, balloon: bool = True) -> Path:
+def scene(path: Path, *, color: bool = False, shift: int = 0, balloon: bool = True) -> Path:
     """A house and a balloon, in ink or painted; the references show no balloon."""
-    image = Image.new("RGB", (500, 600), (150, 200, 240) if colour else "white")
+    image = Image.new("RGB", (500, 600), (150, 200, 240) if color else "white")
     draw = ImageDraw.Draw(image)
-    roof, wall = ((200, 40, 50), (240, 220, 160)) if colour else ("white", "white")
+    roof, wall = ((200, 40, 50), (240, 220, 160)) if color else ("white", "white")
     draw.rectangle((100, 350, 300, 550), fill=wall, outline="black", width=5)
     draw.polygon([(70, 350), (200, 220), (330, 350)], fill=roof, outline="black", width=5)
     if balloon:
@@ -44,7 +44,7 @@ def balloon_of(path: Path, shift: int) -> tuple[int, ...]:
 
 
 def test_other_pages_learn_what_a_hint_said_and_approved_ones_stay(tmp_path: Path) -> None:
-    scene(tmp_path / "in" / "0.png", colour=True, balloon=False)
+    scene(tmp_path / "in" / "0.png", color=True, balloon=False)
     for number, shift in ((1, 0), (2, 30)):
         scene(tmp_path / "in" / f"{number}.png", shift=shift)
     hints = {"points": [{"x": 395, "y": 150, "color": "#7828a0"}]}
@@ -72,7 +72,7 @@ def pages_done(database: Path) -> int:
 def test_a_wish_that_was_killed_is_one_and_goes_on(tmp_path: Path) -> None:
     """Given again, it learned from what its first part had done, and the archive came out another."""
     here, begun = tmp_path / "here", tmp_path / "begun"
-    scene(here / "in" / "0.png", colour=True, balloon=False)
+    scene(here / "in" / "0.png", color=True, balloon=False)
     for number in range(1, 5):
         scene(here / "in" / f"{number}.png", shift=10 * number)
     hints = {"points": [{"x": 385, "y": 160, "color": "#7828a0"}]}

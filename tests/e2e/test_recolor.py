@@ -10,36 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from batch_processing.colorize import recolour
+from batch_processing.colorize import recolor_job
 from batch_processing.core.workspace import Workspace
 from batch_processing.exceptions import ValidationError
 from command import Run, lote
-
-RED = (200, 40, 50)
-
-
-def figure(path: Path, *, colour: bool, shift: int = 0, roof: tuple[int, int, int] = RED) -> Path:
-    """A house with a red roof on a blue sky: drawn in ink, or painted as well."""
-    image = Image.new("RGB", (500, 600), (150, 200, 240) if colour else "white")
-    draw = ImageDraw.Draw(image)
-    wall = (240, 220, 160) if colour else (255, 255, 255)
-    roof = roof if colour else wall
-    draw.rectangle((100 + shift, 300, 350 + shift, 550), fill=wall, outline="black", width=5)
-    draw.polygon(
-        [(70 + shift, 300), (225 + shift, 120), (380 + shift, 300)], fill=roof, outline="black", width=5
-    )
-    draw.rectangle((2, 2, 497, 597), outline="black", width=5)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    return path
+from pages import RED, figure
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recolor")
-    figure(root / "in" / "0.png", colour=True)
-    figure(root / "in" / "1.png", colour=False, shift=20)
-    figure(root / "in" / "2.png", colour=False, shift=60)
+    figure(root / "in" / "0.png", color=True)
+    figure(root / "in" / "1.png", color=False, shift=20)
+    figure(root / "in" / "2.png", color=False, shift=60)
     done = lote("colorize", root / "in", "-o", root / "out", "--backend", "flats", workspace=root / "ws")
     assert done.code == 0, done.err
     return root
@@ -58,66 +41,66 @@ def palette(work: Path, output: str = "out") -> list[dict[str, Any]]:
 def test_the_metadata_tells_of_pages_and_the_files_beside_it_of_regions(work: Path) -> None:
     folder = work / "out" / "_lote"
     entries = json.loads((folder / "processing_metadata.json").read_text())["pages"]
-    coloured = [entry for entry in entries if entry.get("backend") == "flats"]
-    assert [set(entry["result"]) for entry in coloured] == [{"confidence", "palette"}] * 2
+    colored = [entry for entry in entries if entry.get("backend") == "flats"]
+    assert [set(entry["result"]) for entry in colored] == [{"confidence", "palette"}] * 2
     assert all(len(json.dumps(entry)) < 6000 for entry in entries)
 
 
-def recolor(work: Path, colours: list[dict[str, Any]]) -> Run:
+def recolor(work: Path, colors: list[dict[str, Any]]) -> Run:
     file = work / "mine.json"
-    file.write_text(json.dumps({"colors": colours}))
+    file.write_text(json.dumps({"colors": colors}))
     return lote("recolor", "1", "--palette", file, "--json", workspace=work / "ws")
 
 
 def test_every_page_follows_and_a_rerun_keeps_it(work: Path) -> None:
     before = roof_of(work / "out" / "1.png")
-    colours = palette(work)
-    roof = next(colour for colour in colours if np.abs(np.array(colour["rgb"]) - before).max() < 12)
+    colors = palette(work)
+    roof = next(color for color in colors if np.abs(np.array(color["rgb"]) - before).max() < 12)
     roof |= {"rgb": [30, 160, 60], "name": "the roof"}
-    done = recolor(work, colours)
+    done = recolor(work, colors)
     assert done.code == 0, done.err
     for page in ("1.png", "2.png"):
         assert np.abs(np.array(roof_of(work / "out" / page)) - (30, 160, 60)).max() < 12
     # What was kept of the pages only saves time: damaged, they are coloured anew.
     whole = {page: (work / "out" / page).read_bytes() for page in ("1.png", "2.png")}
     roof["rgb"] = [90, 90, 200]
-    assert recolor(work, colours).code == 0
+    assert recolor(work, colors).code == 0
     assert {page: (work / "out" / page).read_bytes() for page in whole} != whole
     for kept, damage in zip(sorted((work / "ws" / "cache" / "states").iterdir()), (100, None), strict=True):
         kept.write_bytes(kept.read_bytes()[:damage] if damage else b"")
     roof["rgb"] = [30, 160, 60]
-    assert recolor(work, colours).code == 0
+    assert recolor(work, colors).code == 0
     assert {page: (work / "out" / page).read_bytes() for page in whole} == whole
-    assert next(colour for colour in palette(work) if colour["id"] == roof["id"])["name"] == "the roof"
+    assert next(color for color in palette(work) if color["id"] == roof["id"])["name"] == "the roof"
     again = lote(
         "colorize", work / "in", "-o", work / "out", "--backend", "flats", "--json", workspace=work / "ws"
     )
     assert again.summary["reused"] == 2
 
 
-def test_the_next_chapter_has_the_same_ids_names_and_colours(work: Path) -> None:
+def test_the_next_chapter_has_the_same_ids_names_and_colors(work: Path) -> None:
     """Its references show the roof a little paler, and a sign in a colour that is new."""
     first = palette(work)
-    roof = next(colour for colour in first if np.abs(np.array(colour["reference"]) - RED).max() < 12)
+    roof = next(color for color in first if np.abs(np.array(color["reference"]) - RED).max() < 12)
     roof |= {"name": "Ana's roof", "rgb": "#1e64a0"}
     series = work / "series.json"
     series.write_text(json.dumps({"colors": first}))
-    paler = figure(work / "next" / "0.png", colour=True, roof=(206, 46, 54))
+    paler = figure(work / "next" / "0.png", color=True, roof=(206, 46, 54))
     with Image.open(paler) as image:
         ImageDraw.Draw(image).rectangle((20, 20, 90, 90), fill=(120, 40, 160), outline="black", width=4)
         image.save(paler)
-    figure(work / "next" / "1.png", colour=False, shift=30)
+    figure(work / "next" / "1.png", color=False, shift=30)
     args = ("-o", work / "out2", "--backend", "flats", "--palette", series, "--layers", "ora")
     done = lote("colorize", work / "next", *args, workspace=work / "ws")
     assert done.code == 0, done.err
     assert np.abs(np.array(roof_of(work / "out2" / "1.png")) - (30, 100, 160)).max() < 12
-    second = {colour["id"]: colour for colour in palette(work, "out2")}
+    second = {color["id"]: color for color in palette(work, "out2")}
     assert second[roof["id"]] | {"pages": 0} == {
         "id": roof["id"], "name": "Ana's roof", "rgb": [30, 100, 160], "reference": [206, 46, 54], "pages": 0,
     }  # fmt: skip
-    assert set(second) >= {colour["id"] for colour in first}
+    assert set(second) >= {color["id"] for color in first}
     report = (work / "out2" / "_lote" / "report.html").read_text()
-    assert "Ana&#x27;s roof" in report
+    assert "Ana&#39;s roof" in report
     again = lote("colorize", work / "next", *args, "--json", workspace=work / "ws")
     assert again.summary["reused"] == 1
     series.write_text(series.read_text().replace("#1e64a0", "#1e9020"))
@@ -131,8 +114,8 @@ def test_names_and_locks_outlive_other_references(work: Path) -> None:
     output = ("-o", work / "out3", "--backend", "flats", "--as-lineart", "[12].png")
     before = lote("colorize", work / "in", *output, workspace=work / "ws")
     assert before.code == 0, before.err
-    colours = {tuple(colour["rgb"]): colour for colour in palette(work, "out3")}
-    roof, wall = colours[RED], colours[(240, 220, 160)]
+    colors = {tuple(color["rgb"]): color for color in palette(work, "out3")}
+    roof, wall = colors[RED], colors[(240, 220, 160)]
     roof |= {"name": "roof", "locked": True}
     wall |= {"name": "wall"}
     mine = work / "locked.json"
@@ -150,7 +133,7 @@ def test_names_and_locks_outlive_other_references(work: Path) -> None:
     try:
         done = lote("colorize", work / "in", *output, workspace=work / "ws")
         assert done.code == 0, done.err
-        after = {colour.get("name"): colour for colour in palette(work, "out3")}
+        after = {color.get("name"): color for color in palette(work, "out3")}
         assert (after["roof"]["id"], after["roof"]["rgb"]) == (roof["id"], list(RED))
         assert (after["wall"]["id"], after["wall"]["rgb"]) == (wall["id"], [238, 216, 158])
     finally:
@@ -178,7 +161,7 @@ def test_what_is_no_palette_of_the_job_is_refused(work: Path, text: str, words: 
     file = work / "mine.json"
     file.write_text(text)
     with pytest.raises(ValidationError, match="palette") as caught:
-        recolour(Workspace(work / "ws"), 1, file)
+        recolor_job(Workspace(work / "ws"), 1, file)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 

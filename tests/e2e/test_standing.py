@@ -3,8 +3,10 @@ runs, pages that vanish while it does, and outputs that the ledger does not reme
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import time
 import zipfile
@@ -14,8 +16,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from batch_processing.comics.deposits import Deposits
+from batch_processing.core.workspace import Workspace
 from command import Run, command, environment, lote
-from pages import SLOW, book, coloured, line_art, zipped
+from pages import SLOW, book, colored, line_art, zipped
 
 Lote = Callable[..., Run]
 MINE = b"somebody else's\n"
@@ -121,7 +125,7 @@ def test_a_palette_that_is_changed_in_its_place_and_given_back_is_the_jobs_again
     done = lote("recolor", "1", "--palette", file, workspace=tmp_path / "ws")
     assert done.code == 0, done.err
     assert "is left alone" not in done.err
-    assert [1, 2, 3] in [colour["rgb"] for colour in json.loads(file.read_text())["colors"]]
+    assert [1, 2, 3] in [color["rgb"] for color in json.loads(file.read_text())["colors"]]
     assert len(file.read_text().splitlines()) > 2  # written anew
 
 
@@ -267,7 +271,7 @@ def test_a_page_named_with_a_backslash_is_bound_under_another_name(run: Lote, tm
     source = book(tmp_path / "in", 1)
     line_art(source / "a\\b.png", 5)
     line_art(source / "a_b.png", 6)
-    coloured(source / "c\\d.png", 3)
+    colored(source / "c\\d.png", 3)
     done = run(source, "-o", tmp_path / "book.cbz")
     assert done.code == 0, done.err
     with zipfile.ZipFile(tmp_path / "book.cbz") as archive:
@@ -379,3 +383,55 @@ def test_pages_whose_paths_grow_too_long_in_the_output_are_named(run: Lote, tmp_
     assert refused.code == 1
     assert "File name too long" in refused.err.replace("\n", " ")
     assert "fault of Lote" not in refused.err
+
+
+def test_an_archive_of_a_namesake_is_nobody_elses_to_replace(tmp_path: Path, run: Lote) -> None:
+    """Chapters of one name, begun in one second, into one archive."""
+    for series, shade in (("A", 11), ("B", 40)):
+        line_art(tmp_path / series / "ch" / "1.png", shade)
+    assert run(tmp_path / "A" / "ch", "-o", tmp_path / "book.cbz", SOURCE_DATE_EPOCH="1600000000").code == 0
+    before = (tmp_path / "book.cbz").read_bytes()
+    done = run(tmp_path / "B" / "ch", "-o", tmp_path / "book.cbz", SOURCE_DATE_EPOCH="1600000000")
+    assert done.code == 1
+    assert "was not written by this job" in done.err
+    assert (tmp_path / "book.cbz").read_bytes() == before
+
+
+def test_however_often_a_run_is_killed_what_stands_stays_ours(tmp_path: Path) -> None:
+    """Between remembering a file and its rename."""
+    workspace = Workspace(tmp_path / "ws")
+    job = workspace.ledger.submit("comics", ["/in"], str(tmp_path), {"settings": {"overwrite": False}})
+    deposits = Deposits(workspace.ledger, job, tmp_path)
+    report = tmp_path / "report.html"
+    with deposits.save(report) as file:
+        file.write(b"the first")
+    for text in (b"second", b"third", b"fourth"):
+        deposits._note(report, hashlib.sha256(text).hexdigest())  # and killed
+    with deposits.save(report) as file:
+        file.write(b"the last")
+    assert report.read_bytes() == b"the last"
+    assert deposits.warnings == []
+    workspace.close()
+
+
+def test_what_an_earlier_version_has_remembered_is_taken_over_to_the_byte(tmp_path: Path, run: Lote) -> None:
+    """Version 0.1.0 kept documents as lists and sentences as text, and knew nothing else that it did not say."""
+    book(tmp_path / "in", 3)
+    words = (tmp_path / "in", "-o", tmp_path / "book.cbz", "--layers", "json")
+    assert run(*words).code == 0
+    before = (tmp_path / "book.cbz").read_bytes()
+    with sqlite3.connect(tmp_path / "ws" / "lote.db") as ledger:
+        for key, text in ledger.execute("SELECT id, work FROM item").fetchall():
+            work = json.loads(text)
+            work["documents"] = [[one["kind"], one["target"], one["record"]] for one in work["documents"]]
+            ledger.execute("UPDATE item SET work = ? WHERE id = ?", (json.dumps(work), key))
+        for key, text in ledger.execute("SELECT id, facts FROM source").fetchall():
+            facts = {name: value for name, value in json.loads(text).items() if value is not None}
+            assert all(type(facts["metrics"][name]) is int for name in ("color_count",))
+            ledger.execute("UPDATE source SET facts = ? WHERE id = ?", (json.dumps(facts), key))
+        ledger.execute("UPDATE event SET data = json_set(data, '$.text', 'plain text') WHERE kind = 'note'")
+    ledger.close()
+    again = run(*words, "--json")
+    assert (again.code, again.summary["reused"]) == (0, 3)
+    assert (tmp_path / "book.cbz").read_bytes() == before
+    assert lote("status", "--json", workspace=tmp_path / "ws").code == 0

@@ -17,10 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import batch_processing
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "sample_chapter.py"
+SAMPLE = Path(batch_processing.__file__).parent / "ui" / "web" / "sample" / "the-runaway-kite.cbz"
 PAGES = [f"page_{i:02}.png" for i in range(1, 9)]
-COLOURED = ["cover.png", "references/cast.png", "references/places.png"]
+COLORED = ["cover.png", "references/cast.png", "references/places.png"]
 
 
 @dataclass
@@ -54,7 +57,7 @@ def packed(rgb: np.ndarray) -> np.ndarray:
     return (r << 16) | (g << 8) | b
 
 
-def flat_colours(rgb: np.ndarray, side: int = 9) -> set[int]:
+def flat_colors(rgb: np.ndarray, side: int = 9) -> set[int]:
     """Colours of whole squares, `side` pixels wide: a flat has such squares, a blend at an edge or a dot of tone does not."""
     codes = packed(rgb)
     size = np.ones((side, side), np.uint8)
@@ -67,7 +70,7 @@ def flat_colours(rgb: np.ndarray, side: int = 9) -> set[int]:
 def test_the_archive_holds_a_cover_the_pages_the_references_and_their_description(made: Made) -> None:
     with zipfile.ZipFile(made.archive) as book:
         assert book.testzip() is None
-        assert book.namelist() == ["ComicInfo.xml", "cover.png", *PAGES, *COLOURED[1:]]
+        assert book.namelist() == ["ComicInfo.xml", "cover.png", *PAGES, *COLORED[1:]]
         info = ET.fromstring(book.read("ComicInfo.xml"))  # noqa: S314  # our own archive, made just now
     assert info.findtext("Title") == "The Runaway Kite"
     assert info.findtext("BlackAndWhite") == "Yes"
@@ -87,21 +90,21 @@ def test_a_page_is_ink_on_paper_and_its_truth_is_the_same_ink_over_flats(made: M
     brightest = truth.max(axis=2)
     assert (brightest[line < 40] < 60).all()  # every stroke of the line art is in the truth
     assert (line[brightest < 40] < 100).all()  # and the truth has no others
-    assert len(flat_colours(truth)) >= 5
+    assert len(flat_colors(truth)) >= 5
 
 
-def test_line_art_and_coloured_pictures_can_be_told_apart(made: Made) -> None:
+def test_line_art_and_colored_pictures_can_be_told_apart(made: Made) -> None:
     for name in PAGES:
         assert made.picture(name).ndim == 2
-    for name in COLOURED:
+    for name in COLORED:
         saturation = cv2.cvtColor(made.picture(name), cv2.COLOR_RGB2HSV)[..., 1]
         assert (saturation > 40).mean() > 0.2, name
 
 
 def test_every_flat_of_the_pages_stands_in_the_cover_or_a_reference(made: Made) -> None:
-    known = set().union(*(flat_colours(made.picture(name), 5) for name in COLOURED))
+    known = set().union(*(flat_colors(made.picture(name), 5) for name in COLORED))
     for name in PAGES:
-        missing = {f"{code:06x}" for code in flat_colours(made.true(name)) - known}
+        missing = {f"{code:06x}" for code in flat_colors(made.true(name)) - known}
         assert not missing, f"{name}: {missing} is in no reference"
 
 
@@ -115,8 +118,8 @@ def test_ink_encloses_the_flats(made: Made, name: str) -> None:
     paper = line > 250
     right = 0
     order = np.argsort(region[paper], kind="stable")
-    labels, colours = region[paper][order], codes[paper][order]
-    for group in np.split(colours, np.flatnonzero(np.diff(labels)) + 1):
+    labels, colors = region[paper][order], codes[paper][order]
+    for group in np.split(colors, np.flatnonzero(np.diff(labels)) + 1):
         right += int(np.unique(group, return_counts=True)[1].max())
     assert count > 100
     assert right / paper.sum() > 0.985
@@ -137,6 +140,24 @@ def test_the_same_bytes_every_time(made: Made) -> None:
         for member in book.infolist():
             assert member.date_time == (1980, 1, 1, 0, 0, 0)
             assert again[member.filename] == book.read(member), member.filename
+
+
+def test_what_the_web_page_brings_is_what_the_script_draws() -> None:
+    drawn = chapter()
+    known = {
+        drawing.name.replace(".png", ".webp"): drawing
+        for drawing in (drawn.cover, *drawn.pages, *drawn.references)
+    }
+    with zipfile.ZipFile(SAMPLE) as book:
+        assert book.namelist() == ["ComicInfo.xml", *known]
+        for name, drawing in known.items():
+            with Image.open(io.BytesIO(book.read(name))) as image:
+                brought = np.asarray(image)
+            if drawing in drawn.pages:
+                assert (brought == drawing.line_art()[..., None]).all(), name
+            else:
+                assert (brought == drawing.truth()).all(), name
+    assert SAMPLE.stat().st_size < 2_000_000
 
 
 def test_no_drawing_touches_the_edge_of_its_page(made: Made) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 import psutil
 import pytest
 
-from batch_processing.core.workspace import Workspace, process_identity
-from batch_processing.io.outputs import hash_file
+from batch_processing.core.processes import process_identity
+from batch_processing.core.workspace import Workspace
+from batch_processing.io.publish import hash_file
 from command import Run, command, environment, lote
 from faults.runs import PATIENCE_S, Comic, Length, Report, draw_pages, wait_for
 from pages import book
@@ -450,7 +451,9 @@ class TestStreams:
             )  # fmt: skip
             assert (done.returncode, "Traceback" in done.stderr) == (code, False), (last, done.stderr)
             assert "rror" not in done.stderr.replace("Error processing", "").replace("UserWarning", "")
-        assert len(list((tmp_path / "in_colorized").glob("*.png"))) == 2
+        made = {path.name: path.read_bytes() for path in (tmp_path / "in_colorized").glob("*.png")}
+        assert [name for name in sorted(made) if made[name] != b"broken"] == ["p000000.png", "p000002.png"]
+        assert made["p000001.png"] == b"broken", "its original stands in its place"
         with closing(sqlite3.connect(tmp_path / "ws" / "lote.db")) as ledger:
             assert ledger.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             assert ledger.execute("SELECT state, count FROM tally WHERE count > 0 ORDER BY state").fetchall() == [
@@ -552,10 +555,10 @@ class Life:
         file = self.root / "book.lote" / "palette.json"
         if not file.exists():
             return
-        colours = json.loads(file.read_text())["colors"]
-        for colour in colours[:1]:
-            colour["rgb"] = self.rng.choice(([30, 160, 60], [90, 90, 200]))
-        (self.root / "mine.json").write_text(json.dumps({"colors": colours}))
+        colors = json.loads(file.read_text())["colors"]
+        for color in colors[:1]:
+            color["rgb"] = self.rng.choice(([30, 160, 60], [90, 90, 200]))
+        (self.root / "mine.json").write_text(json.dumps({"colors": colors}))
         self.say("recolor", "1", "--palette", self.root / "mine.json", signalled=signalled)
 
     def back_up(self, *, signalled: bool) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_processing.core.ledger import ItemSpec, Ledger
+from batch_processing.core.ledger import Ledger
+from batch_processing.core.model import ItemSpec
 from command import command, environment, lote
 from corpus.images import png
 from faults.runs import Length, Report
@@ -93,7 +94,10 @@ def test_limits_of_file_size_and_memory(tmp_path: Path, report: Report) -> None:
     assert limited.returncode == 3, told
     assert re.search(r"file\.png: Cannot write .*File too large.* bytes needed", told), told
     assert re.search(r"memory\.png: .*memory", told), told
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_lote", "small.png"]
+    # The original of the one stands in its place; that of the other meets the limit, too.
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_lote", "memory.png", "small.png"]
+    assert (tmp_path / "out" / "memory.png").read_bytes() == (tmp_path / "in" / "memory.png").read_bytes()
+    assert "the original of file.png is not in the output" in told
     assert lote(*arguments, workspace=tmp_path / "ws").code == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     report(
@@ -104,7 +108,8 @@ def test_limits_of_file_size_and_memory(tmp_path: Path, report: Report) -> None:
 
 CROWD = """
 import json, random, sys, time
-from batch_processing.core.ledger import Ledger, Settlement
+from batch_processing.core.ledger import Ledger
+from batch_processing.core.model import Settlement
 ledger = Ledger(sys.argv[1], journal=sys.argv[2])
 rng = random.Random(int(sys.argv[3])); until = time.monotonic() + float(sys.argv[4]); commits = []
 def commit(what, *args):

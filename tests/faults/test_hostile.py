@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from corpus import books
 from corpus.archives import HOSTILE, LYING, Entry, build, plain
 from corpus.images import BOMBS, png, whole
 from faults.runs import PATIENCE_S, Length, Report
@@ -51,6 +52,16 @@ def archives(count: int) -> Iterator[tuple[str, bytes]]:
     chance.shuffle(cuts)
     nested = build(Entry("n.zip", build(Entry("m.zip", build(Entry("../evil.png"))))), Entry("p.png", page))
     yield "nested twice", nested
+    for name in ("../evil.png", "..\\evil.png"):
+        for make in (books.tar, books.seven_zip, books.rar4, books.rar5):
+            yield f"{make.__name__} with {name}", make({name: page})
+    yield "link in a TAR", books.tar({"evil.png": b""}, type=b"2", linkname="/etc/passwd")
+    yield "bomb in a TAR", books.tar({"a.png": bytes(64 << 20)}, "w:gz")
+    yield (
+        "EPUB that leaves its folder",
+        books.epub({"1.xhtml": books.showing("../../evil.png")}, {"a.png": page}),
+    )
+    yield "PDF of nothing", b"%PDF-1.7\n" + bytes(1000)
     yield "nested bomb", build(Entry("n.zip", HOSTILE["ratio"][0]()), Entry("p.png", page))
     for number in range(count):
         if number % 2 and number // 2 < len(cuts):
@@ -69,7 +80,7 @@ def images(count: int) -> Iterator[tuple[str, bytes]]:
         yield name, make()
     for side in (4_000, 15_000):
         yield f"promises{side}.png", png(side, side, bytes(1000))
-        yield f"promises{side}rgba.png", png(side, side, bytes(1000), colour=6)
+        yield f"promises{side}rgba.png", png(side, side, bytes(1000), color=6)
         yield f"promises{side}sixteen.png", png(side, side, bytes(1000), depth=16)
     honest = list(whole().items())
     chance = random.Random(2)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from batch_processing import BatchConfig, BatchProcessingError, BatchProcessor, ValidationError
-from batch_processing.core.workers import Failure, Result, Task
+from batch_processing.core.workers import Failure, Pool, Result, Task
+from batch_processing.messages import Message
 from faults.runs import Length, Report
-from pages import coloured, line_art
+from pages import colored, line_art
 
 GOOD = ["1.png", "2.png", "3.png", "10.png"]
 BROKEN = "broken.png"  # an image by its name: it fails by itself
@@ -36,11 +36,17 @@ class PoolInHere:
     def free(self) -> int:
         return self.slots - len(self.ended)
 
+    @property
+    def here(self) -> Pool:
+        return self
+
+    def news(self) -> list[Message]:
+        return []
+
     def submit(self, *tasks: Task) -> None:
         for task in tasks:
-            module, name = task.function.split(":")
             try:
-                value = getattr(import_module(module), name)(lambda done, total: None, **task.args)
+                value = task.work.run(lambda done, total: None)
             except BatchProcessingError as error:
                 self.ended.append(Result(task.id, None, Failure(type(error).__name__, str(error)), 0.0))
             else:
@@ -54,6 +60,9 @@ class PoolInHere:
         return {}
 
     def stop(self, task_ids: Sequence[str]) -> None:
+        pass
+
+    def withdraw(self) -> None:
         pass
 
     def close(self) -> None:
@@ -179,13 +188,13 @@ class ProcessorMachine(RuleBasedStateMachine):
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("images")
-    coloured(folder / "cover.jpg")
+    colored(folder / "cover.jpg")
     for number, name in enumerate(GOOD):
         line_art(folder / name, number, (64, 80))
     (folder / BROKEN).write_bytes(b"\x89PNG\r\n\x1a\n and nothing else")
     (folder / "notes.txt").write_text("no image")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("batch_processing.comic.LocalPool", PoolInHere)
+        patch.setattr("batch_processing.comics.application.LocalPool", PoolInHere)
         patch.setattr(ProcessorMachine, "inputs", folder, raising=False)
         yield folder
 

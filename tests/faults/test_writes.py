@@ -33,7 +33,7 @@ PAGES = 2
 SITE = "from faults import failing; failing.in_a_worker()"
 
 
-def colour(source: Path, root: Path) -> JobResult | str:
+def color(source: Path, root: Path) -> JobResult | str:
     """What became of the job, or the sentence with which it stopped."""
     workspace = Workspace(root / "ws")
     settings = {"backend": "noop", "max_concurrent": 1}
@@ -81,7 +81,7 @@ def undisturbed(site: None, tmp_path_factory: pytest.TempPathFactory) -> Undistu
     source = book(root / "book", PAGES)
     counters = {place: root / f"{place[0]}-{place[1]}" for place in PLACES}
     with armed(*(Fault(call, 0, 0, str(path), worker) for (call, worker), path in counters.items())):
-        assert isinstance(colour(source, root), JobResult)
+        assert isinstance(color(source, root), JobResult)
     calls = {place: path.stat().st_size for place, path in counters.items()}
     return Undisturbed(source, (root / "out" / "book.cbz").read_bytes(), calls)
 
@@ -90,7 +90,7 @@ def attempt(fault: Fault, undisturbed: Undisturbed, root: Path) -> bool:
     """Whether the run told of the fault: it stopped, lost a page, or warned."""
     root.mkdir()
     with armed(fault):
-        told = colour(undisturbed.source, root)
+        told = color(undisturbed.source, root)
     if isinstance(told, str):
         assert re.match(r"(Job|The|Cannot) .{20}", told), f"{fault}: {told}"
         assert "unexpected" not in told, f"{fault}: {told}"
@@ -104,7 +104,7 @@ def attempt(fault: Fault, undisturbed: Undisturbed, root: Path) -> bool:
     sentences = [told] if isinstance(told, str) else [*(text for _, text in told.failures), *told.warnings]
     assert "[Errno" not in "".join(map(str, sentences)), f"{fault}: {sentences}"
     check(root)
-    again = colour(undisturbed.source, root)
+    again = color(undisturbed.source, root)
     assert not isinstance(again, str), f"{fault}: {again}"
     assert (again.exit_code, again.completed) == (0, PAGES), f"{fault}: {again}"
     check(root)

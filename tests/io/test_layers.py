@@ -79,7 +79,7 @@ def parted(depth: int) -> tuple[list[Layer], Any]:
     line = rng.integers(0, 2**depth, (40, 60)).astype(kind)
     layers = [
         Layer("Flats", lambda: patch, group="Outside of panels", left=40, top=28),
-        Layer("Ana <hair> 髪", hair, group="Panel 1", left=3, top=5, colour=4),
+        Layer("Ana <hair> 髪", hair, group="Panel 1", left=3, top=5, color=4),
         Layer("Coat", hair[::-1].copy(), group="Panel 1", left=13, top=15),
         Layer("Line", line, "multiply", own=True),
     ]

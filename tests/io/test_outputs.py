@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from batch_processing.exceptions import ResourceError, ValidationError
 from batch_processing.io import create_output_path, create_output_zip, handle_filename_collision
-from batch_processing.io.comic_info import comic_info
-from batch_processing.io.outputs import (
+from batch_processing.io.comic_info import BookPage, comic_info, is_right_to_left
+from batch_processing.io.naming import NameReservation
+from batch_processing.io.publish import (
     METADATA_NAME,
-    NameReservation,
     SaveFile,
     fsync_dir,
     hash_file,
@@ -194,7 +194,7 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from batch_processing.exceptions import ResourceError
-from batch_processing.io.outputs import SaveFile, write_part, write_zip
+from batch_processing.io.publish import SaveFile, write_part, write_zip
 folder = Path(sys.argv[1])
 noise = bytes(range(256)) * 8192
 for write in (
@@ -379,6 +379,58 @@ def test_comic_info_says_no_and_keeps_everything_else(xml: bytes, expected: byte
     assert comic_info(xml) == expected
     assert comic_info(expected) == expected
     assert ET.fromstring(expected).findtext("BlackAndWhite") == "No"  # noqa: S314
+
+
+PAGES = b"""<ComicInfo>
+  <PageCount>4</PageCount>
+  <BlackAndWhite>No</BlackAndWhite>
+  <Manga>YesAndRightToLeft</Manga>
+  <Pages>
+    <Page Image="0" Type="FrontCover" ImageSize="100" ImageWidth="500" ImageHeight="700" />
+    <Page Bookmark="a &gt; Image='1'" Image = '1' ImageSize='200'></Page>
+    <Page Image="2" DoublePage="true" Key="002.png" /><Page Image="3" Type="Deleted"/>
+    <Page Image="9" />
+    <Page Image="x" /><Page />
+  </Pages>
+</ComicInfo>
+"""
+
+
+def test_comic_info_follows_its_pages() -> None:
+    pages = [None, BookPage(0, 2345, 510, 710), BookPage(1), None]
+    assert (
+        comic_info(PAGES, pages, 2)
+        == b"""<ComicInfo>
+  <PageCount>2</PageCount>
+  <BlackAndWhite>No</BlackAndWhite>
+  <Manga>YesAndRightToLeft</Manga>
+  <Pages>
+    <Page Bookmark="a &gt; Image='1'" Image = '0' ImageSize='2345'></Page>
+    <Page Image="1" DoublePage="true" Key="002.png" />
+    <Page Image="7" />
+    <Page Image="x" /><Page />
+  </Pages>
+</ComicInfo>
+"""
+    )
+    assert comic_info(PAGES, [BookPage(number) for number in range(4)], 4) == PAGES
+
+
+@given(st.lists(st.booleans(), max_size=12), st.lists(st.integers(0, 14), max_size=12))
+def test_every_page_that_stays_is_told_of_under_its_number(kept: list[bool], told: list[int]) -> None:
+    text = "".join(f'<Page Image="{number}" Key="{number}"/>' for number in told)
+    pages = [BookPage(sum(kept[:at])) if stays else None for at, stays in enumerate(kept)]
+    result = comic_info(f"<ComicInfo><Pages>{text}</Pages></ComicInfo>".encode(), pages, sum(kept))
+    found = [(page.get("Image"), page.get("Key")) for page in ET.fromstring(result).iter("Page")]  # noqa: S314
+    stay = [number for number in told if number >= len(kept) or kept[number]]
+    dropped = [at for at, stays in enumerate(kept) if not stays]
+    assert found == [(str(number - sum(at < number for at in dropped)), str(number)) for number in stay]
+
+
+def test_which_way_a_book_is_read() -> None:
+    assert is_right_to_left(PAGES)
+    assert not is_right_to_left(PAGES.replace(b"YesAndRightToLeft", b"Yes"))
+    assert not is_right_to_left(b"<ComicInfo><X><Manga>YesAndRightToLeft</Manga></X></ComicInfo>")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "iso-8859-1"])

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,8 @@ from batch_processing.io import (
     validate_image_file,
     zip_handler,
 )
-from batch_processing.io.scan import iter_images, natural_key
+from batch_processing.io.kinds import FileKind, Reason
+from batch_processing.io.scan import iter_images, natural_key, sort_text, walk
 from corpus.images import samples, saved
 
 
@@ -65,7 +67,32 @@ def test_order_is_the_order_of_reading() -> None:
     assert sorted(["２.png", "10.png", "1.png"], key=natural_key) == ["1.png", "２.png", "10.png"]
 
 
-PATHS = st.lists(st.text("aAbé1290 ./_²３\udc80", min_size=1, max_size=12), min_size=2, max_size=8)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Marvel2In1-7", "Marvel2In1-7-01", "Marvel2In1-7-02"],
+        ["010", "010.5", "011"],
+        ["image", "image (1)", "image (2)", "image (10)"],
+        ["000a", "000b", "001", "001a", "002", "002-003", "004", "004 (2)", "004_1", "010"],
+        ["chap", "chap-2", "cover"],
+    ],
+)
+def test_a_name_comes_before_those_that_it_begins(names: list[str]) -> None:
+    for files in (names, [f"{name}.png" for name in names], [f"ch/{name}.jpg" for name in names]):
+        backwards = files[::-1]
+        assert sorted(backwards, key=natural_key) == files
+
+
+PATHS = st.lists(
+    st.text("aAbé1290 -./_²３\1\2\3\4\udc80\ue000\uf900😀", min_size=1, max_size=12), min_size=2, max_size=8
+)
+
+
+@given(PATHS)
+def test_the_order_of_a_database_is_the_same(paths: list[str]) -> None:
+    texts = {path: sort_text(path).encode("utf-8") for path in paths}  # as SQLite compares text
+    assert sorted(paths, key=texts.__getitem__) == sorted(paths, key=natural_key)
+    assert len(set(texts.values())) == len(set(paths))
 
 
 @given(PATHS)
@@ -109,6 +136,56 @@ def test_scan_takes_images_and_leaves_junk(tmp_path: Path) -> None:
         "1.jpeg",
         "notes.txt",
     ]
+
+
+def test_empty_files_are_no_images_at_a_glance(tmp_path: Path) -> None:
+    tree(tmp_path, "1.png", "sub/2.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "sub" / "empty.jpg").touch()
+    assert relative(tmp_path, scan_directory(tmp_path)) == ["1.png"]
+    assert relative(tmp_path, scan_directory(tmp_path, recursive=True)) == ["1.png", "sub/2.png"]
+
+
+def test_walking_meets_everything(tmp_path: Path) -> None:
+    tree(
+        tmp_path, "1.png", "02", "notes.txt", ".hidden/x.png", "Thumbs.db", "sub/3.png", "out/4.png", "a.cbz"
+    )
+    (tmp_path / "02").write_bytes(saved(Image.fromarray(samples()), "JPEG"))
+    (tmp_path / "link").symlink_to(tmp_path / "sub")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    met = {
+        entry.name: (entry.kind, entry.reason)
+        for entry in walk(tmp_path, recursive=True, skip=[tmp_path / "out"])
+    }
+    assert met == {
+        "1.png": (FileKind.IMAGE, None),
+        "02": (FileKind.IMAGE, None),
+        "a.cbz": (FileKind.BOOK, None),
+        "gone": (FileKind.OTHER, Reason.UNREADABLE),
+        "gone.png": (FileKind.IMAGE, None),
+        "link/": (FileKind.OTHER, Reason.LINKED_FOLDER),
+        "notes.txt": (FileKind.OTHER, None),
+        "sub/3.png": (FileKind.IMAGE, None),
+        ".hidden/": (FileKind.JUNK, Reason.JUNK),
+        "Thumbs.db": (FileKind.JUNK, Reason.JUNK),
+    }
+    flat = {entry.name: entry.reason for entry in walk(tmp_path, recursive=False)}
+    assert flat["sub/"] == flat["out/"] == Reason.IN_SUBFOLDER
+
+
+def test_ten_thousand_files_are_listed_within_a_second(tmp_path: Path) -> None:
+    page = saved(Image.fromarray(samples()), "PNG")
+    for number in range(10_000):
+        (tmp_path / (f"{number}.png" if number % 10 else f"{number}")).write_bytes(page)
+    began = time.process_time()
+    assert (
+        sum(
+            entry.kind == FileKind.IMAGE for entry in walk(tmp_path, recursive=False, skip=[tmp_path / "out"])
+        )
+        == 10_000
+    )
+    assert time.process_time() - began < 1
 
 
 def test_relative_folders_give_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

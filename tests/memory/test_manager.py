@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_processing import MemoryManager
+from batch_processing.core import processes
 from batch_processing.exceptions import ConfigurationError
-from batch_processing.memory import manager as module
+from batch_processing.memory import cgroups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 
 
-@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5", None])
+@pytest.mark.parametrize("threshold", [-0.1, 0, 0.0, 1.1, 2, float("nan"), float("inf"), True, "0.5", None])
 def test_a_threshold_out_of_range(threshold: float) -> None:
     with pytest.raises(ValueError, match="memory_threshold must be between 0 and 1"):
         MemoryManager(memory_threshold=threshold)
@@ -82,7 +83,7 @@ def test_caches_are_cleared_above_the_threshold_only() -> None:
     gone: list[int] = []
     Circle()
     assert not MemoryManager(memory_threshold=1.0).trigger_gc_if_needed()
-    assert MemoryManager(memory_threshold=0.0).trigger_gc_if_needed()
+    assert MemoryManager(memory_threshold=1e-9).trigger_gc_if_needed()
     assert gone == [1]
 
 
@@ -90,10 +91,10 @@ def test_caches_are_cleared_above_the_threshold_only() -> None:
     st.integers(1, 30_000),
     st.integers(1, 30_000),
     st.integers(0, 50),
-    st.sampled_from(["noop", "flats", "cobra", None]),
+    st.sampled_from(["noop", "flats", "cobra", "diffusers"]),
 )
 def test_estimates_grow_with_the_page_and_its_references(
-    width: int, height: int, references: int, backend: str | None
+    width: int, height: int, references: int, backend: str
 ) -> None:
     manager = MemoryManager()
 
@@ -127,13 +128,21 @@ def test_cobra_needs_more_with_more_references_at_once() -> None:
     assert estimate(50, references=1) < estimate(50)
 
 
-def test_the_backend_follows_the_device() -> None:
-    size = (1000, 1500)
-    for device, backend in (("cpu", "flats"), ("cuda", "cobra")):
-        manager = MemoryManager(device)
-        assert manager.estimate_memory_required(size) == manager.estimate_memory_required(
-            size, backend=backend
-        )
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.sampled_from([("cpu", "flats"), ("cuda", "cobra")]))
+def test_without_a_backend_the_arrays_of_the_page_count(
+    width: int, height: int, device_backend: tuple[str, str]
+) -> None:
+    device, backend = device_backend
+    manager = MemoryManager(device)
+    arrays = manager.estimate_memory_required((width, height))
+    assert arrays >= 6 * width * height  # the page and its result
+    assert manager.estimate_memory_required((2 * width, 2 * height)) == 4 * arrays
+    assert manager.estimate_memory_required((width, height), references=9) == arrays
+    whole = [
+        manager.estimate_memory_required(size, backend=backend, references=0)
+        for size in ((width, height), (2 * width, 2 * height))
+    ]
+    assert whole[1] - whole[0] == 3 * arrays
 
 
 def test_impossible_estimates() -> None:
@@ -223,7 +232,7 @@ def group(root: Path, version: int, path: str, limit: str, used: int, cache: int
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pretended Linux with 64 GiB, 60 of them free; its control groups are still to be written."""
     (tmp_path / "proc/self").mkdir(parents=True)
-    monkeypatch.setattr(module, "_ROOT", tmp_path)
+    monkeypatch.setattr(cgroups, "_ROOT", tmp_path)
     memory = psutil.virtual_memory()._replace(total=64 * GIB, available=60 * GIB)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     return tmp_path
@@ -279,3 +288,33 @@ class TestControlGroups:
 @pytest.mark.usefixtures("machine")
 def test_a_system_without_control_groups() -> None:
     assert MemoryManager().available_bytes() == 60 * GIB
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "quota"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "150000 100000", "a/cpu.max": "400000 100000"}, 1.5),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "max 100000"}, None),
+        ("3:cpu:/a\n0::/\n", {"cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "100000"}, 0.5),
+        ("3:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, None),
+        ("0::/a\n", {}, None),
+    ],
+)
+def test_the_processors_that_a_container_may_use(
+    machine: Path, line: str, files: dict[str, str], quota: float | None
+) -> None:
+    (machine / "proc/self/cgroup").write_text(line)
+    for name, text in files.items():
+        file = machine / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    assert cgroups.cpu_quota() == quota
+    if quota is not None:
+        assert processes.cores() <= max(1, round(quota + 0.5))
+
+
+def test_all_that_may_be_used_is_the_smallest_limit(machine: Path) -> None:
+    (machine / "proc/self/cgroup").write_text("0::/a/b\n")
+    group(machine, 2, "a/b", str(8 * GIB), GIB, 0)
+    group(machine, 2, "a", str(4 * GIB), GIB, 0)
+    assert MemoryManager().total_bytes() == 4 * GIB

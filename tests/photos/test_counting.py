@@ -16,7 +16,7 @@ import pytest
 
 from batch_processing.photos.counting import CountAhead, Totals
 from batch_processing.photos.ingest import ScanStats
-from batch_processing.ui.photos.scan import PHOTO_BYTES, first_eta
+from batch_processing.photos.progress import PHOTO_BYTES, first_eta
 from command import command, environment
 from photos_help import write
 

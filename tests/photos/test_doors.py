@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from batch_processing.exceptions import ConfigurationError, ValidationError
-from batch_processing.ui.photos import photos_app
-from batch_processing.ui.photos.scan import eta
+from batch_processing.photos.progress import eta
+from batch_processing.ui.cli.photos import photos_app
 from photos_help import write
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -40,7 +40,7 @@ def test_the_older_import_path_alone_and_beside_another_app(tmp_path: Path) -> N
 
 
 def test_doors_are_light() -> None:
-    code = "import sys, batch_processing.photos, batch_processing.ui.photos; print(*sys.modules)"
+    code = "import sys, batch_processing.photos, batch_processing.ui.cli.photos; print(*sys.modules)"
     loaded = set(python(code, SOURCE).split())
     assert not loaded & {"sqlalchemy", "numpy", "PIL", "torch", "cv2", "gradio", "psutil"}
 

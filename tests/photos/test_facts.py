@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+from batch_processing.core.workers import Failure, LocalPool, Result, Task
+from batch_processing.exceptions import ResourceError
+from batch_processing.messages import Message
 from batch_processing.photos import Photo, header_pool
 from batch_processing.photos.exif import degrees, gps_position, taken_at
 from batch_processing.photos.facts import headers_of, read_facts
@@ -123,18 +124,10 @@ def test_a_photo_that_kills_its_reader_costs_itself_only(
         tmp_path / "patch" / "sitecustomize.py",
         b"import os, time\nimport batch_processing.photos.headers as h\nread = h.read_header\n"
         b"def patched(path, folders):\n    if path.endswith('30.jpg'):\n        %s\n    return read(path, folders)\n"
-        % what.encode(),
+        b"h.read_header = patched\n" % what.encode(),
     )
-    runner = (
-        "import sitecustomize as s, batch_processing.photos.headers as h; h.read_header = s.patched; h.main()"
-    )
-    real = subprocess.Popen
-
-    def start(command: list[str], **options: object) -> object:
-        return real([command[0], "-c", runner], **options)  # type: ignore[call-overload]
-
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "patch"))
     monkeypatch.syspath_prepend(str(tmp_path / "patch"))
-    monkeypatch.setattr(header_pool.subprocess, "Popen", start)
     monkeypatch.setattr(header_pool, "TIME_LIMIT_S", 3.0)
     with Library(tmp_path / "photos.db") as library:
         stats = library.scan(tree, facts=True)
@@ -142,6 +135,32 @@ def test_a_photo_that_kills_its_reader_costs_itself_only(
         assert library.errors() == [(str(evil), "facts", kind)]
         with_facts = len(library.session.scalars(sa.select(Photo.id).where(Photo.width == 40)).all())
         assert with_facts == 59
+
+
+class Exhausted(LocalPool):
+    """A machine that gives no process any more, once some headers were read."""
+
+    def completed(self, timeout: float) -> list[Result]:
+        failure = Failure("ResourceError", Message("no worker can be started"), fatal=True)
+        return [Result(result.id, None, failure, 0.0) for result in super().completed(timeout)]
+
+
+def test_a_machine_without_readers_is_no_fault_of_the_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tmp_path / "tree"
+    for number in range(5):
+        photo(tree / f"{number}.jpg")
+    with Library(tmp_path / "photos.db") as library:
+        with monkeypatch.context() as patch:
+            patch.setattr(header_pool, "LocalPool", Exhausted)
+            with pytest.raises(ResourceError, match="no worker can be started"):
+                library.scan(tree, facts=True)
+            with pytest.raises(ResourceError, match="no worker can be started"):
+                list(headers_of([bytes(tree / "0.jpg")], 1))
+        assert library.errors() == []
+        assert library.scan(tree, facts=True).facts_errors == 0
+        assert len(library.session.scalars(sa.select(Photo.id).where(Photo.width == 40)).all()) == 5
 
 
 def test_the_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -248,13 +267,13 @@ def _facts(database: Library) -> dict[str, tuple[object, ...]]:
 def _watched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The paths that readers are given from now on."""
     given: list[bytes] = []
-    give = header_pool._Reader.give
+    submit = LocalPool.submit
 
-    def watch(reader: Any, tasks: Any) -> None:
-        given.extend(task.path for task in tasks)
-        give(reader, tasks)
+    def watch(pool: LocalPool, *tasks: Task) -> None:
+        given.extend(task.work.path for task in tasks)
+        submit(pool, *tasks)
 
-    monkeypatch.setattr(header_pool._Reader, "give", watch)
+    monkeypatch.setattr(LocalPool, "submit", watch)
     return given
 
 

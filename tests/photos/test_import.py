@@ -25,7 +25,7 @@ from batch_processing.exceptions import (
 from batch_processing.photos import copying, steps
 from batch_processing.photos.steps import Action
 from batch_processing.photos.store import Store
-from batch_processing.ui.photos import photos_app
+from batch_processing.ui.cli.photos import photos_app
 from photos_help import Library, write
 
 Command = Callable[..., Result]
@@ -105,7 +105,7 @@ def test_without_yes_it_only_says_what_it_would_do(lote: Command, card: Path, ho
     size = photo(card / "DCIM" / "IMG_1.JPG").stat().st_size
     result = lote("import", card, home)
     assert f"{card}/DCIM/IMG_1.JPG -> {home}/2019/2019-07-04/IMG_1.JPG" in result.stdout
-    assert "1 files to copy" in result.stdout
+    assert "1 file to copy" in result.stdout
     assert "--yes" in result.stdout
     assert not home.exists()
     result = lote("import", card, home, "--json")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from batch_processing.ui.photos import photos_app
+from batch_processing.ui.cli.photos import photos_app
 from header_files import exif_block, jpeg
 from photos_help import write
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from batch_processing.ui.photos import photos_app
+from batch_processing.ui.cli.photos import photos_app
 from header_files import apple_note, exif_block, jpeg, movie
 from photos_help import write
 

@@ -25,7 +25,7 @@ from batch_processing.photos.damage import Damage
 from batch_processing.photos.listing import Wanted, damaged, listed
 from batch_processing.photos.store import Store, open_database
 from batch_processing.photos.tables import directories, facts, photos
-from batch_processing.ui.photos.look import DAMAGE_WORDS
+from batch_processing.ui.cli.photos.look import DAMAGE_WORDS
 from command import command, environment, lote
 from photos_help import write
 
@@ -34,7 +34,7 @@ MAKE, MODEL, EXIF_IFD, ORIGINAL, OFFSET = 0x010F, 0x0110, 0x8769, 0x9003, 0x9011
 ODD = b"caf\xe9\nfin.png"
 
 
-def photo(path: Path, colour: int, taken: str = "", camera: str = "", offset: str = "") -> Path:
+def photo(path: Path, color: int, taken: str = "", camera: str = "", offset: str = "") -> Path:
     """A small image, all of one colour."""
     exif = Image.Exif()
     if camera:
@@ -45,7 +45,7 @@ def photo(path: Path, colour: int, taken: str = "", camera: str = "", offset: st
         exif.get_ifd(EXIF_IFD)[OFFSET] = offset
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = "PNG" if path.suffix == ".png" else "JPEG"
-    Image.new("RGB", (40, 30), (colour, 90, 200)).save(path, kind, exif=exif)
+    Image.new("RGB", (40, 30), (color, 90, 200)).save(path, kind, exif=exif)
     return path
 
 
@@ -435,10 +435,10 @@ def test_a_locked_database_says_who_locks_it_and_nothing_of_the_disk(
 
 
 def test_a_lock_that_nobody_is_seen_to_hold_is_another_programs(tmp_path: Path) -> None:
-    assert core_database.who_locks(sa.make_url("postgresql://server/photos")) == "another program"
+    assert str(core_database.who_locks(sa.make_url("postgresql://server/photos"))) == "another program"
     nobody = Database(tmp_path / "lote.db")
     try:
-        assert core_database.who_locks(nobody.engine.url) == "another program"
+        assert str(core_database.who_locks(nobody.engine.url)) == "another program"
     finally:
         nobody.close()
     busy = sqlite3.OperationalError("database is locked")

@@ -616,6 +616,42 @@ def test_a_scan_can_start_at_a_batch(library: Library, tree: Path) -> None:
         library.scan(tree, 10, start_batch=9)
 
 
+@pytest.mark.parametrize("taken", [1, 2, 3, 4])
+def test_a_scan_that_began_at_a_batch_goes_on_there(library: Library, tree: Path, taken: int) -> None:
+    """The batches of the run that was broken off have numbers, too, and are other ones."""
+    paths = fill(tree, 40)
+    library.scan(tree, 10)
+    for path in paths[15:]:
+        path.write_bytes(b"changed " + path.name.encode())
+    begun = scan_images_recursively(tree, library.photos, 5, start_batch=3)
+    given = [one["path"] for _, batch in zip(range(taken), begun, strict=False) for one in batch]
+    begun.close()
+    assert given == [str(path) for path in paths[20 : 20 + 5 * taken]]
+    rest, stats = library.batches(tree, 5, start_batch=3)
+    given += [one["path"] for batch in rest for one in batch]
+    assert set(given) == {str(path) for path in paths[20:]}
+    assert stats.files_seen == 20
+    assert library.scan(tree, 10).changed == 5  # what lies before that batch
+
+
+def test_a_moved_library_goes_on_where_its_scan_began(library: Library, tree: Path) -> None:
+    from batch_processing.photos.relocation import relocate
+    from batch_processing.photos.store import Store
+
+    paths = fill(tree, 40)
+    library.scan(tree, 10)
+    for path in paths[20:]:
+        path.write_bytes(b"changed " + path.name.encode())
+    begun = scan_images_recursively(tree, library.photos, 5, start_batch=3)
+    next(begun)
+    begun.close()
+    moved = tree.with_name("moved")
+    tree.rename(moved)
+    relocate(Store(library.database), os.fsencode(tree), os.fsencode(moved), really=True)
+    assert library.scan(moved, 5, start_batch=3).files_seen == 20
+    assert len(library.hashes()) == 40
+
+
 @pytest.mark.parametrize(
     "wrong", [{"batch_size": 0}, {"batch_size": True}, {"start_batch": 0}, {"readers": 0}]
 )

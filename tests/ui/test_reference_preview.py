@@ -25,8 +25,8 @@ CONFIDENCES = [0.95, 0.7, 0.4]
 @pytest.fixture
 def references(tmp_path: Path) -> list[str]:
     paths = []
-    for number, colour in enumerate(["red", "green", "blue"]):
-        Image.new("RGB", (800, 400), colour).save(tmp_path / f"r{number}.png")
+    for number, color in enumerate(["red", "green", "blue"]):
+        Image.new("RGB", (800, 400), color).save(tmp_path / f"r{number}.png")
         paths.append(str(tmp_path / f"r{number}.png"))
     return paths
 
@@ -44,10 +44,10 @@ def test_loading(references: list[str]) -> None:
         "1: r1.png (confidence: 70.0%)",
         "2: r2.png (confidence: 40.0%)",
     ]
-    assert selected == choices
+    assert selected == [0, 1, 2]
     assert gallery.reference_images == references
     assert gallery.classifications == kinds(references)
-    assert gallery.selected_indices == [0, 1, 2]
+    assert gallery.selected_indices == {0, 1, 2}
     assert [image.getpixel((5, 5)) for image in images] == [(255, 0, 0), (0, 128, 0), (0, 0, 255)]
     assert all(image.size == (320, 160) for image in images)
 
@@ -65,7 +65,7 @@ def test_an_unreadable_file_shifts_nobody(
         "2: r2.png",
         "3: none.png",
     ]
-    assert selected == [choices[0], choices[2]]
+    assert selected == [0, 2]
     assert images[2].getpixel((5, 5)) == (0, 0, 255)
     assert len(images) == 4
     assert filter_references(paths, gallery.selected_indices) == [references[0], references[2]]
@@ -77,18 +77,21 @@ def test_selecting(references: list[str]) -> None:
     gallery = ReferencePreviewGallery()
     _, choices, _ = gallery.load_references(references, kinds(references))
     assert gallery.deselect_all() == []
-    assert gallery.selected_indices == []
-    assert gallery.select_all() == choices
-    assert gallery.auto_select_best(choices) == choices[:2]
-    assert gallery.auto_select_best(choices, threshold=0.95) == choices[:1]
-    assert gallery.selected_indices == [0]
+    assert gallery.selected_indices == set()
+    assert gallery.select_all() == [0, 1, 2]
+    assert gallery.auto_select_best(choices) == [0, 1]
+    assert gallery.auto_select_best(choices, threshold=0.95) == [0]
+    assert gallery.selected_indices == {0}
     assert gallery.update_selection([choices[2], choices[1]]) == [1, 2]
-    assert gallery.selected_indices == [1, 2]
-    assert gallery.deselect_all([choices[1]]) == [choices[2]]
-    for wrong in (["7: r7.png"], [-1], ["r0.png"]):
+    assert gallery.selected_indices == {1, 2}
+    assert gallery.deselect_all([choices[1]]) == [2]
+    with pytest.raises(ValidationError, match="Invalid index"):
+        gallery.update_selection(["r0.png"])
+    assert gallery.selected_indices == {2}
+    for strange in ([7], [-1], ["7: r7.png"]):
+        gallery.update_selection(strange)
         with pytest.raises(ValidationError, match="Invalid index"):
-            gallery.update_selection(wrong)
-    assert gallery.selected_indices == [2]
+            gallery.get_confidence_display()
 
 
 def test_the_measurements(references: list[str]) -> None:
@@ -142,7 +145,7 @@ print(json.dumps({
     "choices": choices,
     "pressed": [called[parts[name]._id]() for name in ("deselect_all_btn", "select_all_btn", "auto_select_btn")],
     "ticked": called[parts["checkbox_group"]._id](choices[2:]),
-    "selected": manager.selected_indices,
+    "selected": sorted(manager.selected_indices),
 }))
 """
 

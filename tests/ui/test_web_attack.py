@@ -21,10 +21,11 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 
 from batch_processing.core.workspace import Workspace
 from command import lote
-from pages import book, coloured, line_art
+from pages import book, colored, line_art
 from web_server import Server, until
 
 
@@ -40,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the page may not use, with a picture and a palette in it."""
     folder = tmp_path_factory.mktemp("outside")
-    coloured(folder / "secret.png", 7)
+    colored(folder / "secret.png", 7)
     (folder / "palette.json").write_text('{"colors": []}')
     return folder
 
@@ -163,7 +164,7 @@ def test_paths_in_a_configuration_file_are_checked_like_typed_ones(server: Serve
         for what in ("start", "try"):
             status, answer = draft.do(do=what, values={"backend": "noop", "config_file": str(file)})
             assert status == 400, (content, answer)
-    coloured(server.folder / "mine.png", 3)
+    colored(server.folder / "mine.png", 3)
     file.write_text('{"default": {"reference_images": ["mine.png"], "seed": 4}}')
     status, answer = draft.start(config_file=str(file))
     assert status == 200, answer
@@ -434,7 +435,7 @@ def test_no_other_origin_is_invited(server: Server, origin: str) -> None:
 # -- row 11: links out -----------------------------------------------------------------------------------
 
 
-def test_a_link_out_of_the_folders_is_neither_shown_nor_coloured(server: Server, outside: Path) -> None:
+def test_a_link_out_of_the_folders_is_neither_shown_nor_colored(server: Server, outside: Path) -> None:
     folder = book(server.folder / "linked", 2)
     (folder / "3.png").symlink_to(outside / "secret.png")
     draft = Draft(server, folder)
@@ -468,6 +469,19 @@ def test_a_link_in_a_job_of_the_command_line_is_not_shown(server: Server, outsid
     (folder / "2.png").symlink_to(outside / "secret.png")
     shown = [server.get(f"/lote/job/{number}/page/{item}/before")[0] for item in items]
     assert shown == [200, 404]
+
+
+def test_the_pages_of_a_tiff_are_shown_after_their_job(server: Server) -> None:
+    pages = [Image.open(line_art(server.folder / "scan" / f"{n}.png", n)) for n in range(2)]
+    chapter = server.folder / "chapter.tif"
+    pages[0].save(chapter, save_all=True, append_images=pages[1:])
+    done = server.lote("colorize", chapter, "--backend", "noop", "--json")
+    number = done.summary["job"]
+    rows = json.loads(server.get(f"/lote/job/{number}")[1])["parts"]["rows"]
+    items = re.findall(r'data-item="(\d+)"', rows)
+    shown = [server.get(f"/lote/job/{number}/page/{item}/before") for item in items]
+    assert [status for status, _ in shown] == [200, 200]
+    assert shown[0][1] != shown[1][1]
 
 
 # -- row 13: how much may be asked for -------------------------------------------------------------------
@@ -513,7 +527,7 @@ def test_many_starts_have_one_coordinator(tmp_path: Path) -> None:
 
         until(done, 60)
         until(lambda: not background(own))
-        assert not list((own.workspace / "background").iterdir())
+        assert not [path for path in (own.workspace / "background").rglob("*") if path.is_file()]
     finally:
         own.stop()
 
@@ -521,7 +535,7 @@ def test_many_starts_have_one_coordinator(tmp_path: Path) -> None:
 def test_a_job_is_cancelled_while_it_waits_for_its_turn(tmp_path: Path) -> None:
     own = Server(tmp_path)
     try:
-        coloured(tmp_path / "long" / "0.png", 1)
+        colored(tmp_path / "long" / "0.png", 1)
         for number in range(1, 40):
             line_art(tmp_path / "long" / f"{number}.png", number, (1200, 1600))
         first, second = Draft(own, tmp_path / "long"), Draft(own, book(tmp_path / "short", 2))
@@ -544,7 +558,7 @@ NONSENSE = [
     b'{"do": 5}', b'{"do": ["add"]}', b'{"do": "dance"}', b'{"do": "add"}', b'{"do": "add", "path": 7}',
     b'{"do": "add", "path": ["x"]}', b'{"do": "add", "path": "\\ud800"}', b'{"do": "add", "path": "/\\ud83d/x"}',
     b'{"do": "add", "path": "~no-such-user-here/x"}', b'{"do": "add", "path": "~root"}', b'{"do": "add", "path": ""}',
-    b'{"do": "add", "path": "a\\u0000b"}', b'{"do": "move", "key": {}}', b'{"do": "move", "key": "\\udc80"}',
+    b'{"do": "add", "path": "a\\u0000b"}', b'{"do": "move", "keys": {}}', b'{"do": "move", "keys": ["\\udc80"]}',
     b'{"do": "best", "threshold": "x"}', b'{"do": "best", "threshold": NaN}', b'{"do": "best", "threshold": 1e999}',
     b'{"do": "page", "key": "1.png", "values": []}', b'{"do": "page", "key": "1.png", "values": {"seed": {}}}',
     b'{"do": "start", "values": {"seed": 1e400}}', b'{"do": "start", "values": {"layers": "psd"}}',
@@ -573,9 +587,63 @@ def test_a_huge_number_is_nobodys(server: Server, job: int, path: str, digits: i
     assert status in (400, 404)
 
 
+# -- jobs that are no comics ---------------------------------------------------------------------------------
+
+
+def job_routes() -> list[str]:
+    """Every answer about a job, whatever it is of."""
+    from batch_processing.ui.web.server import routes
+
+    found = [route.path for route in routes(None)]  # type: ignore[arg-type] - nobody is asked
+    about = [path for path in found if path.startswith("/lote/job/")]
+    assert len(about) > 8
+    return about
+
+
+@pytest.fixture(scope="module")
+def photo_job(server: Server) -> int:
+    colored(server.folder / "photos" / "1.jpg", 1)
+    done = server.lote("photos", "scan", server.folder / "photos")
+    assert done.code == 0, done.err
+    newest = [event for event in server.lote("list", "--json").events if event["kind"] == "photos"][-1]
+    return int(newest["job"])
+
+
+@pytest.mark.parametrize("route", job_routes())
+def test_a_scan_of_photos_is_not_taken_for_a_comic(server: Server, photo_job: int, route: str) -> None:
+    path = route.replace("{job:int}", str(photo_job))
+    path = re.sub(r"\{(\w+):int\}", "1", path).replace("{side}", "after").replace("{form}", "zip")
+    path = path.replace("{path:path}", "report.html")
+    if route.endswith("/do"):
+        status, answer = server.post(path, b'{"do": "retry", "key": ""}')
+    else:
+        status, body = server.get(path)
+        answer = json.loads(body)
+    assert status == 400, answer
+    assert answer["error"] == f"Job {photo_job} is a scan of photos: the tab of photos shows it."
+
+
+def test_the_tab_of_photos_still_rules_its_scan(server: Server, photo_job: int) -> None:
+    status, answer = server.post("/lote/photos/do", b'{"do": "cancel"}')
+    assert (status, answer["error"]) == (400, f"Job {photo_job} is done: there is nothing to cancel.")
+
+
+def test_a_page_that_there_is_not_is_not_done_again(server: Server, job: int) -> None:
+    status, answer = server.post(f"/lote/job/{job}/do", b'{"do": "retry", "key": "none.png"}')
+    assert status == 400
+    assert answer["error"].startswith(f"Job {job} has no finished page none.png")
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999999999999999999"])
+def test_a_port_that_there_is_not(tmp_path: Path, port: str) -> None:
+    done = lote("ui", "--no-browser", "--port", port, workspace=tmp_path / "ws")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"lote: --port must be from 1 to 65535, or 0 for any free one, got {port}.\n"
+
+
 def test_names_that_are_no_unicode_leave_as_they_can(server: Server) -> None:
     folder = server.folder / "bytes"
-    coloured(folder / "0.png", 1)
+    colored(folder / "0.png", 1)
     page = line_art(folder / "x.png", 1)
     page.rename(os.fsdecode(os.fsencode(folder) + b'/p\xff"\r\n.png'))
     done = server.lote("colorize", folder, "--backend", "noop", "--json")

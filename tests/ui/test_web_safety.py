@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from command import environment, lote
-from pages import book, coloured, line_art
+from pages import book, colored, line_art
 from web_server import Server, Visitor, chromium
 
 
@@ -167,7 +167,7 @@ def test_an_upload_of_more_than_the_limit_is_refused_before_it_is_read(server: S
 
 def test_a_hostile_file_name_is_shown_as_text(server: Server, tmp_path: Path) -> None:
     name = "<img src=x onerror=window.hit=1>{{value}}${window.hit=2}.png"
-    coloured(server.folder / "hostile" / "0_cover.png", 1)
+    colored(server.folder / "hostile" / "0_cover.png", 1)
     shutil.copy(line_art(tmp_path / "p.png"), server.folder / "hostile" / name)
     with chromium() as browser:
         visitor = Visitor(browser.new_page(), server).open()
@@ -221,7 +221,7 @@ def test_without_gradio_one_sentence_says_what_to_install(tmp_path: Path) -> Non
     )
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
-    assert 'pip install "lote[ui]"' in done.stderr
+    assert "pip install '.[ui]' in Lote's folder" in done.stderr
 
 
 def test_with_a_password_nobody_is_answered_without_it(tmp_path: Path) -> None:

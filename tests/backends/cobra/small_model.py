@@ -1,4 +1,4 @@
-"""A model folder of the published names and layout around the small recorded networks."""
+"""A model folder of the published names, layout, types and extras around the small recorded networks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from backends.cobra.recorded import arrays, facts, vectors
+from batch_processing.backends.cobra.reading import cast
 from shared_data import require_shared
 
 
@@ -24,14 +25,21 @@ def write_small_model(folder: Path) -> Path:
     for part in ("transformer", "vae", "scheduler"):
         (base / part).mkdir(parents=True)
     torch.save(vectors("line_narrow_weights"), folder / "LE" / "erika.pth")
-    for file in require_shared("spec", "cobra", "vectors", "clip_tiny").iterdir():
+    clip = require_shared("spec", "cobra", "vectors", "clip_tiny")
+    for file in clip.glob("*.json"):
         shutil.copyfile(file, folder / "image_encoder" / file.name)
+    # What an older library wrote with it.
+    positions = {"vision_model.embeddings.position_ids": torch.arange(17)[None]}
+    torch.save(
+        load_file(clip / "model.safetensors") | positions, folder / "image_encoder" / "pytorch_model.bin"
+    )
     prompt, mask = (torch.from_numpy(end_to_end[name]) for name in ("prompt_embeds", "prompt_mask"))
     torch.save(prompt, folder / "prompt_tensor" / "prompt_embeds.pt")
     torch.save(mask, folder / "prompt_tensor" / "prompt_attention_mask.pt")
     for part, name in (("transformer", "dit_tiny"), ("vae", "vae_tiny")):
         (base / part / "config.json").write_text(json.dumps(kinds[f"{name}_*"]["config"]))
-        save_file(vectors(f"{name}_weights"), base / part / "diffusion_pytorch_model.safetensors")
+        extras = {"caption_projection.y_embedding": torch.zeros(120, 16)} if part == "transformer" else {}
+        save_file(vectors(f"{name}_weights") | extras, base / part / "diffusion_pytorch_model.safetensors")
     scheduler = kinds["scheduler.safetensors"]["config"]
     scheduler["lambda_min_clipped"] = float(scheduler["lambda_min_clipped"])
     (base / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
@@ -43,7 +51,7 @@ def write_small_model(folder: Path) -> Path:
     for style in ("shadow", "line"):
         (folder / f"{style}_ckpt").mkdir()
         (folder / f"{style}_GSRP").mkdir()
-        torch.save(no_change, folder / f"{style}_ckpt" / "transformer_lora_pos.bin")
+        torch.save(cast(no_change, torch.float16), folder / f"{style}_ckpt" / "transformer_lora_pos.bin")
         torch.save(guider, folder / f"{style}_ckpt" / "controlnet.bin")
         torch.save(vectors("gsrp_tiny_weights"), folder / f"{style}_GSRP" / "MultiResNetModel.bin")
         guider = {key: value if "after_proj" in key else value * 0.5 for key, value in guider.items()}

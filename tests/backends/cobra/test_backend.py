@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
 from batch_processing.backends import create
-from batch_processing.backends.base import Batching, Coloured, PageJob, PageSettings, Reference
+from batch_processing.backends.base import Batching, Colored, PageJob, PageSettings, Reference
 from batch_processing.backends.cobra import CobraBackend
+from batch_processing.backends.cobra.shared import Book
 from batch_processing.colorize import run, submit
+from batch_processing.comics.application import choose_backend
 from batch_processing.core.workspace import Workspace
 from batch_processing.exceptions import Cancelled, ImageProcessingError, ResourceError, ValidationError
 from batch_processing.io.images import Page
@@ -44,7 +47,7 @@ def drawn_page(width: int, height: int, number: int = 0) -> Page:
     return Page(np.asarray(image), gray=False, bit_depth=8, dpi=None, icc=None, source_mode="RGB")
 
 
-def coloured_reference(folder: Path, number: int, size: tuple[int, int] = (90, 120)) -> Reference:
+def colored_reference(folder: Path, number: int, size: tuple[int, int] = (90, 120)) -> Reference:
     rng = np.random.default_rng(100 + number)
     blocks = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
     path = folder / f"reference{number}.png"
@@ -65,7 +68,7 @@ def backend(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> CobraBackend:
 @pytest.fixture
 def artefact(backend: CobraBackend, tmp_path: Path) -> Path:
     target = tmp_path / "references.bin"
-    backend.prepare([coloured_reference(tmp_path, n) for n in range(3)], target, SETTINGS, ignored)
+    backend.prepare([colored_reference(tmp_path, n) for n in range(3)], target, SETTINGS, ignored)
     return target
 
 
@@ -92,16 +95,16 @@ def test_importing_and_asking_loads_no_torch() -> None:
 @pytest.mark.parametrize("size", [(131, 192), (1, 1), (300, 200)])
 def test_a_page_comes_back_at_its_own_size(ready: CobraBackend, size: tuple[int, int]) -> None:
     page = drawn_page(*size)
-    coloured = ready.colour(page, SETTINGS, None, ignored)
-    assert coloured.rgb.shape == page.rgb.shape
-    assert coloured.rgb.dtype == np.uint8
-    assert sum(coloured.details["references"].values()) == 4 * SETTINGS.top_k
+    colored = ready.color(page, SETTINGS, None, ignored)
+    assert colored.rgb.shape == page.rgb.shape
+    assert colored.rgb.dtype == np.uint8
+    assert sum(colored.details["references"].values()) == 4 * SETTINGS.top_k
 
 
 def test_the_same_page_gives_the_same_pixels_and_another_seed_others(ready: CobraBackend) -> None:
     page = drawn_page(128, 192)
-    first, again = (ready.colour(page, SETTINGS, None, ignored).rgb for _ in range(2))
-    other = ready.colour(page, replace(SETTINGS, seed=1), None, ignored).rgb
+    first, again = (ready.color(page, SETTINGS, None, ignored).rgb for _ in range(2))
+    other = ready.color(page, replace(SETTINGS, seed=1), None, ignored).rgb
     assert np.array_equal(first, again)
     assert levels_apart(first, other) > 10
 
@@ -109,7 +112,7 @@ def test_the_same_page_gives_the_same_pixels_and_another_seed_others(ready: Cobr
 def test_the_artefact_is_a_function_of_the_references(
     backend: CobraBackend, artefact: Path, tmp_path: Path
 ) -> None:
-    references = [coloured_reference(tmp_path, n) for n in range(3)]
+    references = [colored_reference(tmp_path, n) for n in range(3)]
     again = tmp_path / "again.bin"
     CobraBackend().prepare(references, again, SETTINGS, ignored)
     assert again.read_bytes() == artefact.read_bytes()
@@ -119,16 +122,16 @@ def test_the_artefact_is_a_function_of_the_references(
 
 def test_references_matter_and_can_be_absent(ready: CobraBackend) -> None:
     page = drawn_page(128, 192)
-    with_references = ready.colour(page, SETTINGS, None, ignored).rgb
+    with_references = ready.color(page, SETTINGS, None, ignored).rgb
     ready.load(None)
-    without = ready.colour(page, SETTINGS, None, ignored)
+    without = ready.color(page, SETTINGS, None, ignored)
     assert without.details["references"] == {}
     assert levels_apart(with_references, without.rgb) > 0
 
 
 def test_fewer_patches_than_top_k_takes_all_there_are(ready: CobraBackend) -> None:
-    coloured = ready.colour(drawn_page(128, 192), replace(SETTINGS, top_k=50), None, ignored)
-    assert sum(coloured.details["references"].values()) == 4 * 3 * 5
+    colored = ready.color(drawn_page(128, 192), replace(SETTINGS, top_k=50), None, ignored)
+    assert sum(colored.details["references"].values()) == 4 * 3 * 5
 
 
 def test_styles_differ_and_can_be_changed_from_page_to_page(
@@ -142,7 +145,7 @@ def test_styles_differ_and_can_be_changed_from_page_to_page(
     monkeypatch.setattr(Model, "shared", again)
     page = drawn_page(128, 192)
     shadow, line, again = (
-        ready.colour(page, replace(SETTINGS, style=style), None, ignored).rgb
+        ready.color(page, replace(SETTINGS, style=style), None, ignored).rgb
         for style in ("line + shadow", "line", "line + shadow")
     )
     assert levels_apart(shadow, line) > 0
@@ -157,10 +160,10 @@ def placed(pages: list[Page], settings: PageSettings = SETTINGS) -> list[PageJob
 def test_pages_of_a_batch_are_as_alone(ready: CobraBackend) -> None:
     # Pages of the size of the model's pictures: resampling would add to the difference of a level or two.
     jobs = placed([drawn_page(96, 144, n) for n in range(3)])
-    together = ready.colour_many(jobs, ignored)
+    together = ready.color_many(jobs, ignored)
     for job, other in zip(jobs, together, strict=True):
-        assert isinstance(other, Coloured)
-        alone = ready.colour(job.page, job.settings, None, ignored).rgb
+        assert isinstance(other, Colored)
+        alone = ready.color(job.page, job.settings, None, ignored).rgb
         assert levels_apart(alone, other.rgb) <= 2
 
 
@@ -169,13 +172,13 @@ def test_a_page_done_again_alone_has_the_bytes_it_had_in_its_batch(
 ) -> None:
     jobs = placed([drawn_page(96, 144, n) for n in range(3)])
     backend.load(artefact)
-    together = backend.colour_many(jobs, ignored)
+    together = backend.color_many(jobs, ignored)
     for job, before in zip(jobs, together, strict=True):
         fresh = CobraBackend()  # as after a kill: nothing is kept
         fresh.load(artefact)
-        (again,) = fresh.colour_many([job], ignored)
-        assert isinstance(again, Coloured)
-        assert isinstance(before, Coloured)
+        (again,) = fresh.color_many([job], ignored)
+        assert isinstance(again, Colored)
+        assert isinstance(before, Colored)
         assert np.array_equal(again.rgb, before.rgb)
         assert again.details == before.details
 
@@ -202,12 +205,12 @@ def test_hints_change_the_page_where_they_are(ready: CobraBackend, tmp_path: Pat
     strokes.save(tmp_path / "page.hints.png")
     points = tmp_path / "page.hints.json"
     points.write_text('{"points": [{"x": 40, "y": 40, "color": "#ff0000"}], "lock": [{"x": 1, "y": 1}]}')
-    plain = ready.colour(page, SETTINGS, None, ignored).rgb
+    plain = ready.color(page, SETTINGS, None, ignored).rgb
     for hints in (tmp_path / "page.hints.png", points):
-        assert levels_apart(plain, ready.colour(page, SETTINGS, hints, ignored).rgb) > 0
+        assert levels_apart(plain, ready.color(page, SETTINGS, hints, ignored).rgb) > 0
     empty = tmp_path / "empty.hints.png"
     Image.new("RGBA", (128, 192)).save(empty)
-    assert np.array_equal(plain, ready.colour(page, SETTINGS, empty, ignored).rgb)
+    assert np.array_equal(plain, ready.color(page, SETTINGS, empty, ignored).rgb)
 
 
 @pytest.mark.parametrize(
@@ -229,17 +232,17 @@ def test_hints_that_do_not_fit_cost_their_page_only(
     else:
         hints.write_bytes(content)
     page = drawn_page(128, 192)
-    bad, good = ready.colour_many([PageJob(page, SETTINGS, hints), PageJob(page, SETTINGS)], ignored)
+    bad, good = ready.color_many([PageJob(page, SETTINGS, hints), PageJob(page, SETTINGS)], ignored)
     assert isinstance(bad, ImageProcessingError)
     assert said in str(bad)
-    assert isinstance(good, Coloured)
+    assert isinstance(good, Colored)
     with pytest.raises(ImageProcessingError, match=name):
-        ready.colour(page, SETTINGS, hints, ignored)
+        ready.color(page, SETTINGS, hints, ignored)
 
 
 def test_progress_rises_to_the_end_and_cancels_at_a_step(ready: CobraBackend) -> None:
     page, seen = drawn_page(128, 192), []
-    ready.colour(page, SETTINGS, None, lambda done, total: seen.append((done, total)))
+    ready.color(page, SETTINGS, None, lambda done, total: seen.append((done, total)))
     counted = [done for done, total in seen if total > 1]
     assert counted == sorted(counted)
     assert seen[-1][0] == seen[-1][1]
@@ -250,36 +253,63 @@ def test_progress_rises_to_the_end_and_cancels_at_a_step(ready: CobraBackend) ->
             raise Cancelled("no longer wanted")
 
     with pytest.raises(Cancelled):
-        ready.colour(page, SETTINGS, None, cancel)
-    assert ready.colour(page, SETTINGS, None, ignored).rgb.shape == page.rgb.shape
+        ready.color(page, SETTINGS, None, cancel)
+    assert ready.color(page, SETTINGS, None, ignored).rgb.shape == page.rgb.shape
 
 
-def test_a_webtoon_strip_is_coloured_in_pieces(ready: CobraBackend) -> None:
+def test_patches_that_a_gpu_takes_together_are_those_of_one_at_a_time(
+    backend: CobraBackend, artefact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is kept of them from the page before does not show."""
+    pages = [drawn_page(128, 192, number) for number in range(2)]
+
+    def colored(numbers: list[int]) -> list[Pixels]:
+        fresh = CobraBackend()
+        fresh.load(artefact)
+        return [fresh.color(pages[number], SETTINGS, None, ignored).rgb for number in numbers]
+
+    one_by_one = colored([0, 1])
+    made, load = [], Book.__init__
+
+    def together(self: Book, *args: Any) -> None:
+        load(self, *args)
+        self.patches_together = 8
+        made.append(self)
+
+    monkeypatch.setattr(Book, "__init__", together)
+    first, second = colored([0, 1])
+    assert max(levels_apart(first, one_by_one[0]), levels_apart(second, one_by_one[1])) <= 2
+    (alone,) = colored([1])
+    assert np.array_equal(alone, second)
+    assert len(made) == 2
+
+
+def test_a_webtoon_strip_is_colored_in_pieces(ready: CobraBackend) -> None:
     strip = np.full((1500, 100, 3), 255, np.uint8)
     for top in range(20, 1500, 100):
         strip[top : top + 60, 20:80] = 40
     page = Page(strip, gray=True, bit_depth=8, dpi=None, icc=None, source_mode="L")
-    coloured = ready.colour(page, replace(SETTINGS, num_inference_steps=1), None, ignored)
-    assert coloured.rgb.shape == strip.shape
-    assert len(coloured.details["sizes"]) > 3
+    colored = ready.color(page, replace(SETTINGS, num_inference_steps=1), None, ignored)
+    assert colored.rgb.shape == strip.shape
+    assert len(colored.details["sizes"]) > 3
 
 
 def test_ink_is_kept_pixel_for_pixel_on_request(ready: CobraBackend) -> None:
     page = drawn_page(256, 384)
-    kept = ready.colour(page, replace(SETTINGS, keep_ink=True), None, ignored).rgb
+    kept = ready.color(page, replace(SETTINGS, keep_ink=True), None, ignored).rgb
     black = page.rgb.max(axis=2) <= 74
     assert black.any()
     assert np.array_equal(kept[black], page.rgb[black])
 
 
-def test_a_page_keeps_its_colour_profile(ready: CobraBackend) -> None:
+def test_a_page_keeps_its_color_profile(ready: CobraBackend) -> None:
     page = drawn_page(96, 144)
-    plain = ready.colour(page, SETTINGS, None, ignored).rgb
+    plain = ready.color(page, SETTINGS, None, ignored).rgb
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    tagged = ready.colour(replace(page, icc=srgb), SETTINGS, None, ignored).rgb
+    tagged = ready.color(replace(page, icc=srgb), SETTINGS, None, ignored).rgb
     # Another writing of the same profile: converted there and back, to rounding.
     assert levels_apart(plain, tagged) <= 3
-    damaged = ready.colour(replace(page, icc=b"no profile"), SETTINGS, None, ignored).rgb
+    damaged = ready.color(replace(page, icc=b"no profile"), SETTINGS, None, ignored).rgb
     assert np.array_equal(plain, damaged)
 
 
@@ -290,7 +320,7 @@ def test_an_unreadable_reference_is_named(backend: CobraBackend, tmp_path: Path)
         backend.prepare([Reference(broken, "0" * 64)], tmp_path / "artefact", SETTINGS, ignored)
 
 
-def test_weights_of_one_style_only_colour_pages_of_that_style(
+def test_weights_of_one_style_only_color_pages_of_that_style(
     small_model: Path, artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil
@@ -302,9 +332,9 @@ def test_weights_of_one_style_only_colour_pages_of_that_style(
     assert backend.unavailable() is None
     backend.load(artefact)
     page = drawn_page(128, 192)
-    assert backend.colour(page, SETTINGS, None, ignored).rgb.shape == page.rgb.shape
+    assert backend.color(page, SETTINGS, None, ignored).rgb.shape == page.rgb.shape
     with pytest.raises(ValidationError, match=r"line_ckpt.*controlnet\.bin is missing"):
-        backend.colour(page, replace(SETTINGS, style="line"), None, ignored)
+        backend.color(page, replace(SETTINGS, style="line"), None, ignored)
 
 
 def failing(times: int, real: Callable[..., object], error: Exception) -> Callable[..., object]:
@@ -337,9 +367,9 @@ def test_what_is_kept_between_pages_changes_time_not_pixels(
     monkeypatch.setattr(module, "CPU_ENTRIES", room)
     backend.load(artefact)
     page = drawn_page(128, 192)
-    cold = backend.colour(page, SETTINGS, None, ignored).rgb
+    cold = backend.color(page, SETTINGS, None, ignored).rgb
     assert sum(recorded) == 4 * SETTINGS.top_k
-    warm = backend.colour(page, SETTINGS, None, ignored).rgb
+    warm = backend.color(page, SETTINGS, None, ignored).rgb
     assert np.array_equal(cold, warm)
     assert sum(recorded) == (1 if room else 2) * 4 * SETTINGS.top_k
 
@@ -351,10 +381,10 @@ def test_a_page_survives_lack_of_memory(
     from batch_processing.backends.cobra.pipeline import Pipeline
 
     page = drawn_page(128, 192)
-    expected = ready.colour(page, SETTINGS, None, ignored).rgb
+    expected = ready.color(page, SETTINGS, None, ignored).rgb
     error = torch.OutOfMemoryError("CUDA out of memory.")
     monkeypatch.setattr(Pipeline, "enlarge", failing(times, Pipeline.enlarge, error))
-    assert levels_apart(ready.colour(page, SETTINGS, None, ignored).rgb, expected) <= 1
+    assert levels_apart(ready.color(page, SETTINGS, None, ignored).rgb, expected) <= 1
 
 
 def test_a_batch_that_is_too_large_is_halved(ready: CobraBackend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,8 +400,8 @@ def test_a_batch_that_is_too_large_is_halved(ready: CobraBackend, monkeypatch: p
 
     monkeypatch.setattr(Pipeline, "denoise", denoise)
     for _ in range(2):
-        results = ready.colour_many(placed([drawn_page(128, 192, n) for n in range(3)]), ignored)
-        assert all(isinstance(result, Coloured) for result in results)
+        results = ready.color_many(placed([drawn_page(128, 192, n) for n in range(3)]), ignored)
+        assert all(isinstance(result, Colored) for result in results)
     # What was learned of the memory is not learned again.
     assert sizes == [3, 1, 1, 1, 1, 1, 1]
 
@@ -384,7 +414,7 @@ def test_when_nothing_helps_memory_is_named_as_the_cause(
     error = torch.OutOfMemoryError("CUDA out of memory.")
     monkeypatch.setattr(Pipeline, "enlarge", failing(99, Pipeline.enlarge, error))
     with pytest.raises(ResourceError, match="too small"):
-        ready.colour(drawn_page(128, 192), SETTINGS, None, ignored)
+        ready.color(drawn_page(128, 192), SETTINGS, None, ignored)
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(
@@ -394,7 +424,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(
 
     monkeypatch.setattr(Pipeline, "enlarge", failing(1, Pipeline.enlarge, RuntimeError("shapes differ")))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        ready.colour(drawn_page(128, 192), SETTINGS, None, ignored)
+        ready.color(drawn_page(128, 192), SETTINGS, None, ignored)
 
 
 def test_too_little_memory_to_load_is_a_sentence(
@@ -427,8 +457,7 @@ def test_why_it_cannot_run_is_one_sentence(
     monkeypatch.setenv("LOTE_COBRA_DEVICE", "cpu")
     import re
 
-    reason = CobraBackend().unavailable()
-    assert reason is not None
+    reason = str(CobraBackend().unavailable())
     assert re.search(said, reason)
     assert "\n" not in reason
 
@@ -493,7 +522,7 @@ def chosen_by_auto(folder: Path) -> tuple[str, list[str]]:
     """What became of a job of one page with `--backend auto`, and the notes that were told."""
     (folder / "pages").mkdir()
     Image.fromarray(drawn_page(96, 144).rgb).save(folder / "pages" / "1.png")
-    reference = coloured_reference(folder, 0).path
+    reference = colored_reference(folder, 0).path
     workspace = Workspace(folder / "ws")
     job = submit(
         workspace, [folder / "pages"], folder / "out", references=[reference], config={"as_lineart": ["*"]}
@@ -509,7 +538,7 @@ def test_auto_takes_cobra_where_a_gpu_and_weights_are_and_says_so(
 ) -> None:
     gpu(1)
     became, notes = chosen_by_auto(tmp_path)
-    assert "backend cobra: its model and a GPU are here" in notes
+    assert "colouring with Cobra (GPU)" in notes
     # The driver was a fake: the worker finds nothing to compute on, and colours no page on a CPU for hours.
     assert "failed" in became
     assert "finds no GPU that it can use" in became
@@ -529,7 +558,8 @@ def test_auto_takes_flats_elsewhere_and_says_why(
     monkeypatch.setenv("LOTE_COBRA_DEVICE", device)
     became, notes = chosen_by_auto(tmp_path)
     assert became == "done"
-    assert any(note.startswith("backend flats: ") and reason in note for note in notes)
+    assert "colouring with flats (CPU)" in notes
+    assert reason in str(choose_backend("auto")[1])  # what `lote doctor` and --show-config say
 
 
 @pytest.mark.parametrize(
@@ -562,4 +592,4 @@ def test_the_version_follows_the_weights(
     monkeypatch.setenv("LOTE_COBRA_MODEL", str(copy))
     versions.append(CobraBackend().version)
     assert versions[0] == versions[1] != versions[3]
-    assert versions[2] == "1"
+    assert versions[2] == "3"

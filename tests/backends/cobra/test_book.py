@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_processing.backends.cobra.book import Choice, Likeness, Store, batches
-from batch_processing.backends.cobra.preprocess import choose_bucket, join, keep_ink, pieces
+from batch_processing.backends.cobra.preprocess import BUCKETS
+from batch_processing.backends.cobra.shared import Choice, Likeness, Store, batches
+from batch_processing.backends.painting import choose_bucket, join, keep_ink, pieces
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 40)), max_size=40), st.integers(0, 100))
@@ -60,7 +61,7 @@ def test_batches_hold_every_page_once_and_only_like_ones(
         assert sum(likenesses[group[0]].steps == steps for group in made) == -(-count // size)
 
 
-def test_neighbours_share_references() -> None:
+def test_neighbors_share_references() -> None:
     like = Likeness("line", 4, (64, 96), 2)
     scenes = [choice(1, 2), choice(8, 9), choice(1, 3), choice(8, 7), choice(3, 2)]
     assert batches([like] * 5, scenes, [2] * 5) == [[0, 2], [4, 1], [3]]
@@ -102,7 +103,7 @@ def test_twenty_thousand_by_two_hundred_is_a_handful_of_pieces() -> None:
 
 @given(st.integers(1, 10**5), st.integers(1, 10**5))
 def test_every_size_has_a_bucket_and_turning_the_page_turns_it(width: int, height: int) -> None:
-    bucket = choose_bucket((width, height))
+    bucket = choose_bucket((width, height), BUCKETS)
     distance = abs(width / height - bucket[0] / bucket[1])
     assert distance <= abs(width / height - 1)
     assert (bucket[0] >= bucket[1]) == (width >= height) or distance < 0.1
@@ -115,9 +116,9 @@ def test_kept_ink_is_the_pages_own_and_no_halo_stays(seed: int, reach: int) -> N
     page = np.full((40, 50, 3), 255, np.uint8)
     row = int(rng.integers(8, 30))
     page[row : row + 2] = rng.integers(0, 70)
-    coloured = np.full_like(page, 200)
-    coloured[row - reach : row + 2 + reach] = 90  # the model's own, softer drawing of the line
-    kept = keep_ink(coloured, page, page[:, :, 0], reach)
+    colored = np.full_like(page, 200)
+    colored[row - reach : row + 2 + reach] = 90  # the model's own, softer drawing of the line
+    kept = keep_ink(colored, page, page[:, :, 0], reach)
     assert np.array_equal(kept[row : row + 2], page[row : row + 2])
     rest = np.delete(kept, [row, row + 1], axis=0)
     assert (rest == 200).all()

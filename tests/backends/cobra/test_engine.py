@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backends.cobra.test_backend import coloured_reference, drawn_page
+from backends.cobra.test_backend import colored_reference, drawn_page
 from batch_processing.colorize import Comics, submit
 from batch_processing.core.coordinator import run_job
 from batch_processing.core.ledger import Ledger
@@ -57,7 +57,7 @@ def book(tmp_path: Path) -> Path:
     hint.paste((255, 0, 0, 255), (20, 20, 70, 70))
     hint.save(pages / "1.hints.png")
     (tmp_path / "references").mkdir()
-    coloured_reference(tmp_path / "references", 0)
+    colored_reference(tmp_path / "references", 0)
     (tmp_path / "references" / "broken.png").write_bytes(b"no picture")
     return pages
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from batch_processing.exceptions import ValidationError
-from batch_processing.ui.models_cli import models_app
+from batch_processing.ui.cli.models import models_app
 
 
 def test_path_prints_commands_sizes_and_licences(tmp_path: Path) -> None:
@@ -17,7 +17,9 @@ def test_path_prints_commands_sizes_and_licences(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert f"nothing at {tmp_path / 'absent'}" in done.stdout
     for said in (
-        "hf download JunhaoZhuang/Cobra",
+        "hf download JunhaoZhuang/Cobra --revision ee2fd07574c9ea8582a7045620b9901998b42bce",
+        "4.83 GB",
+        "2.78 GB",
         "PixArt-XL-2-1024-MS",
         "GB",
         "Licence",

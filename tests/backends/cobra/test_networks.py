@@ -151,7 +151,7 @@ def test_line_extractor() -> None:
     shape = LineExtractorShape(tuple(manifest["widths"]), tuple(manifest["reps"]), manifest["last"])
     network = built(LineExtractor(shape), vectors("line_narrow_weights"))
     for x, y in (("x", "y"), ("x_batch", "y_batch")):
-        assert largest_difference(network(io[x]), io[y]) < 1e-5 * float(io[y].abs().max())
+        assert largest_difference(network(io[x]), io[y]) < CLOSE
 
 
 def tiny_vae() -> AutoencoderKL:
@@ -169,48 +169,51 @@ def test_vae_and_super_resolution() -> None:
     built(gsrp, vectors("gsrp_tiny_weights"))
     hidden = {}
     for name in ("color", "bw"):
-        mean, log_variance, hidden[name] = walks.encode(vae, io[name])
+        mean, hidden[name] = walks.encode(vae, io[name])
         assert largest_difference(mean, io[f"{name}_mean"]) < CLOSE
-        assert largest_difference(log_variance, io[f"{name}_logvar"]) < CLOSE
         for level, activation in enumerate(hidden[name]):
             assert largest_difference(activation, io[f"hidden_{name}.{level}"]) < CLOSE
     assert largest_difference(walks.decode(vae, io["z"]), io["decode_plain"]) < CLOSE
-    for mode, running in (("train", False), ("eval", True)):
-        fused = [
-            gsrp.fuse(level, colour, lines, running_statistics=running)
-            for level, (colour, lines) in enumerate(zip(hidden["color"], hidden["bw"], strict=True))
-        ]
-        for level, value in enumerate(fused):
-            assert largest_difference(value, io[f"gsrp_{mode}.{level}"]) < CLOSE
-        assert (
-            largest_difference(walks.decode(vae, io["z"], fused.__getitem__), io[f"decode_gsrp_{mode}"])
-            < CLOSE
-        )
+    fused = [
+        gsrp.fuse(level, color, lines)
+        for level, (color, lines) in enumerate(zip(hidden["color"], hidden["bw"], strict=True))
+    ]
+    for level, value in enumerate(fused):
+        assert largest_difference(value, io[f"gsrp_train.{level}"]) < CLOSE
+    decoded = walks.decode(vae, io["z"], fused.__getitem__)
+    assert largest_difference(decoded, io["decode_gsrp_train"]) < CLOSE
 
 
 @pytest.mark.parametrize("rows", [1, 5, 72, 100])
-@pytest.mark.parametrize("running", [False, True])
-def test_super_resolution_in_bands_gives_the_same(rows: int, running: bool) -> None:
+def test_super_resolution_in_bands_gives_the_same(rows: int) -> None:
     io = vectors("vae_gsrp_tiny_io")
     gsrp = GSRP(facts("manifest")["params"]["vae"])
     built(gsrp, vectors("gsrp_tiny_weights"))
     for level in range(walks.LEVELS):
         activations = io[f"hidden_color.{level}"], io[f"hidden_bw.{level}"]
-        banded = gsrp.fuse_in_bands(
-            level, *activations, rows=rows, device=torch.device("cpu"), running_statistics=running
-        )
-        whole = io[f"gsrp_{'eval' if running else 'train'}.{level}"]
-        assert largest_difference(banded, whole) < CLOSE
+        banded = gsrp.fuse_in_bands(level, *activations, rows=rows, device=torch.device("cpu"))
+        assert largest_difference(banded, io[f"gsrp_train.{level}"]) < CLOSE
 
 
-def test_pages_of_a_batch_are_normalised_each_for_itself() -> None:
+def test_the_order_of_a_page_in_memory_is_kept() -> None:
+    """On a GPU, to turn it round for each normalization takes longer than that itself."""
+    io = vectors("vae_gsrp_tiny_io")
+    gsrp = GSRP(facts("manifest")["params"]["vae"])
+    built(gsrp, vectors("gsrp_tiny_weights")).to(memory_format=torch.channels_last)
+    turned = (io[f"hidden_{name}.2"].to(memory_format=torch.channels_last) for name in ("color", "bw"))
+    fused = gsrp.fuse(2, *turned)
+    assert fused.is_contiguous(memory_format=torch.channels_last)
+    assert largest_difference(fused, io["gsrp_train.2"]) < CLOSE
+
+
+def test_pages_of_a_batch_are_normalized_each_for_itself() -> None:
     io = vectors("vae_gsrp_tiny_io")
     gsrp = GSRP(facts("manifest")["params"]["vae"])
     built(gsrp, vectors("gsrp_tiny_weights"))
-    colour, lines = (
+    color, lines = (
         torch.cat([io[f"hidden_{name}.2"], torch.rand(1, 8, 18, 24) * 3]) for name in ("color", "bw")
     )
-    assert largest_difference(gsrp.fuse(2, colour, lines)[:1], io["gsrp_train.2"]) < CLOSE
+    assert largest_difference(gsrp.fuse(2, color, lines)[:1], io["gsrp_train.2"]) < CLOSE
 
 
 def test_attention_of_the_vae_in_chunks_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +238,7 @@ def test_full_size_line_extractor() -> None:
     io, state = vectors("full_line_io"), random_state(full_size("line_extractor"), 50001)
     check_probes(io, state)
     network = built(LineExtractor(LineExtractorShape()), state)
-    assert largest_difference(network(io["x"]), io["y"]) < 1e-5 * float(io["y"].abs().max())
+    assert largest_difference(network(io["x"]), io["y"]) < CLOSE
 
 
 def test_full_size_vae_and_super_resolution() -> None:
@@ -253,19 +256,17 @@ def test_full_size_vae_and_super_resolution() -> None:
     built(vae, state)
     gsrp = GSRP(channels)
     built(gsrp, gsrp_state)
-    mean, log_variance, colour = walks.encode(vae, io["color"])
-    _, _, lines = walks.encode(vae, io["bw"])
+    mean, color = walks.encode(vae, io["color"])
+    lines = walks.activations(vae, io["bw"])
     assert largest_difference(mean, io["color_mean"]) < CLOSE
-    assert largest_difference(log_variance, io["color_logvar"]) < CLOSE
     for level in range(walks.LEVELS):
-        for ours, name in ((colour, "color"), (lines, "bw")):
+        for ours, name in ((color, "color"), (lines, "bw")):
             sums = io[f"hidden_{name}.{level}.sum"]
-            assert largest_difference(ours[level].sum((2, 3)), sums) < 1e-5 * float(sums.abs().max())
-    for mode, running in (("train", False), ("eval", True)):
-        fused = [gsrp.fuse(k, colour[k], lines[k], running_statistics=running) for k in range(walks.LEVELS)]
-        for level, value in enumerate(fused):
-            assert largest_difference(value.mean((2, 3)), io[f"gsrp_{mode}.{level}.chan_mean"]) < CLOSE
-        assert largest_difference(walks.decode(vae, io["z"], fused.__getitem__), io[f"decode_{mode}"]) < CLOSE
+            assert largest_difference(ours[level].sum((2, 3)), sums) < CLOSE
+    fused = [gsrp.fuse(k, color[k], lines[k]) for k in range(walks.LEVELS)]
+    for level, value in enumerate(fused):
+        assert largest_difference(value.mean((2, 3)), io[f"gsrp_train.{level}.chan_mean"]) < CLOSE
+    assert largest_difference(walks.decode(vae, io["z"], fused.__getitem__), io["decode_train"]) < CLOSE
 
 
 def test_full_size_guider() -> None:

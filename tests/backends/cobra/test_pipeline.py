@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backends.cobra.recorded import arrays, facts, largest_difference, vectors
+from batch_processing.backends import painting
 from batch_processing.backends.cobra import preprocess
 from batch_processing.backends.cobra import vae as walks
 from batch_processing.backends.cobra.pipeline import Pipeline
@@ -35,7 +36,8 @@ def test_scheduler(pipeline: Pipeline) -> None:
     for steps in (2, 4, 5, 8, 10, 20, 50):
         scheduler = scheduler_of(pipeline.model.architecture.scheduler, steps)
         assert scheduler.timesteps.tolist() == recorded[f"timesteps.{steps}"].tolist()
-        assert largest_difference(scheduler.sigmas, recorded[f"sigmas.{steps}"]) == 0
+        # Powers and roots in float32 may differ in their last bit between processors.
+        torch.testing.assert_close(scheduler.sigmas, recorded[f"sigmas.{steps}"], rtol=1e-6, atol=0)
     for steps in (4, 10):
         scheduler, x = (
             scheduler_of(pipeline.model.architecture.scheduler, steps),
@@ -54,17 +56,17 @@ def test_one_step_is_a_normal_step(pipeline: Pipeline) -> None:
     assert bool(out.isfinite().all())
 
 
-def test_from_page_to_enlarged_colours(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_page_to_enlarged_colors(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     known = arrays("e2e")
     tensors = {name: torch.from_numpy(np.atleast_1d(value)) for name, value in known.items()}
     size = tuple(known["resolution_wh"].tolist())
     page = Image.fromarray(known["page"])
     buckets = [tuple(wh) for wh in facts("manifest")["files"]["e2e.npz"]["ratio_list"]]
-    assert preprocess.choose_bucket(page.size, buckets) == size
+    assert painting.choose_bucket(page.size, buckets) == size
 
     # Condition.
-    grey = np.asarray(preprocess.resized(page, size).convert("L"))
-    cond = preprocess.condition(grey, pipeline.line_art(grey), STYLE)
+    gray = np.asarray(preprocess.resized(page, size).convert("L"))
+    cond = preprocess.condition(gray, pipeline.line_art(gray), STYLE)
     assert levels_apart(np.repeat(cond[:, :, None], 3, axis=2), known["cond_input"]) <= 1
     cond = known["cond_input"][:, :, 0]
 
@@ -182,7 +184,7 @@ def test_half_precision_goes_through_every_stage(
     exact, rounded = predictions
     assert largest_difference(rounded, exact) < limit * float(exact.abs().max())
     half.tiled = True
-    colours = half.picture(half.encode(known["low_res_rgb"]))
-    enlarged = half.enlarge(STYLE, colours, known["cond_input"][:, :, 0])
-    whole = pipeline.enlarge(STYLE, colours, known["cond_input"][:, :, 0])
+    colors = half.picture(half.encode(known["low_res_rgb"]))
+    enlarged = half.enlarge(STYLE, colors, known["cond_input"][:, :, 0])
+    whole = pipeline.enlarge(STYLE, colors, known["cond_input"][:, :, 0])
     assert np.abs(enlarged.astype(int) - whole).mean() < 255 * limit

@@ -26,12 +26,13 @@ from batch_processing.backends.cobra.pipeline import Pipeline
 from batch_processing.backends.cobra.transformer import LineArtGuider, TransformerShape
 from batch_processing.backends.cobra.weights import open_model
 from batch_processing.exceptions import ValidationError
+from batch_processing.io.publish import hash_file
 
 ADAPTERS = "shadow_ckpt/transformer_lora_pos.bin"
 GUIDER = "shadow_ckpt/controlnet.bin"
 GSRP_FILE = "shadow_GSRP/MultiResNetModel.bin"
 LINE = "LE/erika.pth"
-ENCODER = "image_encoder/model.safetensors"
+ENCODER = "image_encoder/pytorch_model.bin"
 BASE = "PixArt-XL-2-1024-MS/transformer/diffusion_pytorch_model.safetensors"
 
 
@@ -81,7 +82,7 @@ def test_full_size_networks_have_exactly_the_published_names_and_shapes() -> Non
         adapters | published("transformer_nonlora_after_adapter"), base, "file"
     )
     assert problems == []
-    assert any("replaces" in remark for remark in remarks)
+    assert any("replaces" in str(remark) for remark in remarks)
 
 
 def test_a_sound_folder_has_no_problems(small_model: Path) -> None:
@@ -150,7 +151,7 @@ def test_each_thing_wrong_is_a_sentence(
 ) -> None:
     change(model / file, edit)
     report = check(model)
-    (sentence,) = report.problems[part]
+    (sentence,) = map(str, report.problems[part])
     assert said in sentence
     assert str(model / file) in sentence
     with pytest.raises(ValidationError) as raised:
@@ -174,7 +175,7 @@ def test_a_description_of_no_network_is_a_sentence(
 ) -> None:
     path = model / file
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
-    (sentence,) = check(model).problems["shared"]
+    (sentence,) = map(str, check(model).problems["shared"])
     assert said in sentence
     assert str(path) in sentence
     assert "\n" not in sentence
@@ -186,7 +187,7 @@ def test_a_file_that_was_cut_off_is_a_sentence(model: Path, file: str) -> None:
     whole = path.read_bytes()
     for length in (0, len(whole) - 1):
         path.write_bytes(whole[:length])
-        (sentence,) = [found for problems in check(model).problems.values() for found in problems]
+        (sentence,) = [str(found) for problems in check(model).problems.values() for found in problems]
         assert f"{path} cannot be read as weights" in sentence
         assert "\n" not in sentence
 
@@ -197,14 +198,60 @@ def load_everything(path: Path) -> None:
     opened.style("line + shadow", torch.float32)
 
 
+def test_buffers_that_nothing_reads_are_no_fault(small_model: Path, tmp_path: Path) -> None:
+    """The published files hold two: the small model has them, too."""
+    assert "vision_model.embeddings.position_ids" in torch.load(small_model / ENCODER)
+    assert "caption_projection.y_embedding" in load_file(small_model / BASE)
+    load_everything(small_model)
+    convert(small_model, tmp_path / "converted", lambda _: None)
+    written = [key for file in (tmp_path / "converted").rglob("*.safetensors") for key in load_file(file)]
+    assert not [key for key in written if "position_ids" in key or "y_embedding" in key]
+
+
+def test_files_that_were_damaged_on_their_way_are_remarked(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the published size, and of another SHA-256."""
+    known = {
+        file: folders.PublishedFile((model / file).stat().st_size, hash_file(model / file))
+        for file in (LINE, GUIDER)
+    }
+    assert set(known) <= set(folders.PUBLISHED)
+    monkeypatch.setattr(folders, "PUBLISHED", known)
+
+    def remarks(**options: bool) -> list[str]:
+        return [text for text in map(str, check(model, **options).remarks) if "published size" in text]
+
+    assert remarks() == []
+    state = torch.load(model / GUIDER)
+    name = next(iter(state))
+    torch.save(state | {name: state[name] + 1}, model / GUIDER)
+    assert (model / GUIDER).stat().st_size == known[GUIDER].size
+    (remark,) = remarks()
+    assert f"{model / GUIDER} is of the published size and holds other numbers" in remark
+    assert remarks(fast=True) == []
+
+
+def test_the_pinned_revision_is_found_in_the_hub_cache(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`hf download --revision` without a folder leaves no `refs/main`."""
+    pinned = tmp_path / "models--JunhaoZhuang--Cobra" / "snapshots" / folders.COBRA_REVISION
+    shutil.copytree(small_model, pinned)
+    monkeypatch.delenv("LOTE_COBRA_MODEL", raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert folders.find() == pinned
+
+
 def test_files_of_another_kind_are_told(model: Path) -> None:
     shutil.copyfile(model / GUIDER, model / ADAPTERS)
     (model / GSRP_FILE).write_bytes(b"<html>not found</html>")
     torch.save([1, 2], model / LINE)
     report = check(model)
-    assert any("holds no adapter" in sentence for sentence in report.problems["shadow"])
-    assert any("MultiResNetModel.bin cannot be read as weights" in s for s in report.problems["shadow"])
-    assert any("erika.pth holds no names with tensors" in s for s in report.problems["shared"])
+    assert any("holds no adapter" in str(sentence) for sentence in report.problems["shadow"])
+    assert any("MultiResNetModel.bin cannot be read as weights" in str(s) for s in report.problems["shadow"])
+    assert any("erika.pth holds no names with tensors" in str(s) for s in report.problems["shared"])
 
 
 class Attack:
@@ -219,9 +266,13 @@ def test_a_pickle_that_runs_code_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (model / GUIDER).write_bytes(pickle.dumps(Attack(), protocol=2))
-    assert any("controlnet.bin cannot be read" in sentence for sentence in check(model).problems["shadow"])
+    assert any(
+        "controlnet.bin cannot be read" in str(sentence) for sentence in check(model).problems["shadow"]
+    )
     torch.save({"weight": Attack()}, model / GUIDER)
-    assert any("controlnet.bin cannot be read" in sentence for sentence in check(model).problems["shadow"])
+    assert any(
+        "controlnet.bin cannot be read" in str(sentence) for sentence in check(model).problems["shadow"]
+    )
     assert not (tmp_path / "ran").exists()
 
 
@@ -230,7 +281,8 @@ def test_a_file_in_the_wrong_style_is_remarked(model: Path) -> None:
     report = check(model)
     assert report.problems["line"] == []
     assert any(
-        "belongs to the other style" in remark and "controlnet.bin" in remark for remark in report.remarks
+        "belongs to the other style" in str(remark) and "controlnet.bin" in str(remark)
+        for remark in report.remarks
     )
 
 
@@ -238,7 +290,7 @@ def test_layers_without_adapters_are_remarked(model: Path) -> None:
     change(model / ADAPTERS, lambda s: [s.pop(key) for key in list(s) if key.startswith("proj_out.")])
     report = check(model)
     assert report.problems["shadow"] == []
-    assert any("no adapter for proj_out" in remark for remark in report.remarks)
+    assert any("no adapter for proj_out" in str(remark) for remark in report.remarks)
 
 
 def test_missing_files_are_named_per_part(model: Path) -> None:
@@ -246,13 +298,13 @@ def test_missing_files_are_named_per_part(model: Path) -> None:
     shutil.rmtree(model / "PixArt-XL-2-1024-MS" / "vae")
     problems = check(model).problems
     assert problems["line"] == []
-    assert problems["shadow"] == [f"{model / GUIDER} is missing."]
-    assert any("vae/config.json is missing" in sentence for sentence in problems["shared"])
+    assert list(map(str, problems["shadow"])) == [f"{model / GUIDER} is missing."]
+    assert any("vae/config.json is missing" in str(sentence) for sentence in problems["shared"])
 
 
 def test_prompt_and_mask_must_fit(model: Path) -> None:
     torch.save(torch.zeros(120, dtype=torch.int64), model / "prompt_tensor" / "prompt_attention_mask.pt")
-    assert any("do not fit together" in sentence for sentence in check(model).problems["shared"])
+    assert any("do not fit together" in str(sentence) for sentence in check(model).problems["shared"])
 
 
 def low_resolution(path: Path, style: str = "line + shadow") -> np.ndarray:
@@ -267,7 +319,7 @@ def test_a_converted_folder_gives_the_same_picture(small_model: Path, tmp_path: 
     target = tmp_path / "converted"
     said: list[str] = []
     assert convert(small_model, target, said.append) == ["line", "shadow"]
-    assert [line.split(":")[0] for line in said] == ["shared", "line", "shadow"]
+    assert [str(line).split(":")[0] for line in said] == ["shared", "line", "shadow"]
     assert check(target).problems == {"shared": [], "line": [], "shadow": []}
     assert folders.identity(target) == folders.identity(small_model)
     for style in ("line", "line + shadow"):
@@ -352,7 +404,7 @@ def test_a_description_that_cannot_be_understood_is_a_sentence(model: Path, cont
 
 def test_configs_that_cannot_be_read_are_a_sentence(model: Path) -> None:
     (model / "PixArt-XL-2-1024-MS" / "vae" / "config.json").write_text("[]")
-    assert any("holds no JSON object" in sentence for sentence in check(model).problems["shared"])
+    assert any("holds no JSON object" in str(sentence) for sentence in check(model).problems["shared"])
 
 
 def test_weights_are_found_in_the_hub_cache(
@@ -374,7 +426,7 @@ def test_weights_are_found_in_the_hub_cache(
     assert found == cache / "models--JunhaoZhuang--Cobra" / "snapshots" / "0123"
     missing = folders.missing_files(found)
     assert missing["line"] == missing["shadow"] == []
-    assert all("prompt_tensor" in sentence for sentence in missing["shared"])
+    assert all("prompt_tensor" in str(sentence) for sentence in missing["shared"])
     # The prompt lies in no repository of the hub: its place is Lote's own folder.
     shutil.copytree(small_model / "prompt_tensor", folders.default_folder() / "prompt_tensor")
     assert folders.missing_files(found)["shared"] == []
@@ -393,7 +445,7 @@ def test_another_prompt_than_the_published_one_is_remarked(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "PROMPT_CHANNELS", 16)
-    assert any("is not the empty prompt" in remark for remark in check(small_model).remarks)
+    assert any("is not the empty prompt" in str(remark) for remark in check(small_model).remarks)
     row = torch.from_numpy(arrays("e2e")["prompt_embeds"])[:1].half().numpy().tobytes()
     monkeypatch.setattr(conversion, "PROMPT_SHA256", hashlib.sha256(row).hexdigest())
-    assert not any("prompt" in remark for remark in check(small_model).remarks)
+    assert not any("prompt" in str(remark) for remark in check(small_model).remarks)

@@ -117,13 +117,13 @@ def test_flats_of_large_pages_meet_below_the_thinnest_line(
     cv2.polylines(gray, [np.rint(path).astype(np.int32)], False, 0, line)
     hints = tmp_path / "p.hints.json"
     sides = {(20, 20): (192, 57, 43), (20, 380): (46, 109, 180)}
-    points = [{"x": px, "y": py, "color": list(colour)} for (px, py), colour in sides.items()]
+    points = [{"x": px, "y": py, "color": list(color)} for (px, py), color in sides.items()]
     hints.write_text(json.dumps({"points": points}))
     backend = FlatsBackend()
     backend.load(None)
     page = Page(np.repeat(gray[..., None], 3, axis=2), True, 8, None, None, "L")
-    done = backend.colour(page, PageSettings(style="line"), hints, lambda done, total: None)
+    done = backend.color(page, PageSettings(style="line"), hints, lambda done, total: None)
     _, parts = cv2.connectedComponents((gray == 255).astype(np.uint8), connectivity=4)
-    for (px, py), colour in sides.items():
-        assert (done.rgb[parts == parts[py, px]] == colour).all()
+    for (px, py), color in sides.items():
+        assert (done.rgb[parts == parts[py, px]] == color).all()
     assert (done.rgb[gray == 0] == 0).all()
