@@ -91,20 +91,20 @@ def stamp(page: Picture, rng: np.random.Generator) -> Picture:
     width, height = image.size
     size = rng.uniform(0.04, 0.11) * width
     left, top = rng.uniform(0, width - 2 * size), rng.uniform(0, height - size)
-    colour = tuple(
+    color = tuple(
         int(v) for v in rng.permutation([rng.integers(180, 255), rng.integers(0, 90), rng.integers(0, 90)])
     )
     if rng.random() < 0.5:
-        draw.ellipse((left, top, left + size, top + size), outline=colour, width=max(2, int(size / 8)))
+        draw.ellipse((left, top, left + size, top + size), outline=color, width=max(2, int(size / 8)))
     else:
-        draw.rectangle((left, top, left + 2 * size, top + size / 2), fill=colour)
+        draw.rectangle((left, top, left + 2 * size, top + size / 2), fill=color)
     return np.asarray(image, np.float32) / 255
 
 
-def pencil(line: Picture, rng: np.random.Generator, colours: int) -> Picture:
+def pencil(line: Picture, rng: np.random.Generator, colors: int) -> Picture:
     """The lines of a page in one pencil colour, or the left and right part in two."""
-    inks = rng.uniform(0.05, 0.85, (colours, 3)).astype(np.float32)
-    which = (np.arange(line.shape[1]) * colours // line.shape[1])[None, :, None]
+    inks = rng.uniform(0.05, 0.85, (colors, 3)).astype(np.float32)
+    which = (np.arange(line.shape[1]) * colors // line.shape[1])[None, :, None]
     ink = np.take_along_axis(inks[:, None, :], np.broadcast_to(which, (1, line.shape[1], 3)), 0)
     return 1 - (1 - line) * (1 - ink)
 
@@ -116,7 +116,7 @@ def duotone(page: Picture, rng: np.random.Generator) -> Picture:
     return (ink + (paper - ink) * gray(page)).astype(np.float32)
 
 
-def part(line: Picture, colour: Picture, rng: np.random.Generator) -> Picture:
+def part(line: Picture, color: Picture, rng: np.random.Generator) -> Picture:
     """A white page of lines with one coloured figure."""
     height, width = line.shape[:2]
     mask = Image.new("L", (width, height))
@@ -124,12 +124,12 @@ def part(line: Picture, colour: Picture, rng: np.random.Generator) -> Picture:
     left, top = rng.uniform(0.05 * width, 0.95 * width - w), rng.uniform(0.05 * height, 0.95 * height - h)
     ImageDraw.Draw(mask).ellipse((left, top, left + w, top + h), fill=255)
     share = np.asarray(mask, np.float32)[:, :, None] / 255
-    return line * (1 - share) + colour * share
+    return line * (1 - share) + color * share
 
 
-def pale(line: Picture, colour: Picture, strength: float) -> Picture:
+def pale(line: Picture, color: Picture, strength: float) -> Picture:
     """A watercolour: the ink stays dark, the colours fade towards white."""
-    return line * (1 - strength * (1 - colour))
+    return line * (1 - strength * (1 - color))
 
 
 def wear(page: Picture, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -159,42 +159,42 @@ def training() -> Iterator[tuple[str, str, float, NDArray[np.uint8]]]:
     pages = []
     for path in sorted((COMICS / "train" / "series").glob("*_line.png")):
         if path.stem.split("_")[1] in "02":
-            colour = load(path.with_name(path.name.replace("line", "color")))
-            pages.append((path.stem[:3], load(path), colour))
+            color = load(path.with_name(path.name.replace("line", "color")))
+            pages.append((path.stem[:3], load(path), color))
     for path in sorted((COMICS / "train" / "painted").glob("*.jpg")):
         if path.stem not in CREDITS:
-            colour = load(path)
-            ink = gray(colour)
+            color = load(path)
+            ink = gray(color)
             edge = np.abs(np.diff(ink, axis=0, prepend=ink[:1])) + np.abs(
                 np.diff(ink, axis=1, prepend=ink[:, :1])
             )
-            pages.append((path.stem[:3], np.clip(1.2 - 4 * edge, 0, 1), colour))
-    for group, line, colour in pages:
+            pages.append((path.stem[:3], np.clip(1.2 - 4 * edge, 0, 1), color))
+    for group, line, color in pages:
         screen = (np.add.outer(np.arange(line.shape[0]), np.arange(line.shape[1])) % 6 < 2)[:, :, None]
         for kind, page in {
             "ink": line,
             "black page": 1 - line,
-            "gray": gray(colour),
-            "dark gray": gray(colour) * rng.uniform(0.2, 1.0),
+            "gray": gray(color),
+            "dark gray": gray(color) * rng.uniform(0.2, 1.0),
             "stamp": stamp(line, rng),
-            "gray, stamp": stamp(gray(colour), rng),
+            "gray, stamp": stamp(gray(color), rng),
             "pencil": pencil(line, rng, 1),
             "two pencils": pencil(line, rng, 2),
             "pencil, stamp": stamp(pencil(line, rng, 1), rng),
-            "screentone": np.where(screen & (gray(colour) < 0.7), 0.0, line).astype(np.float32),
+            "screentone": np.where(screen & (gray(color) < 0.7), 0.0, line).astype(np.float32),
         }.items():
             yield group, kind, 0.0, wear(page, rng)
         for _ in range(2):
-            yield group, "one hue", ONE_HUE, wear(duotone(colour, rng), rng)
+            yield group, "one hue", ONE_HUE, wear(duotone(color, rng), rng)
         for kind, page in {
-            "colour": colour,
-            "dark colour": colour * rng.uniform(0.2, 0.8),
-            "watercolour": pale(line, colour, rng.uniform(0.15, 0.35)),
-            "pastel": pale(line, colour, rng.uniform(0.35, 0.7)),
-            "one figure": part(line, colour, rng),
-            "one pale figure": part(line, pale(line, colour, rng.uniform(0.35, 0.7)), rng),
-            "muted colour": gray(colour) + rng.uniform(0.3, 0.8) * (colour - gray(colour)),
-            "no dark": np.maximum(colour, rng.uniform(0.3, 0.6)),
+            "colour": color,
+            "dark colour": color * rng.uniform(0.2, 0.8),
+            "watercolour": pale(line, color, rng.uniform(0.15, 0.35)),
+            "pastel": pale(line, color, rng.uniform(0.35, 0.7)),
+            "one figure": part(line, color, rng),
+            "one pale figure": part(line, pale(line, color, rng.uniform(0.35, 0.7)), rng),
+            "muted colour": gray(color) + rng.uniform(0.3, 0.8) * (color - gray(color)),
+            "no dark": np.maximum(color, rng.uniform(0.3, 0.6)),
         }.items():
             yield group, kind, 1.0, wear(page, rng)
 
@@ -260,9 +260,9 @@ def accuracy() -> None:
     classifier = ImageClassifier()
     print("set              pages   right   below 0.7   lowest confidence")
     by_set: dict[str, list[tuple[bool, float, Path]]] = {}
-    for name, coloured, path in judged():
+    for name, colored, path in judged():
         answer = classifier.classify(path)
-        by_set.setdefault(name, []).append(((answer.type == "colored") == coloured, answer.confidence, path))
+        by_set.setdefault(name, []).append(((answer.type == "colored") == colored, answer.confidence, path))
     for name, answers in by_set.items():
         asked = sum(confidence < ASK_BELOW for _, confidence, _ in answers)
         lowest = min(confidence for _, confidence, _ in answers)

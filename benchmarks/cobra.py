@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -38,15 +37,15 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from batch_processing import colorize_comic, pages
 from batch_processing.backends.cobra import backend
-from batch_processing.backends.cobra import book as book_of
 from batch_processing.backends.cobra import folder as folder_of
+from batch_processing.backends.cobra import shared as book_of
 from batch_processing.backends.cobra import vae as walks
-from batch_processing.backends.cobra.book import Book, Likeness, Picture, References, batches
 from batch_processing.backends.cobra.gsrp import GSRP
 from batch_processing.backends.cobra.line_extractor import LineExtractor, LineExtractorShape
 from batch_processing.backends.cobra.pipeline import Pipeline
+from batch_processing.backends.cobra.preprocess import resized
+from batch_processing.backends.cobra.shared import Book, Likeness, Picture, batches
 from batch_processing.backends.cobra.transformer import (
     CobraTransformer,
     LineArtGuider,
@@ -54,15 +53,13 @@ from batch_processing.backends.cobra.transformer import (
     TransformerShape,
 )
 from batch_processing.backends.cobra.weights import Architecture, Model, SharedNetworks, StyleNetworks
-from batch_processing.comic import Comics
-from batch_processing.core.workers import LocalPool, Result, Task
+from batch_processing.backends.painting import References
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batch_processing.backends.cobra.preprocess import Size
+    from batch_processing.backends.painting import Size
 
-REAL_POOL = Comics.pool
 PEAK = 790e12  # FLOP/s of dense 16-bit matrix products that the project reckons with for an H100 or H200
 STYLE = "line + shadow"
 BUCKET = (800, 800)
@@ -217,10 +214,10 @@ def count_stages(
         style.transformer(latents, 500, memory, guidance)
 
     def enlarge() -> None:
-        _, _, colours = walks.encode(shared.vae, image(1.5))
-        _, _, lines = walks.encode(shared.vae, image(1.5))
+        _, colors = walks.encode(shared.vae, image(1.5))
+        lines = walks.activations(shared.vae, image(1.5))
         large = torch.empty(1, 4, int(height * 1.5) // 8, int(width * 1.5) // 8, device=meta)
-        walks.decode(shared.vae, large, lambda level: style.gsrp.fuse(level, colours[level], lines[level]))
+        walks.decode(shared.vae, large, lambda level: style.gsrp.fuse(level, colors[level], lines[level]))
 
     return Stages(
         line=flops(lambda: shared.line_extractor(torch.empty(1, 1, height, width, device=meta))),
@@ -335,16 +332,16 @@ def command_memory() -> None:
         style.transformer(latents, 500, memory, style.guider(inputs, 500))
 
     def enlarge() -> None:
-        z, _, colours = walks.encode(shared.vae, large)
-        _, _, lines = walks.encode(shared.vae, large)
-        walks.decode(shared.vae, z, lambda _: style.gsrp.fuse(len(lines) - 1, colours.pop(), lines.pop()))
+        z, colors = walks.encode(shared.vae, large)
+        lines = walks.activations(shared.vae, large)
+        walks.decode(shared.vae, z, lambda _: style.gsrp.fuse(len(lines) - 1, colors.pop(), lines.pop()))
 
     def in_bands() -> None:
         """What stays on the GPU: activations between the stages lie on the host, a band is small."""
-        z, _, colours = walks.encode(shared.vae, large)
-        shapes = [(activation.shape[0], 512, *activation.shape[2:]) for activation in colours]
+        z, colors = walks.encode(shared.vae, large)
+        shapes = [(activation.shape[0], 512, *activation.shape[2:]) for activation in colors]
         shapes[0] = (shapes[0][0], 256, *shapes[0][2:])
-        colours.clear()
+        colors.clear()
         walks.decode(shared.vae, z, lambda level: torch.empty(shapes[level], device=meta, dtype=half))
 
     stages: dict[str, Callable[[], object]] = {
@@ -374,7 +371,7 @@ def page_image(number: int, size: Size) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return page
 
 
-def colour_book(
+def color_book(
     book: Book, pages: Sequence[Any], top_k: int, steps: int, together: int, *, forget: bool
 ) -> float:
     """Seconds for all pages. `forget`: each page from nothing, as the published code does it."""
@@ -382,18 +379,19 @@ def colour_book(
 
     def picture(number: int) -> Picture:
         choice = book.choose(pages[number], f"page {number}", top_k, lambda: None)
-        return Picture(pages[number], STYLE, number, steps, choice)
+        gray = np.asarray(resized(Image.fromarray(pages[number]), choice.bucket).convert("L"))
+        return Picture(gray, STYLE, number, steps, choice)
 
     if forget:
         for number in range(len(pages)):
             book.host.clear()
             book.entries.clear()
-            book.colour({0: picture(number)}, 1, lambda _: None)
+            book.color({0: picture(number)}, 1, lambda _: None)
         return clock(book) - started
     pictures = [picture(number) for number in range(len(pages))]
     likenesses: list[Likeness] = [each.likeness for each in pictures]
     for group in batches(likenesses, [each.choice for each in pictures], [together] * len(pages)):
-        book.colour({at: pictures[number] for at, number in enumerate(group)}, len(group), lambda _: None)
+        book.color({at: pictures[number] for at, number in enumerate(group)}, len(group), lambda _: None)
     return clock(book) - started
 
 
@@ -423,7 +421,7 @@ def command_book() -> None:
                 book.references = Drawn(references)
                 counter = FlopCounterMode(display=False) if counting else None
                 with counter or nullcontext():
-                    seconds = colour_book(book, pages, top_k, steps, 1, forget=forget)
+                    seconds = color_book(book, pages, top_k, steps, 1, forget=forget)
                 measured.append(counter.get_total_flops() if counter else seconds)
             cost, seconds = float(measured[0]) / len(pages), float(measured[1]) / len(pages)
             gains = "| | |" if before is None else f"| {before[0] / cost:.2f} | {before[1] / seconds:.2f} |"
@@ -459,25 +457,32 @@ def write_model(model: RandomModel, folder: Path) -> None:
     (folder / folder_of.DESCRIPTION).write_text(json.dumps(about))
 
 
-class Here(LocalPool):
-    """A pool whose one worker is this process, so that what it computes can be counted."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-        self.results: list[Result] = []
-
-    def submit(self, *tasks: Task) -> None:
-        module, _, name = tasks[0].function.partition(":")
-        values = [getattr(import_module(module), name)(lambda *_: None, **task.args) for task in tasks]
-        self.results += [Result(task.id, value, None, 0.0) for task, value in zip(tasks, values, strict=True)]
-
-    def completed(self, timeout: float) -> list[Result]:
-        ended, self.results = self.results, []
-        return ended
-
-
 def command_engine() -> None:
     """A book of two scenes that take turns, and references of both."""
+    # Here alone, because the other parts also run where the engine's libraries are not.
+    from batch_processing import colorize_comic
+    from batch_processing.comics import tasks as pages
+    from batch_processing.comics.application import Comics
+    from batch_processing.core.workers import LocalPool, Result, Task
+
+    class Here(LocalPool):
+        """A pool whose one worker is this process, so that what it computes can be counted."""
+
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.results: list[Result] = []
+
+        def submit(self, *tasks: Task) -> None:
+            values = [task.work.run(lambda *_: None) for task in tasks]
+            self.results += [
+                Result(task.id, value, None, 0.0) for task, value in zip(tasks, values, strict=True)
+            ]
+
+        def completed(self, timeout: float) -> list[Result]:
+            ended, self.results = self.results, []
+            return ended
+
+    pool = Comics.pool
     torch.manual_seed(0)
     torch.set_num_threads(1)
     size, top_k = (256, 384), 3
@@ -514,7 +519,7 @@ def command_engine() -> None:
                     patch.object(book_of, "HOST_BUDGET", host),
                     patch.object(backend, "CPU_ENTRIES", room),
                     patch.object(pages, "_ready", None),
-                    patch.object(Comics, "pool", lambda self, job: (REAL_POOL(self, job), Here())[1]),
+                    patch.object(Comics, "pool", lambda self, job: (pool(self, job), Here())[1]),
                     nullcontext() if arranged else patch.object(Comics, "_arrange"),
                     FlopCounterMode(display=False) if counting else nullcontext() as counter,
                 ):
@@ -559,7 +564,7 @@ def command_gpu(pages: int, together: int) -> None:
     print(f"{pages} pages, batches of {together}, random weights\n")
     warm = Book(pipeline, 8 << 30)
     warm.references = Drawn(1)
-    colour_book(warm, images[:2], 3, 2, 1, forget=False)
+    color_book(warm, images[:2], 3, 2, 1, forget=False)
     print("| top_k | references | | s/page | s/step | peak GB | floor s | share of floor | entries reused |")
     print("|---|---|---|---|---|---|---|---|---|")
     for top_k, references in CASES:
@@ -570,9 +575,9 @@ def command_gpu(pages: int, together: int) -> None:
             book = Book(pipeline, int(free * 0.5))
             book.references = Drawn(references)
             if not forget:  # the steady state of a book: references seen before
-                colour_book(book, images[:together], top_k, 1, together, forget=False)
+                color_book(book, images[:together], top_k, 1, together, forget=False)
             size = 1 if forget else together
-            seconds = colour_book(book, images, top_k, 10, size, forget=forget) / pages
+            seconds = color_book(book, images, top_k, 10, size, forget=forget) / pages
             floor = stages.page(4 * top_k, 10, references, cached=not forget) / PEAK
             peak = torch.cuda.max_memory_allocated() / 1e9
             asked = max(1, book.entries.hits + book.entries.misses)

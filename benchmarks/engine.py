@@ -80,7 +80,7 @@ def bare_commits(path: Path) -> float:
     return (time.perf_counter() - began) / PEER
 
 
-def colour(root: Path, count: int) -> tuple[float, float, float]:
+def color(root: Path, count: int) -> tuple[float, float, float]:
     """(seconds in all, seconds of the pages alone, growth in MB for 1,000 pages after the first fifth)."""
     draw(root / "in", count)
     process = psutil.Process()
@@ -132,7 +132,7 @@ def main() -> None:
         row("bare file: write, fsync, rename, fsync", f"{1 / files:.0f}/s", 1.0, "peer")
         row("bare commit", f"{1 / commits:.0f}/s", 1.0, "peer")
         (root / "timed").mkdir()
-        seconds, pages, growth = colour(root / "timed", options.items)
+        seconds, pages, growth = color(root / "timed", options.items)
         rate = options.items / seconds
         row(
             f"{options.items} items end to end",
@@ -145,7 +145,7 @@ def main() -> None:
         row("  one item", f"{1000 / rate:.1f} ms", 1 / rate / (files + commits), "bare file + bare commit")
         if options.long:
             (root / "long").mkdir()
-            growth = colour(root / "long", 10_000)[2]
+            growth = color(root / "long", 10_000)[2]
         row("memory for 1,000 items more", f"{growth:.3f} MB", growth / MB_PER_1000, "of the 0.1 MB allowed")
     door, screen = start_up(["-c", "import batch_processing"]), start_up(["-m", "batch_processing", "--help"])
     row(

@@ -2,13 +2,19 @@
 
     python benchmarks/flats.py DATA [--sets drawn gaps ...] [--sheet sheet.png]
 
-DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it. Measures, on pixels off the ink:
+DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it, and for the sets of styles `sprites` (see
+flats_styles.py). The sets `style` and `series` come first: nothing was trained or chosen on them. `sample` is the sample
+chapter, drawn anew. Measures, on pixels off the ink:
 
 * regions, pixels, no bg, mIoU, dE00: as `batch_processing/evaluation.py` says them; regions of painted truth are
   those that were found.
+* reach: regions that would be right, had each region that was found the right colour of the palette. The others are cut
+  off without a line, or in a colour that no reference shows.
 * oracle: what a perfect colourist could reach with the regions found; cells: regions found per true region.
 * gmic: the same of G'MIC's smart colouring, where it is installed (Debian: gmic), and its CPU seconds.
 * sure: share of regions with confidence >= 0.9, and how many of them are right.
+* pieces: areas that are wrong; hints: how many a simulated colourist needs until none is left (see flats_colorist.py), as
+  many strokes and points as marks says; hints alone: the same where each says nothing of other regions; with `--hints`.
 * one id: share of the area of each true colour, over all pages of a series, that its commonest palette id has;
   own id: share of pairs of true colours whose commonest ids differ.
 
@@ -18,6 +24,7 @@ Tune on the `train` sets only.
 from __future__ import annotations
 
 import argparse
+import atexit
 import hashlib
 import resource
 import shutil
@@ -26,6 +33,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +43,16 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
+
+from benchmarks import flats_styles as styles
+from benchmarks.flats_colorist import Colorist
+
 from batch_processing.backends.base import PageSettings, Reference
 from batch_processing.backends.flats import FlatsBackend
-from batch_processing.backends.flats.colour import distances, to_lab
-from batch_processing.backends.flats.pages import Flatted
-from batch_processing.evaluation import (
+from batch_processing.backends.flats.color import distances, to_lab
+from batch_processing.backends.flats.flatted import Flatted
+from batch_processing.comics.evaluation import (
     RIGHT_FLAT,
     RIGHT_PAINTED,
     Truth,
@@ -49,8 +62,11 @@ from batch_processing.evaluation import (
     sheet,
 )
 from batch_processing.io.images import Page, decode
+from examples import sample_chapter
 
 Rgb = NDArray[np.uint8]
+STYLE_SERIES = 8
+"""Series of each style."""
 
 
 @dataclass
@@ -70,6 +86,33 @@ class Job:
     name: str
     references: list[Path]
     cases: list[Case] = field(default_factory=list)
+
+
+def style_jobs(data: Path, how: str) -> list[Job]:
+    """Series in drawing styles of other hands: those to judge, to "choose" or to "train"; two pages from two."""
+    out = []
+    for style in {"": styles.JUDGED, "choose": styles.CHOSEN, "train": styles.TRAINED}[how]:
+        for number in range(STYLE_SERIES):
+            made = styles.cast(data / "sprites", style, number)
+            folder = made_folder() / f"{style}{number}"
+            folder.mkdir(exist_ok=True)
+            job = Job(f"{style} {number}", [folder / f"{each}.png" for each in (2, 3)])
+            for each in (2, 3):
+                cv2.imwrite(str(folder / f"{each}.png"), styles.page(made, each)[1][..., ::-1])
+            for each in (0, 1):
+                line, colored = styles.page(made, each)
+                page = gray_page(line)
+                job.cases.append(Case(f"page {each}", page, colored, page.rgb))
+            out.append(job)
+    return out
+
+
+@lru_cache(maxsize=1)
+def made_folder() -> Path:
+    """Where references that are drawn here lie while the benchmark runs."""
+    folder = Path(tempfile.mkdtemp(prefix="flats_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def gray_page(gray: NDArray[np.uint8]) -> Page:
@@ -122,8 +165,21 @@ def jobs(data: Path, which: str) -> list[Job]:
                 page = gray_page(line)
                 job.cases.append(Case(path.stem, page, truth, page.rgb, painted=True))
                 out.append(job)
-    elif which == "train-drawn":
-        for number in range(0, 24, 2):
+    elif which == "sample":
+        folder = made_folder()
+        chapter = sample_chapter.draw_chapter()
+        colored = [chapter.cover, *chapter.references]
+        job = Job("sample", [folder / Path(drawing.name).name for drawing in colored])
+        for drawing, path in zip(colored, job.references, strict=True):
+            cv2.imwrite(str(path), drawing.truth()[..., ::-1])
+        for drawing in chapter.pages:
+            page = gray_page(drawing.line_art())
+            job.cases.append(Case(drawing.name, page, drawing.truth(), page.rgb))
+        out.append(job)
+    elif which.startswith("style"):
+        out += style_jobs(data, which.partition("-")[2])
+    elif which in {"series", "train-drawn"}:
+        for number in range(1 if which == "series" else 0, 24, 2):
             at = data / "train" / "series"
             job = Job(f"s{number:02}", [at / f"s{number:02}_{i}_color.png" for i in (3, 4)])
             for i in (0, 1):
@@ -158,7 +214,7 @@ def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, flo
         case = registered(case)
     free = off_the_ink(case.clean)
     labels = flat.labels
-    given = flat.rgb[flat.colour]
+    given = flat.rgb[flat.color]
     truth = Truth.painting(case.truth, free, labels) if case.painted else Truth.flat(case.truth, free)
     scores, wrong = compare(given[labels - 1], truth)
     row = {"regions": scores.region_accuracy, "pixels": scores.pixel_accuracy}
@@ -173,20 +229,26 @@ def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, flo
         best = np.sqrt(((paint - middle[labels[free] - 1]) ** 2).sum(axis=1))
         row["oracle"] = float((best < RIGHT_PAINTED).mean())
     else:
-        number, colours = truth.number, truth.colours
+        number, colors = truth.number, truth.colors
         row["no bg"] = scores.pixel_accuracy_without_background or 0.0
-        table = np.zeros((len(given) + 1, len(colours)))
+        table = np.zeros((len(given) + 1, len(colors)))
         np.add.at(table, (labels[free], number[free]), 1)
         row["oracle"], row["cells"] = parted(labels, truth)
+        meant = table[1:].argmax(axis=1)
+        nearest = distances(to_lab(flat.rgb), to_lab(colors)).min(axis=0)
+        hidden = nearest[meant] >= RIGHT_FLAT
+        best = colors[meant]
+        best[hidden] = np.where(colors > 127, 0, 255)[meant[hidden]]  # far from what is right
+        row["reach"] = compare(best[labels - 1], truth)[0].region_accuracy
         row["mIoU"] = scores.mean_iou or 0.0
-        for k in range(len(colours)):
+        for k in range(len(colors)):
             theirs = (number == k) & free
-            ids = np.bincount(flat.colour[labels[theirs] - 1], minlength=len(flat.rgb))
-            key = tuple(int(v) for v in colours[k])
+            ids = np.bincount(flat.color[labels[theirs] - 1], minlength=len(flat.rgb))
+            key = tuple(int(v) for v in colors[k])
             before = tally.get(key, np.zeros(0, np.int64))
             size = max(len(ids), len(before))  # hints and what was learned may add colours
             tally[key] = np.pad(ids, (0, size - len(ids))) + np.pad(before, (0, size - len(before)))
-        near = distances(to_lab(given), to_lab(colours)) < RIGHT_FLAT
+        near = distances(to_lab(given), to_lab(colors)) < RIGHT_FLAT
         region_right = near[np.arange(len(given)), table[1:].argmax(axis=1)]
     row["count"] = float(len(cells))
     sure = flat.confidence >= 0.9
@@ -194,6 +256,7 @@ def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, flo
     row["sure"] = float(sure[judged].mean()) if judged.any() else 0.0
     row["sure ok"] = float(region_right[judged & sure].mean()) if (judged & sure).any() else 1.0
     row["dE00"] = scores.median_delta_e_2000
+    tally.setdefault("rows", []).append(np.flatnonzero(judged))
     tally.setdefault("bins", []).extend(zip(flat.confidence[judged], region_right[judged], strict=True))
     return row, wrong
 
@@ -222,12 +285,12 @@ def gmic(case: Case) -> dict[str, float]:
     if case.register:
         case = registered(case)
     truth = Truth.flat(case.truth, off_the_ink(case.clean))
-    best, cells = parted(of_one_colour(painted), truth)
+    best, cells = parted(of_one_color(painted), truth)
     seconds = end.ru_utime - start.ru_utime
     return {"gmic oracle": best, "gmic cells": cells, "gmic CPU s/MP": seconds / (truth.free.size / 1e6)}
 
 
-def of_one_colour(picture: NDArray[Any]) -> NDArray[np.int32]:
+def of_one_color(picture: NDArray[Any]) -> NDArray[np.int32]:
     """Labels from 1: connected pixels (by edges) of one colour."""
     value = picture.astype(np.int64) @ np.array([1, 1 << 16, 1 << 32])
     number = np.arange(value.size).reshape(value.shape)
@@ -240,10 +303,27 @@ def of_one_colour(picture: NDArray[Any]) -> NDArray[np.int32]:
 
 def parted(labels: NDArray[np.int32], truth: Truth) -> tuple[float, float]:
     """The share of pixels that the best colour for each label would make right, and labels for each true region."""
-    table = np.zeros((int(labels.max()) + 1, len(truth.colours)))
+    table = np.zeros((int(labels.max()) + 1, len(truth.colors)))
     np.add.at(table, (labels[truth.free], truth.number[truth.free]), 1)
     cells = len(np.unique(labels[truth.free])) / truth.regions.max()
     return float(table.max(axis=1).sum() / table.sum()), float(cells)
+
+
+def effort(backend: FlatsBackend, case: Case) -> dict[str, float]:
+    """What a colourist has to do on a page, with hints that spread and with such as do not."""
+    if case.register:
+        case = registered(case)
+    prepared = backend.prepared(case.page, lambda done, total: None)
+    colorist = Colorist(prepared, case.truth, case.clean, painted=case.painted)
+    spread, alone = colorist.work(), colorist.work(spread=False)
+    return {
+        "pieces": float(spread.pieces),
+        "hints": float(spread.hints),
+        "marks": float(spread.marks),
+        "left": float(spread.left),
+        "hints alone": float(alone.hints),
+        "hint CPU s": spread.seconds,
+    }
 
 
 def learn(backend: FlatsBackend, job: Job, artefact: Path, how: str) -> list[dict[str, float]]:
@@ -253,7 +333,7 @@ def learn(backend: FlatsBackend, job: Job, artefact: Path, how: str) -> list[dic
     measures of the first pass; leaves the pages to be judged in `job.cases`."""
     remembered, rows = [], []
     for number, case in enumerate(job.cases):
-        state = backend.colour(case.page, PageSettings(style="line"), None, lambda done, total: None).state
+        state = backend.color(case.page, PageSettings(style="line"), None, lambda done, total: None).state
         approved = how == "approved" and number == 0
         if approved:
             state = put_right(case, Flatted.of_bytes(state)).to_bytes()
@@ -274,7 +354,7 @@ def put_right(case: Case, flat: Flatted) -> Flatted:
     """The page as a person would leave it: each region in the palette's colour nearest to its true one."""
     truth = Truth.painting(case.truth, off_the_ink(case.clean), flat.labels)
     best = distances(to_lab(area_medians(case.truth, truth)), to_lab(flat.rgb)).argmin(axis=1)
-    return replace(flat, colour=best.astype(np.int32))
+    return replace(flat, color=best.astype(np.int32))
 
 
 def means_of(rows: list[dict[str, float]]) -> str:
@@ -285,26 +365,31 @@ def means_of(rows: list[dict[str, float]]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", nargs="+", default=["drawn", "gaps", "tone", "scan", "cobra", "painted"])
+    parser.add_argument(
+        "--sets", nargs="+", default=["style", "series", "drawn", "gaps", "tone", "scan", "cobra", "painted"]
+    )
     parser.add_argument(
         "--sheet", type=Path, help="write a picture: each page's result, errors marked magenta"
     )
+    parser.add_argument("--worst", type=int, help="of so many pages only: those with the most regions wrong")
     parser.add_argument(
         "--learn",
         choices=["sure", "approved"],
         help="learn from a first pass: from what was sure, or also from each first page, put right and approved",
     )
+    parser.add_argument("--hints", action="store_true", help="have a simulated colourist put each page right")
     parser.add_argument("--brief", action="store_true", help="one line a set")
     chosen = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     quiet = lambda done, total: None  # noqa: E731
-    tiles: list[Rgb] = []
+    tiles: list[tuple[float, Rgb]] = []
     for which in chosen.sets:
         rows: list[dict[str, float]] = []
         before: list[dict[str, float]] = []
         bins: list[tuple[float, bool]] = []
         same: list[float] = []
         apart: list[float] = []
+        casts: list[float] = []
         for job in jobs(chosen.data, which):
             backend = FlatsBackend()
             with tempfile.TemporaryDirectory() as folder:
@@ -321,11 +406,13 @@ def main(arguments: list[str] | None = None) -> None:
             tally: dict[Any, Any] = {}
             for case in job.cases:
                 start = time.process_time()
-                result = backend.colour(case.page, PageSettings(style="line"), None, quiet)
+                result = backend.color(case.page, PageSettings(style="line"), None, quiet)
                 spent = time.process_time() - start
                 row, wrong = measure(case, Flatted.of_bytes(result.state), tally)
                 row |= {"CPU s/MP": spent / (case.truth[..., 0].size / 1e6), "prepare s": learned}
                 row |= gmic(case)
+                if chosen.hints:
+                    row |= effort(backend, case)
                 rows.append(row)
                 if not chosen.brief:
                     print(
@@ -334,12 +421,12 @@ def main(arguments: list[str] | None = None) -> None:
                 if chosen.sheet:
                     h, w = wrong.shape
                     pair = sheet(result.rgb, case.truth, wrong)
-                    tiles.append(
-                        np.asarray(
-                            cv2.resize(pair, (int(2 * w * 700 / h), 700), interpolation=cv2.INTER_AREA)
-                        )
-                    )
+                    size = (int(2 * w * 700 / h), 700)
+                    tile = np.asarray(cv2.resize(pair, size, interpolation=cv2.INTER_AREA), np.uint8)
+                    tiles.append((row["regions"], tile))
+            casts.append(float(np.mean([row["regions"] for row in rows[-len(job.cases) :]])))
             bins += tally.pop("bins", [])
+            tally.pop("rows", None)
             ids = np.array(list(tally.values())) if tally else np.zeros((0, 1))
             if len(ids) > 1:
                 same.append(float((ids.max(axis=1) / ids.sum(axis=1)).mean()))
@@ -350,6 +437,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(
             f"== {which}: {means_of(rows)}"
             + (f"  one id {np.mean(same):.3f}  own id {np.mean(apart):.3f}" if same else "")
+            + f"  regions by cast {min(casts):.3f} to {max(casts):.3f}, standard deviation {np.std(casts):.3f}"
         )
         found = np.array(bins)
         for low, high in (
@@ -369,9 +457,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     if chosen.sheet and tiles:
-        width = max(t.shape[1] for t in tiles)
-        tiles = [np.pad(t, ((0, 8), (0, width - t.shape[1]), (0, 0)), constant_values=255) for t in tiles]
-        cv2.imwrite(str(chosen.sheet), np.concatenate(tiles)[..., ::-1])
+        if chosen.worst:
+            tiles = sorted(tiles, key=lambda tile: tile[0])[: chosen.worst]
+        width = max(t.shape[1] for _, t in tiles)
+        padded = [np.pad(t, ((0, 8), (0, width - t.shape[1]), (0, 0)), constant_values=255) for _, t in tiles]
+        cv2.imwrite(str(chosen.sheet), np.concatenate(padded)[..., ::-1])
 
 
 if __name__ == "__main__":

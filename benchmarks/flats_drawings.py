@@ -33,7 +33,7 @@ class Pen:
 
     def __init__(self, width: int, height: int, line: float, wobble: float, phase: float) -> None:
         self.line_art = np.full((height, width), 255, np.uint8)
-        self.coloured = np.full((height, width, 3), 255, np.uint8)
+        self.colored = np.full((height, width, 3), 255, np.uint8)
         self.width, self.wobble, self.phase = line, wobble, phase
         self.tilt, self.pivot = 0.0, (0.0, 0.0)
         """By how many radians what is drawn is turned, and about which point."""
@@ -48,11 +48,11 @@ class Pen:
         dy = self.wobble * (np.sin(0.028 * x - 0.013 * y + self.phase) + 0.5 * np.sin(0.077 * x))
         return np.rint((p + np.stack([dx, dy], 1)) * 16).astype(np.int32)
 
-    def shape(self, points: Any, colour: Rgb, line: float = 1.0, gap: int = 0) -> None:
+    def shape(self, points: Any, color: Rgb, line: float = 1.0, gap: int = 0) -> None:
         """A closed shape; `gap` leaves its last edges open."""
         at = self._at(_dense(points, closed=True))
         cv2.fillPoly(self.line_art, [at], 255, cv2.LINE_AA, 4)
-        cv2.fillPoly(self.coloured, [at], colour, cv2.LINE_AA, 4)
+        cv2.fillPoly(self.colored, [at], color, cv2.LINE_AA, 4)
         if line > 0:
             self._ink(at[: len(at) - gap] if gap else np.concatenate([at, at[:1]]), line)
 
@@ -62,20 +62,20 @@ class Pen:
     def _ink(self, at: NDArray[np.int32], line: float) -> None:
         thick = max(1, round(self.width * line))
         cv2.polylines(self.line_art, [at], False, BLACK[0], thick, cv2.LINE_AA, 4)
-        cv2.polylines(self.coloured, [at], False, BLACK, thick, cv2.LINE_AA, 4)
+        cv2.polylines(self.colored, [at], False, BLACK, thick, cv2.LINE_AA, 4)
 
-    def limb(self, points: Any, width: float, colour: Rgb) -> None:
+    def limb(self, points: Any, width: float, color: Rgb) -> None:
         """A tube along a path."""
         at = self._at(_smooth(points))
         line = max(1.0, self.width)
         outer, inner = max(2, round(width + 2 * line)), max(1, round(width))
-        for picture, ink, fill in ((self.line_art, BLACK[0], 255), (self.coloured, BLACK, colour)):
+        for picture, ink, fill in ((self.line_art, BLACK[0], 255), (self.colored, BLACK, color)):
             cv2.polylines(picture, [at], False, ink, outer, cv2.LINE_AA, 4)
             cv2.polylines(picture, [at], False, fill, inner, cv2.LINE_AA, 4)
 
-    def dot(self, x: float, y: float, r: float, colour: Rgb | None = None) -> None:
-        self.shape(ring(x, y, r, r), BLACK if colour is None else colour, 0.0 if colour is None else 1.0)
-        if colour is None:
+    def dot(self, x: float, y: float, r: float, color: Rgb | None = None) -> None:
+        self.shape(ring(x, y, r, r), BLACK if color is None else color, 0.0 if color is None else 1.0)
+        if color is None:
             cv2.circle(
                 self.line_art,
                 tuple(self._at([(x, y)])[0].tolist()),
@@ -138,7 +138,7 @@ class Place:
     """Where a panel plays: its kind and the colours of its parts."""
 
     kind: str
-    colours: list[Rgb]
+    colors: list[Rgb]
     seed: int
 
 
@@ -157,7 +157,7 @@ class Series:
     places: list[Place] = field(default_factory=list)
 
 
-def colours_of(rng: np.random.Generator, n: int) -> list[Rgb]:
+def colors_of(rng: np.random.Generator, n: int) -> list[Rgb]:
     """Colours that can be told apart (mostly): hue, lightness and saturation at random."""
     out: list[Rgb] = []
     while len(out) < n:
@@ -178,7 +178,7 @@ def series(seed: int) -> Series:
         bool(rng.random() < 0.5),
         float(rng.choice([0, 0, 0, 0.7])),
     )
-    pool = colours_of(rng, 70)
+    pool = colors_of(rng, 70)
     take = iter(pool)
     skins = [(250, 224, 200), (232, 184, 144), (198, 140, 96), (140, 90, 60), (90, 60, 44)]
     for _ in range(int(rng.integers(2, 6))):
@@ -275,11 +275,11 @@ def in_uniform(made: Series, seed: int) -> Series:
         who["curls"] = who["curls"] // 2 * 2 + slope % 2 if who["style"] in (2, 8, 10) else slope
     if len(made.places) < 2:
         first = made.places[0]
-        made.places.append(Place("plain", list(first.colours), first.seed + 1))
+        made.places.append(Place("plain", list(first.colors), first.seed + 1))
     made.places = made.places[:2]
     outside, inside = made.places
     outside.kind, inside.kind = "hills", "room"
-    inside.colours[0] = outside.colours[0]
+    inside.colors[0] = outside.colors[0]
     return made
 
 
@@ -906,10 +906,10 @@ def backdrop(
 ) -> None:
     """Paint the whole picture as the place; (x, y, w, h) is the panel. The place looks alike, never the same."""
     fixed = np.random.default_rng(place.seed)
-    c, kind, unit = place.colours, place.kind, min(w, h)
+    c, kind, unit = place.colors, place.kind, min(w, h)
 
-    def box(left: float, top: float, right: float, bottom: float, colour: Rgb) -> None:
-        pen.shape([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
+    def box(left: float, top: float, right: float, bottom: float, color: Rgb) -> None:
+        pen.shape([(left, top), (right, top), (right, bottom), (left, bottom)], color)
 
     zoom = float(rng.uniform(0.7, 1.5))
     if kind == "plain":
@@ -1060,7 +1060,7 @@ def letters(pen: Pen, rng: np.random.Generator, x: float, y: float, r: float) ->
         pen.shape(
             [(x - 0.6 * w, y - h), (x + 0.6 * w, y - h), (x + 0.6 * w, y + h), (x - 0.6 * w, y + h)], WHITE
         )
-    for picture, ink in ((pen.line_art, BLACK[0]), (pen.coloured, BLACK)):
+    for picture, ink in ((pen.line_art, BLACK[0]), (pen.colored, BLACK)):
         cv2.putText(
             picture,
             text,
@@ -1078,15 +1078,15 @@ def noise(pen: Pen, rng: np.random.Generator, x: float, y: float, r: float) -> N
     text = "".join(rng.choice(list("ABCKMORSTUWZ!"), int(rng.integers(2, 6))))
     thick = max(3, round(0.16 * r))
     edge = thick + 2 * max(2, round(pen.width))
-    for picture, ink, fill in ((pen.line_art, BLACK[0], 255), (pen.coloured, BLACK, WHITE)):
-        for colour, width in ((ink, edge), (fill, thick)):
+    for picture, ink, fill in ((pen.line_art, BLACK[0], 255), (pen.colored, BLACK, WHITE)):
+        for color, width in ((ink, edge), (fill, thick)):
             cv2.putText(
                 picture,
                 text,
                 (round(x), round(y)),
                 cv2.FONT_HERSHEY_SIMPLEX,
                 r / 25,
-                colour,
+                color,
                 width,
                 cv2.LINE_AA,
             )
@@ -1115,7 +1115,7 @@ def page(made: Series, number: int, *, sheet: bool = False) -> tuple[NDArray[np.
             _draw(out, rng, it, x, 0.58 * h, r, whole=True)
             if it["kind"] == "person":
                 head(out, rng, it, x, 0.92 * h, 1.1 * r, 1.1 * r, back=False, turn=float(rng.uniform(-1, 1)))
-        return out.line_art, out.coloured
+        return out.line_art, out.colored
     rows = int(rng.integers(2, 4))
     margin, gap = 0.03 * w, 0.018 * w
     tops = np.cumsum([0, *rng.dirichlet([6] * rows)]) * (h - 2 * margin) + margin
@@ -1133,13 +1133,13 @@ def page(made: Series, number: int, *, sheet: bool = False) -> tuple[NDArray[np.
             )
             _scene(panel, rng, made)
             out.line_art[y0:y1, x0:x1] = panel.line_art
-            out.coloured[y0:y1, x0:x1] = panel.coloured
+            out.colored[y0:y1, x0:x1] = panel.colored
             frame = max(2, round(made.line * 1.2))
             cv2.rectangle(out.line_art, (x0, y0), (x1, y1), BLACK[0], frame)
-            cv2.rectangle(out.coloured, (x0, y0), (x1, y1), BLACK, frame)
+            cv2.rectangle(out.colored, (x0, y0), (x1, y1), BLACK, frame)
     if made.breaks:
         broken(out.line_art, rng, made.breaks)
-    return out.line_art, out.coloured
+    return out.line_art, out.colored
 
 
 def _scene(panel: Pen, rng: np.random.Generator, made: Series) -> None:
@@ -1199,10 +1199,10 @@ def main() -> None:
     for k in range(chosen.series):
         made = series(chosen.seed + k)
         for number in range(4):
-            line, colour = page(made, number, sheet=number == 3)
+            line, color = page(made, number, sheet=number == 3)
             name = chosen.out / f"s{k:02}_{number}"
             cv2.imwrite(f"{name}_line.png", line)
-            cv2.imwrite(f"{name}_color.png", colour[..., ::-1])
+            cv2.imwrite(f"{name}_color.png", color[..., ::-1])
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """Train the metric of the `flats` backend: src/batch_processing/backends/flats/metric.npz.
 
-    python benchmarks/train_flats.py OUT.npz [--painted DATA/train/painted] [--series 185]
-    python benchmarks/train_flats.py OUT.npz --gates
+    python benchmarks/train_flats.py measure FOLDER --sprites SPRITES [--painted DATA/train/painted]
+    python benchmarks/train_flats.py metric FOLDER OUT.npz
+    python benchmarks/train_flats.py gates FOLDER OUT.npz
 
-The first trains the metric anew and keeps the gates of the package, the second the gates for the package's metric.
+`measure` draws pages and measures them once; `metric` trains the metric anew, with gates that all are alike; `gates` trains
+the gates for the metric that stands in the package by then.
 
-Needs PyTorch. The metric takes half an hour on one core, most of it drawing and measuring. The pages are those of
-flats_drawings.py, and with --painted the pages of Pepper&Carrot (David Revoy, CC BY 4.0) with line art taken from
-them. A step takes one page and the references of its series; the loss is -log of the share that the softmax over
-all reference regions gives to regions of a right colour. Colours themselves are never an input, so none can be
-learned. The weights in the package come from this recipe with other splits of the same pages into references and
-pages, and from flats_drawings.py before it drew busts and broken lines: a run does not give the same bytes.
+Needs PyTorch. Each takes about half an hour on one core. The pages are those of flats_drawings.py, those of flats_styles.py
+in its styles for training (SPRITES as that module says, made with 56 series, beside those that flats.py measures on), and
+with --painted the pages of Pepper&Carrot (David Revoy, CC BY 4.0) with line art taken from them. A step takes one page and
+the references of its series; the loss is -log of the share that the softmax over all reference regions gives to regions of
+a right colour. Colours themselves are never an input, so none can be learned. The weights in the package come from this
+recipe without the series whose pages are mostly close, and from five epochs more with them (.05 left out, rate 4e-4).
 
 The gates say how much each vote counts for a region, how much a region tells those around it, and how much it heeds
 of what lies above, below, beside, some steps away and elsewhere in its panel. They are trained with the rounds of
-assign.py unrolled, on 66 series that the metric has not seen (GATE_SERIES), ten minutes on one core, most of it
-drawing. Those of the package are four runs (GATE_SEEDS), whose mean a wider network computes.
+assign.py unrolled, on series that the metric has not seen. Those of the package are several runs (GATE_SEEDS), whose mean
+a wider network computes.
 
 Pages of the sample chapter, of `synthetic` and of `cobra` are not used: benchmarks/flats.py judges on them.
 """
@@ -24,19 +26,25 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import pickle
 import sys
-import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
 
 from benchmarks import flats as measuring
 from benchmarks import flats_drawings as drawings
+from benchmarks import flats_styles as styles
 
 from batch_processing.backends.flats import (
     assign,
@@ -49,7 +57,7 @@ from batch_processing.backends.flats import (
     tints,
 )
 from batch_processing.backends.flats.arrays import packed, unpacked
-from batch_processing.backends.flats.colour import distances, to_lab
+from batch_processing.backends.flats.color import distances, to_lab
 from batch_processing.io.images import decode
 
 torch: Any = importlib.import_module("torch")
@@ -60,34 +68,50 @@ NEAR, NEAR_PAINTED = 6.0, 15.0
 """Delta-E (CIE 1976) within which a colour is right."""
 HELD_EPISODES = ("E15", "E17", "E22")
 """Painted pages that are kept for judging."""
-PHASES = ((20, 0.2, 2e-3), (14, 0.08, 1.2e-3), (12, 0.05, 9e-4))
+PHASES = ((16, 0.2, 2e-3), (12, 0.08, 1.2e-3), (8, 0.05, 9e-4))
 """Epochs, the share of the inputs and hidden values that is left out in a step, and the highest rate of learning."""
+KINDS = (
+    slice(0, describe.REGION_WIDTH),
+    slice(describe.REGION_WIDTH, describe.REGION_WIDTH + describe.POINT_WIDTH),
+    slice(graph.NODE_WIDTH, graph.TOLD_WIDTH),
+)
+"""What graph.facts_of says of a region's lines, of its points, and of what it shows."""
+KIND_DROP = 0.15
+"""How often each is left out of one drawing."""
 STRANGERS = 0.35
 """Share of the steps in which another series' reference lies among the right ones."""
+OWN_SERIES, OWN_WHOLE = 130, 30
+METRIC_CASTS, GATE_CASTS = (*range(8, 36), *range(44, 52)), (*range(36, 44), *range(52, 56))
+CLOSE_CASTS = range(44, 56)
+"""Series of each style of other hands, those before them are measured on; and those whose pages are mostly close."""
+HELD_CASTS = 8
+GATE_SERIES = 30
+GATE_FIRST = ((110_000, True), (100_000, False))
+"""First seed of the gates' own series, and whether they are in uniform."""
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -> dict[str, Any]:
     """The graphs of some pages as references and of others as line art, with the colours that are right."""
     pictures = [pages[i][1] for i in known]
-    inks = [ink.find_in_colour(picture) for picture in pictures]
-    colours = tints.palette(pictures, inks)
-    lab = to_lab(colours.rgb)
+    inks = [ink.find_in_color(picture) for picture in pictures]
+    colors = tints.palette(pictures, inks)
+    lab = to_lab(colors.rgb)
     item: dict[str, Any] = {
         "colours": len(lab),
-        "rgb": colours.rgb,
+        "rgb": colors.rgb,
         "studied": [],
         "known": [],
         "asked": [],
     }
     for picture, drawn in zip(pictures, inks, strict=True):
-        studied = references.study(picture, drawn, colours)
+        studied = references.study(picture, drawn, colors)
         if studied is not None:
             item["studied"].append(studied)
             item["known"].append(
                 {
                     "look": studied.seen,
-                    "colour": studied.colour,
+                    "colour": studied.color,
                     "paper": studied.paper,
                     "share": studied.share,
                 }
@@ -99,12 +123,16 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
         what = describe.shapes(labels)
         panels = structure.find(labels, drawn, what)
         free = cv2.erode((line > 200).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        right = np.zeros((what.count, len(lab)), np.float32)
-        np.add.at(right, labels[free] - 1, (distances(to_lab(truth[free]), lab) < near).astype(np.float32))
+        fills, fill = np.unique(truth[free] @ np.array([65536, 256, 1], np.int32), return_inverse=True)
+        fills = np.stack([fills >> 16, fills >> 8 & 255, fills & 255], axis=1).astype(np.uint8)
+        shown = coo_array(
+            (np.ones(len(fill), np.float32), (labels[free] - 1, fill)), (what.count, len(fills))
+        )
+        right = shown.tocsr() @ (distances(to_lab(fills), lab) < near).astype(np.float32)
         count = np.bincount(labels[free] - 1, minlength=what.count)
         item["asked"].append(
             {
-                "look": graph.look(drawn, labels, what, panels.frame, panels.white),
+                "look": graph.look(drawn, labels, what, panels.frame, panels.white, mirrored=True),
                 "right": right / np.maximum(count, 1)[:, None],
                 "count": count,
                 "paper": panels.white,
@@ -116,46 +144,113 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
 def smaller(pair: Pair, scale: float) -> Pair:
     h, w = pair[0].shape
     size = (round(w * scale), round(h * scale))
-    line, colour = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pair)
-    return np.asarray(line, np.uint8), np.asarray(colour, np.uint8)
+    line, color = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pair)
+    return np.asarray(line, np.uint8), np.asarray(color, np.uint8)
 
 
-def drawn_items(count: int) -> list[dict[str, Any]]:
-    """Series with model sheets or pages as references and the other pages to colour.
+@dataclass(frozen=True)
+class Series:
+    """A series to learn from: its pages, and which are references and which to colour, once or more often."""
 
-    The first third is at full size and asked twice, the rest at four fifths of it and asked once.
-    """
-    rng = np.random.default_rng(0)
-    items = []
-    for number in range(count):
-        whole = number < count / 3
-        made = drawings.series((1000 if whole else 5000) + number)
-        made.line *= 1 if whole else 1.25  # so that the lines keep their width when the pages become smaller
-        pages = [drawings.page(made, i, sheet=i == 3) for i in range(4)]
-        if not whole:
-            pages = [smaller(page, 0.8) for page in pages]
-        for _ in range(2 if whole else 1):
-            known = [[3], [3, 0], [0, 1], [0]][int(rng.choice(4, p=[0.1, 0.5, 0.25, 0.15]))]
-            items.append(taught(pages, known, [i for i in range(3) if i not in known][-2:], NEAR))
-    return items
+    pages: list[Pair]
+    turns: list[tuple[list[int], list[int]]]
+    near: float = NEAR
+    """Delta-E within which a colour is right."""
 
 
-def painted_items(folder: Path) -> list[dict[str, Any]]:
-    """Episodes in groups of four pages: two are coloured from the others."""
+def own_series(number: int) -> Series:
+    """A series of flats_drawings.py with a model sheet or pages as references.
+
+    The first OWN_WHOLE are at full size and asked twice, the rest at four fifths of it and asked once."""
+    rng = np.random.default_rng(number)
+    whole = number < OWN_WHOLE
+    made = drawings.series((1000 if whole else 5000) + number)
+    made.line *= 1 if whole else 1.25  # so that the lines keep their width when the pages become smaller
+    pages = [drawings.page(made, i, sheet=i == 3) for i in range(4)]
+    if not whole:
+        pages = [smaller(page, 0.8) for page in pages]
+    turns = []
+    for _ in range(2 if whole else 1):
+        known = [[3], [3, 0], [0, 1], [0]][int(rng.choice(4, p=[0.1, 0.5, 0.25, 0.15]))]
+        turns.append((known, [i for i in range(3) if i not in known][-2:]))
+    return Series(pages, turns)
+
+
+def style_series(sprites: Path, style: str, number: int) -> Series:
+    """A series in a style of other hands; one to three pages teach one or two."""
+    rng = np.random.default_rng([sum(style.encode()), number])
+    made = styles.cast(sprites, style, number)
+    pages = [styles.page(made, i, close=number in CLOSE_CASTS and i < 2) for i in range(4)]
+    known = [[2, 3], [2], [1, 2, 3]][int(rng.choice(3, p=[0.6, 0.2, 0.2]))]
+    return Series(pages, [(known, [i for i in range(4) if i not in known][:2])])
+
+
+def gate_series(number: int) -> Series:
+    """A series of flats_drawings.py with one to three pages, or a model sheet and a page, as references."""
+    first, uniform = GATE_FIRST[number % 2]
+    seed = first + number
+    while not (made := drawings.series(seed)).busts:
+        seed += 1000
+    if uniform:
+        made = drawings.in_uniform(made, seed)
+    pages = [drawings.page(made, i, sheet=i == 3) for i in range(6)]
+    known = {0: [3, 0], 1: [0], 2: [0, 1, 5]}.get(number % 6, [0, 1])
+    return Series(pages, [(known, [2, 4])])
+
+
+def painted_series(paths: list[Path]) -> Series:
+    """Up to four pages of an episode: two are coloured from the others."""
+    colors = [decode(path).rgb for path in paths]
+    pages = [(measuring.line_art_of(color), color) for color in colors]
+    every = range(len(pages))
+    return Series(pages, [([i for i in every if i != asked], [asked]) for asked in every][:2], NEAR_PAINTED)
+
+
+def planned(sprites: Path, painted: Path | None) -> dict[str, Callable[[], Series]]:
+    """All series by name; those of the metric begin with m, those of the gates with g, those that only
+    tell how well the metric does in a style that it was not trained on with "held"."""
+    plan: dict[str, Callable[[], Series]] = {}
+    for number in range(OWN_SERIES):
+        plan[f"m-own-{number:03}"] = partial(own_series, number)
+    for style in styles.TRAINED:
+        for number in METRIC_CASTS:
+            plan[f"m-{style}-{number:03}"] = partial(style_series, sprites, style, number)
+        for number in GATE_CASTS:
+            plan[f"g-{style}-{number:03}"] = partial(style_series, sprites, style, number)
+    for style in styles.CHOSEN:
+        for number in range(HELD_CASTS):
+            plan[f"held-{style}-{number:03}"] = partial(style_series, sprites, style, number)
+    for number in range(GATE_SERIES):
+        plan[f"g-own-{number:03}"] = partial(gate_series, number)
     episodes: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("E*.jpg")):
+    for path in sorted(painted.glob("E*.jpg")) if painted is not None else ():
         if path.stem[:3] not in HELD_EPISODES:
             episodes.setdefault(path.stem[:3], []).append(path)
-    items = []
-    for paths in episodes.values():
+    for name, paths in episodes.items():
         for start in range(0, len(paths), 4):
             part = paths[start : start + 4] if start + 2 <= len(paths) else paths[-2:]
-            colours = [decode(path).rgb for path in part]
-            pages = [(measuring.line_art_of(colour), colour) for colour in colours]
-            for asked in range(min(2, len(pages) if len(pages) > 1 else 0)):
-                known = [i for i in range(len(pages)) if i != asked]
-                items.append(taught(pages, known, [asked], NEAR_PAINTED))
-    return items
+            if len(part) > 1:
+                plan[f"m-painted-{name}-{start}"] = partial(painted_series, part)
+    return plan
+
+
+def measure(folder: Path, name: str, made: Callable[[], Series]) -> str:
+    """Draw and measure one series, unless that is done; a file an item. Its name."""
+    target = folder / f"{name}.pickle"
+    if not target.exists():
+        cv2.setNumThreads(1)
+        series = made()
+        items = [taught(series.pages, known, asked, series.near) for known, asked in series.turns]
+        part = target.with_suffix(".part")
+        part.write_bytes(pickle.dumps([item for item in items if item["known"]]))
+        part.replace(target)
+    return name
+
+
+def measured(folder: Path, first: str) -> Iterator[dict[str, Any]]:
+    """The measured items whose names begin so."""
+    for path in sorted(folder.glob(f"{first}-*.pickle")):
+        yield from pickle.loads(path.read_bytes())  # noqa: S301 - written by `measure`
 
 
 def tensors(part: dict[str, Any]) -> list[dict[str, Any]]:
@@ -163,7 +258,8 @@ def tensors(part: dict[str, Any]) -> list[dict[str, Any]]:
     out = []
     for look in (part["look"], part["look"].mirrored()):
         made = {name: torch.from_numpy(np.asarray(part[name])) for name in part if name != "look"}
-        made |= {name: torch.from_numpy(getattr(look, name)) for name in ("nodes", "here", "there", "ties")}
+        made |= {name: torch.from_numpy(getattr(look, name)) for name in ("here", "there", "ties")}
+        made["nodes"] = torch.from_numpy(graph.facts_of(look))
         out.append(made)
     return out
 
@@ -174,18 +270,22 @@ class Net(torch.nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         linear, several = torch.nn.Linear, torch.nn.ModuleList
-        self.inp, self.h2 = linear(graph.NODE_WIDTH, HIDDEN), linear(HIDDEN, HIDDEN)
+        self.inp, self.h2 = linear(graph.TOLD_WIDTH, HIDDEN), linear(HIDDEN, HIDDEN)
         self.msg = several(linear(HIDDEN, HIDDEN) for _ in range(LEVELS))
         self.rel = several(linear(graph.TIE_WIDTH, HIDDEN) for _ in range(LEVELS))
         self.upd = several(linear(2 * HIDDEN, HIDDEN) for _ in range(LEVELS))
-        self.out = linear(HIDDEN * (1 + LEVELS), graph.PLACE_WIDTH)
+        self.out = linear(HIDDEN * (1 + LEVELS), graph.PLACE_WIDTH // graph.MEMBERS)
         self.tau = torch.nn.Parameter(torch.tensor(2.5))
         self.prior = torch.nn.Parameter(torch.tensor(0.0))
-        self.mean, self.spread = torch.zeros(graph.NODE_WIDTH), torch.ones(graph.NODE_WIDTH)
+        self.mean, self.spread = torch.zeros(graph.TOLD_WIDTH), torch.ones(graph.TOLD_WIDTH)
 
     def place(self, part: dict[str, Any], drop: float) -> Any:
         relu, dropout = torch.relu, torch.nn.functional.dropout
         nodes = dropout((part["nodes"] - self.mean) / self.spread, drop, self.training)
+        if self.training:  # no kind of value is relied on alone
+            for columns in KINDS:
+                if torch.rand(()) < KIND_DROP:
+                    nodes[:, columns] = 0
         hidden = dropout(relu(self.inp(nodes)), drop, self.training)
         hidden = relu(self.h2(hidden)) + hidden
         levels = [hidden]
@@ -196,20 +296,20 @@ class Net(torch.nn.Module):  # type: ignore[misc]
             levels.append(hidden)
         return torch.nn.functional.normalize(self.out(torch.cat(levels, 1)), dim=1)
 
-    def forward(self, asked: dict[str, Any], known: list[dict[str, Any]], colours: int, drop: float) -> Any:
+    def forward(self, asked: dict[str, Any], known: list[dict[str, Any]], colors: int, drop: float) -> Any:
         """Share of each colour for each region, (n, colours)."""
         keep = [~part["paper"] for part in known]
         places = torch.cat([self.place(part, drop)[k] for part, k in zip(known, keep, strict=True)])
-        colour = torch.cat([part["colour"][k].long() for part, k in zip(known, keep, strict=True)])
+        color = torch.cat([part["colour"][k].long() for part, k in zip(known, keep, strict=True)])
         share = torch.cat([part["share"][k].float() for part, k in zip(known, keep, strict=True)])
         score = self.place(asked, drop) @ places.T * torch.exp(self.tau)
         mass = torch.softmax(score + self.prior * torch.log(share + 1e-5), 1)
-        return torch.zeros(len(score), colours).index_add_(1, colour, mass)
+        return torch.zeros(len(score), colors).index_add_(1, color, mass)
 
 
-def loss_of(net: Any, colours: int, asked: Any, known: list[Any], drop: float) -> tuple[Any, Any]:
+def loss_of(net: Any, colors: int, asked: Any, known: list[Any], drop: float) -> tuple[Any, Any]:
     """The loss, and the share that is right; regions weigh as the root of their area."""
-    mass = net(asked, known, colours, drop)
+    mass = net(asked, known, colors, drop)
     weight = torch.sqrt(asked["count"].float()) * ~asked["paper"] * (asked["right"].max(1)[0] > 0.5)
     weight = weight / weight.sum().clamp(min=1)
     hit = (mass * asked["right"]).sum(1)
@@ -217,26 +317,30 @@ def loss_of(net: Any, colours: int, asked: Any, known: list[Any], drop: float) -
     return -(weight * torch.log(0.98 * hit + 0.01)).sum(), (weight * best).sum()
 
 
-def train(items: list[dict[str, Any]], seed: int) -> Any:
+def train(items: list[dict[str, Any]], others: list[dict[str, Any]], seed: int) -> Any:
+    """Learn from all items but each twentieth; how well it does on those and on `others` is printed."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
-    made = [
-        {
-            "colours": item["colours"],
-            "known": [tensors(p) for p in item["known"]],
-            "asked": [tensors(p) for p in item["asked"]],
-        }
-        for item in items
-        if item["known"]
-    ]
-    held = set(rng.permutation(len(made))[: max(1, len(made) // 20)].tolist())
+    made, unknown = (
+        [
+            {
+                "colours": item["colours"],
+                "known": [tensors(p) for p in item["known"]],
+                "asked": [tensors(p) for p in item["asked"]],
+            }
+            for item in some
+        ]
+        for some in (items, others)
+    )
+    back = set(rng.permutation(len(made))[: max(1, len(made) // 20)].tolist())
+    held = [[made[i] for i in sorted(back)], unknown]
     net = Net()
     seen = torch.cat([part[0]["nodes"] for item in made for part in item["known"]])
     net.mean, net.spread = seen.mean(0), seen.std(0).clamp(min=0.02)
-    steps = [(i, j) for i, item in enumerate(made) if i not in held for j in range(len(item["asked"]))]
+    steps = [(i, j) for i, item in enumerate(made) if i not in back for j in range(len(item["asked"]))]
     for epochs, drop, rate in PHASES:
-        learn(net, made, steps, sorted(held), epochs, drop, rate, rng)
+        learn(net, made, steps, held, epochs, drop, rate, rng)
     return net
 
 
@@ -244,7 +348,7 @@ def learn(
     net: Any,
     made: list[dict[str, Any]],
     steps: list[tuple[int, int]],
-    held: list[int],
+    held: list[list[dict[str, Any]]],
     epochs: int,
     drop: float,
     rate: float,
@@ -264,13 +368,13 @@ def learn(
             known += [part[int(rng.integers(2))] for part in item["known"] if rng.random() < 0.3]
             asked = item["asked"][j][int(rng.integers(2))]
             other = made[int(rng.integers(len(made)))]
-            colours = item["colours"]
+            colors = item["colours"]
             if rng.random() < STRANGERS and other is not item:
                 stranger = other["known"][int(rng.integers(len(other["known"])))][int(rng.integers(2))]
-                known.append(stranger | {"colour": torch.full_like(stranger["colour"], colours)})
+                known.append(stranger | {"colour": torch.full_like(stranger["colour"], colors)})
                 asked = asked | {"right": torch.nn.functional.pad(asked["right"], (0, 1))}
-                colours += 1
-            loss, right = loss_of(net, colours, asked, known, drop)
+                colors += 1
+            loss, right = loss_of(net, colors, asked, known, drop)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -279,66 +383,45 @@ def learn(
             total += float(right.detach())
         net.eval()
         with torch.no_grad():
-            unseen = []
-            for i in held:
-                known = [view for part in made[i]["known"] for view in part]
-                unseen += [
-                    float(loss_of(net, made[i]["colours"], asked[0], known, 0)[1])
-                    for asked in made[i]["asked"]
-                ]
-        print(f"epoch {epoch}: right {total / len(steps):.3f}, held back {np.mean(unseen):.3f}", flush=True)
+            found = " and ".join(f"{found_in(net, some):.3f}" for some in held)
+        print(f"epoch {epoch}: right {total / len(steps):.3f}, held back {found}", flush=True)
 
 
-def write(net: Any, path: Path) -> None:
-    """The weights as graph.embed wants them: (in, out), half precision, the inputs' scale within the first layer."""
-    state = {name: value.double() for name, value in net.state_dict().items()}
-    state["inp.weight"] = state["inp.weight"] / net.spread.double()
-    state["inp.bias"] = state["inp.bias"] - state["inp.weight"] @ net.mean.double()
-    arrays = {name: state[name].numpy() for name in sorted(state)}
-    halved = {
-        name: (array.T if array.ndim == 2 else array).astype(np.float16) for name, array in arrays.items()
-    }
-    save(halved, path)
+def found_in(net: Any, items: list[dict[str, Any]]) -> float:
+    """The share that is right in items."""
+    right = [
+        float(loss_of(net, item["colours"], asked[0], [v for part in item["known"] for v in part], 0)[1])
+        for item in items
+        for asked in item["asked"]
+    ]
+    return float(np.mean(right))
+
+
+def write(nets: list[Any], path: Path) -> None:
+    """The weights as graph.embed wants them, and untrained gates: (in, out), half precision, the inputs' scale within the first layer."""
+    halved = {}
+    for member, net in enumerate(nets):
+        state = {name: value.double() for name, value in net.state_dict().items()}
+        state["inp.weight"] = state["inp.weight"] / net.spread.double()
+        state["inp.bias"] = state["inp.bias"] - state["inp.weight"] @ net.mean.double()
+        for name, value in state.items():
+            array = value.numpy()
+            halved[f"{member}.{name}"] = (array.T if array.ndim == 2 else array).astype(np.float16)
+    save(halved | arrays_of_gates([Gates()]), path)
 
 
 PACKAGED = Path(graph.__file__).with_name("metric.npz")
 
 
-def save(halved: dict[str, Any], path: Path) -> None:
-    """Write these arrays, and those that the package has under other names."""
-    whole = unpacked(PACKAGED.read_bytes()) | halved
-    path.write_bytes(packed({name: whole[name] for name in sorted(whole)}, level=9))
+def save(arrays: dict[str, Any], path: Path) -> None:
+    path.write_bytes(packed({name: arrays[name] for name in sorted(arrays)}, level=9))
 
 
 GATE_HIDDEN = 24
-GATE_SERIES = ((110_000, 36, True), (100_000, 30, False))
-"""First seed and number of series of busts, and whether in uniform. Crowded series beside them changed nothing."""
-GATE_SEEDS = (0, 1, 2, 3)
-GATE_EPOCHS, GATE_RATE = 10, 3e-3
+GATE_SEEDS = (0, 1)
+GATE_EPOCHS, GATE_RATE = 6, 3e-3
 EARLY, EARLY_WEIGHT = 2, 0.3
 """A round whose result counts in the loss too, and how much."""
-
-
-def gate_items() -> list[dict[str, Any]]:
-    """Series with one to three pages, or a model sheet and a page, as references, and two to colour."""
-    items = []
-    for first, count, uniform in GATE_SERIES:
-        seed, left = first, count
-        while left:
-            made = drawings.series(seed)
-            seed += 1
-            if not made.busts:
-                continue
-            left -= 1
-            if uniform:
-                made = drawings.in_uniform(made, seed)
-            pages = {number: drawings.page(made, number) for number in (0, 1, 2, 4, 5)}
-            pages[3] = drawings.page(made, 3, sheet=True)
-            known = {0: [3, 0], 1: [0], 2: [0, 1, 5]}.get(seed % 6, [0, 1])
-            item = taught([pages[number] for number in range(6)], known, [2, 4], NEAR)
-            if item["studied"]:
-                items.append(unrolled(item))
-    return items
 
 
 def ways_of(look: graph.Look) -> Any:
@@ -358,7 +441,7 @@ def unrolled(item: dict[str, Any]) -> dict[str, Any]:
     for one in item["studied"]:
         keep = torch.from_numpy(~(one.paper & places))
         place = torch.from_numpy(graph.embed(one.seen))
-        around.append((ways_of(one.seen), place, torch.eye(k)[torch.from_numpy(one.colour).long()], keep))
+        around.append((ways_of(one.seen), place, torch.eye(k)[torch.from_numpy(one.color).long()], keep))
     asked = []
     for page in item["asked"]:
         look = page["look"]
@@ -392,7 +475,7 @@ def unrolled(item: dict[str, Any]) -> dict[str, Any]:
     return {
         "colours": k,
         "around": around,
-        "colour": torch.from_numpy(known.region_colour).long(),
+        "colour": torch.from_numpy(known.region_color).long(),
         "share": torch.from_numpy(known.region_share),
         "lift": torch.from_numpy(np.log(known.touch)),
         "asked": asked,
@@ -428,8 +511,8 @@ class Gates(torch.nn.Module):  # type: ignore[misc]
         """Share of each colour for each region, (n, colours), after each round."""
         k, place, white = item["colours"], page["place"], page["white"][:, None]
         theirs = []
-        for ways, there, colour, keep in item["around"]:
-            sides = torch.einsum("snm,ms,mk->nsk", ways, self.send(there), colour)
+        for ways, there, color, keep in item["around"]:
+            sides = torch.einsum("snm,ms,mk->nsk", ways, self.send(there), color)
             theirs += [torch.sqrt(sides + 1e-7)[keep].flatten(1)] * 2
         those = torch.cat(theirs).T
         weight = self.trust(torch.cat([place, page["signs"]], 1))
@@ -464,7 +547,8 @@ def gates_loss(rounds: list[Any], page: dict[str, Any]) -> Any:
     return away(rounds[-1]) + EARLY_WEIGHT * away(rounds[EARLY])
 
 
-def train_gates(items: list[dict[str, Any]], seed: int) -> Any:
+def train_gates(items: list[dict[str, Any]], others: list[dict[str, Any]], seed: int) -> Any:
+    """Learn from items; how well it does on others is printed."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
@@ -484,44 +568,64 @@ def train_gates(items: list[dict[str, Any]], seed: int) -> Any:
             optimiser.step()
             schedule.step()
             lost += float(loss.detach())
-        print(f"seed {seed}, epoch {epoch}: loss {lost / len(steps):.4f}", flush=True)
+        net.eval()
+        with torch.no_grad():
+            right = [settled_right(net(item, page)[-1], page) for item in others for page in item["asked"]]
+        net.train()
+        print(
+            f"seed {seed}, epoch {epoch}: loss {lost / len(steps):.4f}, held back {np.mean(right):.3f}",
+            flush=True,
+        )
     return net
 
 
-def write_gates(nets: list[Any], path: Path) -> None:
-    """The mean of several runs, before its exponential, as one wider network; and the package's metric."""
+def settled_right(share: Any, page: dict[str, Any]) -> float:
+    """The share of a page's regions, by the root of their area, whose likeliest colour is right."""
+    weight = torch.sqrt(page["count"]) * ~page["white"] * (page["right"].max(1)[0] > 0.5)
+    best = page["right"].gather(1, share.argmax(1, keepdim=True))[:, 0] > 0.5
+    return float((weight * best).sum() / weight.sum().clamp(min=1))
+
+
+def arrays_of_gates(nets: list[Any]) -> dict[str, NDArray[np.float16]]:
+    """The mean of several runs, before its exponential, as one wider network."""
     states = [{name: value.numpy() for name, value in net.state_dict().items()} for net in nets]
-    halved = {name: np.mean([state[name] for state in states], axis=0) for name in ("area", "open", "touch")}
+    found = {name: np.mean([state[name] for state in states], axis=0) for name in ("area", "open", "touch")}
     for gate in ("send", "read", "trust"):
         weights, biases = ([state[f"{gate}.a.{part}"] for state in states] for part in ("weight", "bias"))
-        halved[f"{gate}.a.weight"] = np.concatenate(weights).T
-        halved[f"{gate}.a.bias"] = np.concatenate(biases)
+        found[f"{gate}.a.weight"] = np.concatenate(weights).T
+        found[f"{gate}.a.bias"] = np.concatenate(biases)
         weights, biases = ([state[f"{gate}.b.{part}"] for state in states] for part in ("weight", "bias"))
-        halved[f"{gate}.b.weight"] = np.concatenate(weights, axis=1).T / len(states)
-        halved[f"{gate}.b.bias"] = np.mean(biases, axis=0)
-    save({name: np.asarray(array, np.float16) for name, array in halved.items()}, path)
+        found[f"{gate}.b.weight"] = np.concatenate(weights, axis=1).T / len(states)
+        found[f"{gate}.b.bias"] = np.mean(biases, axis=0)
+    return {name: np.asarray(array, np.float16) for name, array in found.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=["measure", "metric", "gates"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("metric.npz"))
+    parser.add_argument("--sprites", type=Path)
     parser.add_argument("--painted", type=Path)
-    parser.add_argument("--series", type=int, default=185)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--gates", action="store_true", help="train the gates, and keep the metric")
+    parser.add_argument("--processes", type=int, default=2)
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
-    start = time.monotonic()
-    if chosen.gates:
-        items = gate_items()
-        print(f"{len(items)} items measured in {time.monotonic() - start:.0f} s", flush=True)
-        write_gates([train_gates(items, seed) for seed in GATE_SEEDS], chosen.out)
-        return
-    items = drawn_items(chosen.series)
-    if chosen.painted is not None:
-        items += painted_items(chosen.painted)
-    print(f"{len(items)} items measured in {time.monotonic() - start:.0f} s", flush=True)
-    write(train(items, chosen.seed), chosen.out)
+    if chosen.what == "measure":
+        chosen.folder.mkdir(parents=True, exist_ok=True)
+        plan = planned(chosen.sprites, chosen.painted)
+        with ProcessPoolExecutor(chosen.processes) as workers:
+            going = [workers.submit(measure, chosen.folder, name, plan[name]) for name in sorted(plan)[::-1]]
+            for count, done in enumerate(as_completed(going)):
+                print(f"{count + 1} of {len(plan)}: {done.result()}", flush=True)
+    elif chosen.what == "gates":
+        items, others = (
+            [unrolled(item) for item in measured(chosen.folder, first)] for first in ("g", "held")
+        )
+        gates = arrays_of_gates([train_gates(items, others, seed) for seed in GATE_SEEDS])
+        save(unpacked(PACKAGED.read_bytes()) | gates, chosen.out)
+    else:
+        items, others = (list(measured(chosen.folder, first)) for first in ("m", "held"))
+        write([train(items, others, seed) for seed in range(graph.MEMBERS)], chosen.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,205 @@
+"""Comics whose figures come from other hands: pages in openly licensed drawing styles, with their true colours.
+
+    python benchmarks/flats_styles.py SPRITES OUT --style dylan --series 2
+
+writes a few series as PNG files. SPRITES is a folder of figures on transparent ground, drawn without anti-aliasing,
+`<style>_s<series>c<character>v<variant>_c.png`: the variants of a character differ in expression alone. Places,
+bodies below mere heads, balloons and panels are those of flats_drawings.py; lines are drawn where two fills of a figure
+meet and where it is dark. The same seed gives the same bytes.
+
+The sprites are made by benchmarks/sprites.mjs from vector art (DiceBear; each style under its own licence: Big Smile by
+Ashley Seo, Big Ears by The Visual Team, CC BY 4.0; Dylan by Natalia Spivak, CC BY 4.0; Personas by Draftbit, CC BY 4.0;
+Micah by Micah Lanier, CC BY 4.0; Miniavs by Webpixels, CC BY 4.0), and are not kept with the code.
+
+TRAINED styles are for learning, CHOSEN ones for choosing between ways, JUDGED ones for the figures in docs/flats.md: these
+nobody looks at while anything is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from benchmarks import flats_drawings as drawings
+from numpy.typing import NDArray
+
+TRAINED = ("bigsmile", "bigears", "personas")
+CHOSEN = ("dylan",)
+JUDGED = ("micah", "miniavs")
+HEADS = ("bigsmile", "bigears", "dylan")
+"""Styles whose figures are heads: they get a neck and shoulders of our own."""
+CHARACTERS, VARIANTS = 4, 6
+LEAST = 60
+"""Pixels that a colour of a figure has; the rest are edges, and take the colour nearest to theirs."""
+DARK = 60
+"""What is darker than this in a figure is drawn as ink."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure on transparent ground: (h, w, 3) of flat fills, and where it is."""
+
+    rgb: NDArray[np.uint8]
+    there: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=256)
+def figure(path: Path) -> Figure:
+    """A sprite with its few true fills, cut to its box."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise SystemExit(f"no figure {path}: make the sprites first, see the text of this module")
+    there = image[..., 3] >= 128
+    rgb = np.ascontiguousarray(image[..., 2::-1], np.uint8)
+    code = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    values, counts = np.unique(code[there], return_counts=True)
+    kept = values[counts >= LEAST]
+    fills = np.stack([kept >> 16, kept >> 8 & 255, kept & 255], axis=1).astype(np.uint8)
+    # Overlays of little opacity give tints that nobody could tell apart: each joins a commoner one.
+    order = np.argsort(-counts[counts >= LEAST])
+    chosen: list[int] = []
+    for row in order.tolist():
+        near = [k for k in chosen if np.abs(fills[k].astype(int) - fills[row]).max() < 14]
+        if not near:
+            chosen.append(row)
+    few = fills[chosen].astype(np.int32)
+    away = np.abs(values[:, None, None] // np.array([65536, 256, 1]) % 256 - few[None]).sum(axis=2)
+    nearest = few[away.argmin(axis=1)].astype(np.uint8)
+    rgb[there] = nearest[np.searchsorted(values, code[there])]
+    ys, xs = np.nonzero(there)
+    box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    return Figure(rgb[box], there[box])
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A series in a style: who is in it, and where it plays."""
+
+    style: str
+    number: int
+    sprites: Path
+    world: drawings.Series
+    shirts: list[drawings.Rgb]
+
+    def look(self, character: int, variant: int) -> Figure:
+        name = f"{self.style}_s{self.number}c{character}v{variant}_c.png"
+        return figure(self.sprites / name)
+
+
+def cast(sprites: Path, style: str, number: int) -> Cast:
+    seed = sum(style.encode()) * 1000 + number
+    world = drawings.series(seed)
+    world.busts = True
+    return Cast(style, number, sprites, world, drawings.colors_of(np.random.default_rng(seed), CHARACTERS))
+
+
+CLOSE, EMPTY = 0.6, 0.2
+"""Of the panels of a page with `close`: the share that shows the upper part of its place alone, and the share without
+figures."""
+
+
+def page(made: Cast, number: int, *, close: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Line art (h, w) and coloured page (h, w, 3) of one page of a series; with `close` most of its panels show a sky or
+    a wall and nothing else of their place."""
+    rng = np.random.default_rng([sum(made.style.encode()), made.number, number])
+    w, h = int(rng.integers(800, 1050)), int(rng.integers(1050, 1400))
+    out = drawings.Pen(w, h, made.world.line, 0, 0)
+    margin, gap = 0.03 * w, 0.018 * w
+    tops = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(2, 4)))]) * (h - 2 * margin) + margin
+    for top, bottom in pairwise(tops):
+        lefts = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(1, 4)))]) * (w - 2 * margin) + margin
+        for left, right in pairwise(lefts):
+            x0, y0, x1, y1 = round(left), round(top), round(right - gap), round(bottom - gap)
+            panel = drawings.Pen(
+                x1 - x0, y1 - y0, made.world.line, made.world.wobble, float(rng.uniform(0, 6))
+            )
+            _scene(panel, rng, made, close=close)
+            out.line_art[y0:y1, x0:x1] = panel.line_art
+            out.colored[y0:y1, x0:x1] = panel.colored
+            frame = max(2, round(made.world.line * 1.2))
+            cv2.rectangle(out.line_art, (x0, y0), (x1, y1), drawings.BLACK[0], frame)
+            cv2.rectangle(out.colored, (x0, y0), (x1, y1), drawings.BLACK, frame)
+    return out.line_art, out.colored
+
+
+def _scene(panel: drawings.Pen, rng: np.random.Generator, made: Cast, *, close: bool) -> None:
+    h, w = panel.line_art.shape
+    place = made.world.places[rng.integers(len(made.world.places))]
+    down = float(rng.uniform(1.4, 3.0)) if close and rng.random() < CLOSE else 1.0
+    drawings.backdrop(panel, rng, place, -4, -4, w + 8, down * h + 8)
+    if rng.random() < 0.3 and (rest := [it for it in made.world.cast if it["kind"] == "thing"]):
+        thing = rest[rng.integers(len(rest))]
+        drawings.thing(
+            panel, rng, thing, w * rng.uniform(0.15, 0.85), h * rng.uniform(0.2, 0.6), 0.1 * min(w, h), 1.0
+        )
+    count = min(CHARACTERS, max(1, round(w / h + rng.uniform(-0.4, 0.9))))
+    if close and rng.random() < EMPTY:
+        count = 0
+    for slot, character in enumerate(rng.permutation(CHARACTERS)[:count].tolist()):
+        seen = made.look(character, int(rng.integers(VARIANTS)))
+        tall = min(0.8 * h, 1.1 * w / count) * float(rng.uniform(0.6, 1.0))
+        x = w * (slot + 0.5) / count + w * float(rng.uniform(-0.08, 0.08)) / count
+        foot = float(h)
+        if made.style in HEADS:
+            tall *= 0.75
+            foot = h - 0.28 * tall
+            chest = [(-0.62, 0.5), (-0.5, 0.12), (-0.16, -0.02), (0.16, -0.02), (0.5, 0.12), (0.62, 0.5)]
+            panel.shape([(x + dx * tall, foot + dy * tall) for dx, dy in chest], made.shirts[character])
+        _put(panel, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 5)))
+    if rng.random() < 0.5:
+        drawings.letters(panel, rng, w * rng.uniform(0.2, 0.8), h * 0.1, min(w, h) * rng.uniform(0.08, 0.12))
+
+
+def _put(
+    panel: drawings.Pen, seen: Figure, x: float, foot: float, tall: float, *, flip: bool, turn: float
+) -> None:
+    """Draw a figure, `tall` pixels high, that stands at (x, foot), with lines around its fills."""
+    h, w = panel.line_art.shape
+    scale = tall / seen.rgb.shape[0]
+    wide = seen.rgb.shape[1]
+    move = cv2.getRotationMatrix2D((wide / 2, float(seen.rgb.shape[0])), turn, scale)
+    if flip:
+        move = move @ np.array([[-1, 0, wide - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    move[:, 2] += np.array([x - wide / 2, foot - seen.rgb.shape[0]])
+    there = cv2.warpAffine(seen.there.astype(np.uint8), move, (w, h), flags=cv2.INTER_NEAREST) > 0
+    rgb = cv2.warpAffine(seen.rgb, move, (w, h), flags=cv2.INTER_NEAREST)
+    panel.colored[there] = rgb[there]
+    panel.line_art[there] = 255
+    code = np.where(there, rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32), -1)
+    edge = np.zeros((h, w), np.uint8)
+    edge[:, 1:] |= code[:, 1:] != code[:, :-1]
+    edge[1:] |= code[1:] != code[:-1]
+    dark = (there & (rgb.max(axis=2) < DARK)).astype(np.uint8)
+    size = max(1, round(panel.width))
+    thick = cv2.dilate(edge, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    soft = cv2.GaussianBlur((np.maximum(thick, dark) * 255).astype(np.uint8), (3, 3), 0)
+    ink = soft.astype(np.float32) / 255
+    for picture, black in ((panel.line_art, drawings.BLACK[0]), (panel.colored, np.array(drawings.BLACK))):
+        share = ink if picture.ndim == 2 else ink[..., None]
+        picture[:] = np.rint(picture * (1 - share) + np.asarray(black, np.float32) * share).astype(np.uint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("sprites", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--style", default=CHOSEN[0])
+    parser.add_argument("--series", type=int, default=1)
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    for number in range(chosen.series):
+        made = cast(chosen.sprites, chosen.style, number)
+        for each in range(4):
+            line, color = page(made, each)
+            name = chosen.out / f"{chosen.style}{number:02}_{each}"
+            cv2.imwrite(f"{name}_line.png", line)
+            cv2.imwrite(f"{name}_color.png", color[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()
