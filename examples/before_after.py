@@ -22,7 +22,7 @@ from examples.sample_chapter import draw_chapter
 _HEIGHT = 900
 """Height of the picture in pixels: both pages stay legible at a README's usual width of about 900."""
 _GAP = 24
-_COLOURS = 128
+_COLORS = 128
 """Palette entries: ink, paper, some 40 flats and their blends; keeps the file under 400 KB."""
 
 
@@ -38,7 +38,7 @@ def compose(before: Path, after: Path, out: Path) -> None:
     sheet = Image.new("RGB", (sum(p.width for p in pages) + _GAP, _HEIGHT), "white")
     sheet.paste(pages[0], (0, 0))
     sheet.paste(pages[1], (pages[0].width + _GAP, 0))
-    palette = sheet.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = sheet.quantize(_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     out.parent.mkdir(parents=True, exist_ok=True)
     palette.save(out, "PNG", optimize=True)
 
@@ -54,16 +54,16 @@ def main() -> None:
     page = chapter.pages[chosen.page - 1]
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
-        with_all, coloured = folder / "chapter.cbz", folder / "coloured"
+        with_all, colored = folder / "chapter.cbz", folder / "coloured"
         chapter.write(with_all)
-        command = [sys.executable, "-m", "batch_processing", "colorize", str(with_all), "-o", str(coloured)]
+        command = [sys.executable, "-m", "batch_processing", "colorize", str(with_all), "-o", str(colored)]
         command += ["--backend", "flats", "--workspace", str(folder / "workspace"), "--quiet"]
         code = subprocess.run(command, check=False).returncode
         if code:
             sys.exit(code)
         with zipfile.ZipFile(with_all) as book:
             before = Path(book.extract(page.name, folder))
-        compose(before, coloured / page.name, chosen.out)
+        compose(before, colored / page.name, chosen.out)
     print(f"{chosen.out}: {page.name} before and after, {chosen.out.stat().st_size // 1024} KB")
 
 

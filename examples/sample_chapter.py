@@ -1,10 +1,12 @@
 """The sample chapter: a small comic that Lote draws itself, to be coloured by Lote.
 
-    python examples/sample_chapter.py OUT.cbz [--truth DIR]
+    python examples/sample_chapter.py OUT.cbz [--truth DIR] [--small]
 
 writes a CBZ with a coloured cover, eight pages of line art, two coloured reference sheets under
 `references/` and a ComicInfo.xml. `--truth` also writes every page in its exact colours, under the
-name of its line art: what a perfect colouring would be.
+name of its line art: what a perfect colouring would be. `--small` writes the chapter as the web page brings it
+(src/batch_processing/ui/web/sample/): as lossless WebP, a third smaller. (With less than all its greys the pages are
+coloured worse: screentone is told by them.)
 
 The same bytes are written on every run. Every colour of the line-art pages stands in the cover or in a
 reference, paper white aside: balloons, lettering and sound effects are white in the truth.
@@ -43,14 +45,14 @@ class Drawing:
 
     def line_art(self) -> NDArray[np.uint8]:
         """(1754, 1240) grey, 8 bit: ink on white paper."""
-        return self._draw(colour=False)
+        return self._draw(color=False)
 
     def truth(self) -> NDArray[np.uint8]:
         """(1754, 1240, 3) sRGB, 8 bit: the same ink over the exact flat colours."""
-        return self._draw(colour=True)
+        return self._draw(color=True)
 
-    def _draw(self, *, colour: bool) -> NDArray[np.uint8]:
-        sheet = pages.Sheet(colour=colour)
+    def _draw(self, *, color: bool) -> NDArray[np.uint8]:
+        sheet = pages.Sheet(color=color)
         self.scene(sheet)
         return sheet.paper.picture()
 
@@ -73,10 +75,17 @@ class Chapter:
         for reference in self.references:
             yield reference.name, png(reference.truth())
 
-    def write(self, path: Path) -> None:
-        """Write the CBZ. PNG is stored, as it is compressed already."""
+    def small_members(self) -> Iterator[tuple[str, bytes]]:
+        """The same pictures as lossless WebP."""
+        yield "ComicInfo.xml", _comic_info(self).encode()
+        for drawing in (self.cover, *self.pages, *self.references):
+            pixels = drawing.line_art() if drawing in self.pages else drawing.truth()
+            yield drawing.name.replace(".png", ".webp"), webp(pixels)
+
+    def write(self, path: Path, *, small: bool = False) -> None:
+        """Write the CBZ. Pictures are stored, as they are compressed already."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-            for name, content in self.members():
+            for name, content in self.small_members() if small else self.members():
                 member = zipfile.ZipInfo(name, _EPOCH)
                 member.create_system = 3  # Unix, wherever this runs: the bytes must not depend on it
                 member.external_attr = 0o644 << 16
@@ -101,6 +110,15 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
     held = io.BytesIO()
     Image.fromarray(pixels).save(held, "PNG", dpi=(150, 150))
+    return held.getvalue()
+
+
+def webp(pixels: NDArray[np.uint8]) -> bytes:
+    """`pixels`, grey or RGB, as a lossless WebP file."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, "WEBP", lossless=True, quality=100, method=6)
     return held.getvalue()
 
 
@@ -130,10 +148,11 @@ def main() -> None:
     parser.add_argument(
         "--truth", type=Path, metavar="DIR", help="also write every page in its exact colours"
     )
+    parser.add_argument("--small", action="store_true", help="as the web page brings it: lossless WebP")
     chosen = parser.parse_args()
     chapter = draw_chapter()
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chapter.write(chosen.out)
+    chapter.write(chosen.out, small=chosen.small)
     print(f"{chosen.out}: {chapter.title}, {len(chapter.pages)} pages of line art")
     if chosen.truth:
         chosen.truth.mkdir(parents=True, exist_ok=True)

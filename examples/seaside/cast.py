@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .ink import INK, PAPER, Canvas, Colour, Point, ellipse, envelope, points, spline
+from .ink import INK, PAPER, Canvas, Color, Point, ellipse, envelope, points, spline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 Limb = tuple[float, float]
 Expression = Literal["smile", "joy", "shock", "worry", "grit", "calm", "proud", "sad"]
 
-MOUTH: Colour = (122, 40, 44)
-TONGUE: Colour = (226, 120, 116)
-NOSE: Colour = (216, 130, 130)
-CAT_GREY: Colour = (126, 134, 152)
-CAT_WHITE: Colour = (246, 243, 236)
-BANDANA: Colour = (204, 58, 54)
-KITE_RED: Colour = (224, 72, 60)
-KITE_CREAM: Colour = (252, 236, 200)
-KITE_BOW: Colour = (70, 112, 186)
+MOUTH: Color = (122, 40, 44)
+TONGUE: Color = (226, 120, 116)
+NOSE: Color = (216, 130, 130)
+CAT_GRAY: Color = (126, 134, 152)
+CAT_WHITE: Color = (246, 243, 236)
+BANDANA: Color = (204, 58, 54)
+KITE_RED: Color = (224, 72, 60)
+KITE_CREAM: Color = (252, 236, 200)
+KITE_BOW: Color = (70, 112, 186)
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Look:
     """What makes a character recognisable: the wardrobe and its flat colours."""
 
     name: str
-    skin: Colour
-    hair: Colour
-    top: Colour
-    legs: Colour
-    shoes: Colour
-    trim: Colour
+    skin: Color
+    hair: Color
+    top: Color
+    legs: Color
+    shoes: Color
+    trim: Color
     leg_length: float
     coat: bool
 
@@ -911,19 +911,19 @@ def cat(
         ((float(x), float(y)), 0.22 - 0.05 * i / len(tail_path)) for i, (x, y) in enumerate(tail_path)
     ]
     keep = tail_chain[:: max(1, len(tail_chain) // 14)] + tail_chain[-1:]
-    c.shape(envelope([f.limb(keep)]), CAT_GREY, w)
+    c.shape(envelope([f.limb(keep)]), CAT_GRAY, w)
     for limb in (fore["far"], hind["far"]):
         if limb:
-            c.shape(envelope([f.limb(limb)]), CAT_GREY, w)
+            c.shape(envelope([f.limb(limb)]), CAT_GRAY, w)
     trunk = envelope([f.limb(body), f.limb([body[-1], (neck, 0.42)])])
     near_hip, near_shoulder = hind["near"][0], fore["near"][0]
-    c.shape(trunk, CAT_GREY, w)
+    c.shape(trunk, CAT_GRAY, w)
     if belly is not None and not behind:
         c.shape(f.all(belly), CAT_WHITE, w * 0.8)
     gap_h = [(f(near_hip[0][0] + 0.05, near_hip[0][1] - 0.25), near_hip[1] * size * 0.95)]
-    c.shape(envelope([f.limb(hind["near"])]), CAT_GREY, w, gap_h if pose != "sit" else ())
+    c.shape(envelope([f.limb(hind["near"])]), CAT_GRAY, w, gap_h if pose != "sit" else ())
     gap_s = [(f(near_shoulder[0][0], near_shoulder[0][1] - 0.1), near_shoulder[1] * size * 1.15)]
-    c.shape(envelope([f.limb(fore["near"])]), CAT_GREY, w, gap_s)
+    c.shape(envelope([f.limb(fore["near"])]), CAT_GRAY, w, gap_s)
     for x in ((body[0][0][0] + 0.1), (body[0][0][0] + 0.45)):  # tabby marks on the back
         top = body[0][0][1] - body[0][1]
         c.flick(f.all(spline([(x, top + 0.06), (x + 0.06, top + 0.3), (x + 0.02, top + 0.5)])), w * 1.1)
@@ -945,7 +945,7 @@ def cat(
     for side in (-1, 1):
         shift = 0.06 * yaw
         ear = [(side * 0.9 + shift, -0.28), (side * 0.8 + shift, -1.35), (side * 0.2 + shift, -0.8)]
-        c.shape(h.all(spline(ear, corners=(0, 1, 2))), CAT_GREY, w)
+        c.shape(h.all(spline(ear, corners=(0, 1, 2))), CAT_GRAY, w)
         if not behind:
             inner = points(ear) * 0.55 + points(ear).mean(0) * 0.45 + (0, 0.02)
             c.line(h.all([inner[0], inner[1], inner[2]]), w * 0.7, taper=0.4)
@@ -964,7 +964,7 @@ def cat(
         ],
         closed=True,
     )
-    c.shape(h.all(skull), CAT_GREY, w)
+    c.shape(h.all(skull), CAT_GRAY, w)
     for x in (-0.2, 0.0, 0.2):
         c.flick(h.all([(x, -0.85), (x * 0.8, -0.52)]), w * 1.1)
     if behind:
@@ -1045,10 +1045,10 @@ def kite(
                 corners=(0, 1, 2),
             )
             c.shape(f.all(bow), KITE_BOW, w * 0.85)
-    for corner_a, corner_b, colour in (
+    for corner_a, corner_b, color in (
         (top, right, KITE_RED),
         (right, bottom, KITE_CREAM),
         (bottom, left, KITE_RED),
         (left, top, KITE_CREAM),
     ):
-        c.shape(f.all(spline([corner_a, corner_b, middle], corners=(0, 1, 2))), colour, w)
+        c.shape(f.all(spline([corner_a, corner_b, middle], corners=(0, 1, 2))), color, w)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Points = NDArray[np.float64]
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 OVERSAMPLE = 3
@@ -31,8 +31,8 @@ OVERSAMPLE = 3
 STEP = 1.6
 """Distance in page pixels between two samples of a curve: shorter than any line is wide."""
 _SHIFT = 4  # fractional bits of the coordinates given to OpenCV
-INK: Colour = (24, 22, 28)
-PAPER: Colour = (255, 255, 255)
+INK: Color = (24, 22, 28)
+PAPER: Color = (255, 255, 255)
 _LIGHT = np.array([-0.55, -0.83])
 """Direction towards the light. Outlines grow heavier on the side away from it, as a nib pressed there."""
 
@@ -92,13 +92,13 @@ def spline(controls: ArrayLike, *, closed: bool = False, corners: Iterable[int] 
 
 
 def ellipse(
-    centre: Point, rx: float, ry: float, *, start: float = 0, end: float = 360, tilt: float = 0
+    center: Point, rx: float, ry: float, *, start: float = 0, end: float = 360, tilt: float = 0
 ) -> Points:
     """Points of an ellipse or of an arc of it; angles in degrees, 0 to the right, clockwise on the page."""
     span = np.radians(np.linspace(start, end, max(36, int(max(rx, ry) * abs(end - start) / 100) + 2)))
     x, y = rx * np.cos(span), ry * np.sin(span)
     c, s = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
-    return np.stack([centre[0] + x * c - y * s, centre[1] + x * s + y * c], axis=1)
+    return np.stack([center[0] + x * c - y * s, center[1] + x * s + y * c], axis=1)
 
 
 def box(x: float, y: float, w: float, h: float) -> Points:
@@ -128,8 +128,8 @@ def envelope(chains: Sequence[Sequence[tuple[Point, float]]], areas: Sequence[Po
     width, height = ((high - low) * scale).astype(int)
     mask = np.zeros((int(height), int(width)), np.uint8)
     one = 1 << _SHIFT
-    for centre, radius in circles:
-        x, y = np.round((centre - low) * scale * one).astype(int)
+    for center, radius in circles:
+        x, y = np.round((center - low) * scale * one).astype(int)
         cv2.circle(mask, (int(x), int(y)), round(radius * scale * one), 255, -1, cv2.LINE_8, _SHIFT)
     for area in areas:
         cv2.fillPoly(mask, [np.round((area - low) * scale * one).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
@@ -155,9 +155,9 @@ def _by_hand(path: Points) -> Points:
 class Canvas:
     """A sheet of `width` by `height` page pixels. `colour` decides what a fill is: flat colour or paper."""
 
-    def __init__(self, width: int, height: int, *, colour: bool) -> None:
-        self.width, self.height, self.colour = width, height, colour
-        shape = (height * OVERSAMPLE, width * OVERSAMPLE) + ((3,) if colour else ())
+    def __init__(self, width: int, height: int, *, color: bool) -> None:
+        self.width, self.height, self.color = width, height, color
+        shape = (height * OVERSAMPLE, width * OVERSAMPLE) + ((3,) if color else ())
         self.pixels: NDArray[np.uint8] = np.full(shape, 255, np.uint8)
 
     def picture(self) -> NDArray[np.uint8]:
@@ -166,20 +166,20 @@ class Canvas:
         result: NDArray[np.uint8] = np.asarray(small, np.uint8)
         return result
 
-    def _value(self, colour: Colour) -> Colour | int:
-        return colour if self.colour else colour[0]
+    def _value(self, color: Color) -> Color | int:
+        return color if self.color else color[0]
 
     def _fixed(self, path: Points) -> NDArray[np.int32]:
         fixed: NDArray[np.int32] = np.round(_by_hand(path) * (OVERSAMPLE << _SHIFT)).astype(np.int32)
         return fixed
 
-    def fill(self, area: ArrayLike, colour: Colour) -> None:
+    def fill(self, area: ArrayLike, color: Color) -> None:
         """Cover `area` with a flat colour (with paper on line art; ink stays ink)."""
-        shown = colour if self.colour or colour == INK else PAPER
+        shown = color if self.color or color == INK else PAPER
         dense = _subdivide(np.concatenate([points(area), points(area)[:1]]))
         cv2.fillPoly(self.pixels, [self._fixed(dense)], self._value(shown), cv2.LINE_AA, _SHIFT)
 
-    def _run(self, path: Points, widths: Points, colour: Colour) -> None:
+    def _run(self, path: Points, widths: Points, color: Color) -> None:
         """Ink `path` with a width per sample; where the width is under a fifth of a pixel the pen is lifted."""
         thick = np.where(widths < 0.2, 0, np.maximum(1, np.round(widths * OVERSAMPLE))).astype(int)
         fixed = self._fixed(path)
@@ -188,14 +188,14 @@ class Canvas:
             if thick[start]:
                 piece = fixed[start : min(stop + 1, len(fixed))]
                 cv2.polylines(
-                    self.pixels, [piece], False, self._value(colour), int(thick[start]), cv2.LINE_AA, _SHIFT
+                    self.pixels, [piece], False, self._value(color), int(thick[start]), cv2.LINE_AA, _SHIFT
                 )
 
-    def line(self, path: ArrayLike, width: float = 2.2, *, taper: float = 0.75, colour: Colour = INK) -> None:
+    def line(self, path: ArrayLike, width: float = 2.2, *, taper: float = 0.75, color: Color = INK) -> None:
         """An open stroke; `taper` in [0, 1] is how much thinner its ends are than its middle."""
         dense = resample(points(path))
         t = np.linspace(0, 1, len(dense))
-        self._run(dense, width * (1 - taper + taper * np.sin(np.pi * t) ** 0.7), colour)
+        self._run(dense, width * (1 - taper + taper * np.sin(np.pi * t) ** 0.7), color)
 
     def flick(self, path: ArrayLike, width: float = 2.2) -> None:
         """A stroke that starts firm and runs out, as hatching, grass and hair do."""
@@ -215,16 +215,16 @@ class Canvas:
         x, y = ring[:, 0], ring[:, 1]
         turning = np.sign(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) or 1.0
         widths = width * (1 - 0.32 * turning * (normal @ _LIGHT))
-        for centre, radius in gaps:
-            distance = np.hypot(x - centre[0], y - centre[1])
+        for center, radius in gaps:
+            distance = np.hypot(x - center[0], y - center[1])
             widths = widths * np.clip((distance - 0.8 * radius) / (0.35 * radius), 0, 1)
         self._run(ring, widths, INK)
 
     def shape(
-        self, area: ArrayLike, colour: Colour, width: float = 2.6, gaps: Sequence[tuple[Point, float]] = ()
+        self, area: ArrayLike, color: Color, width: float = 2.6, gaps: Sequence[tuple[Point, float]] = ()
     ) -> None:
         """Fill, then ink the outline."""
-        self.fill(area, colour)
+        self.fill(area, color)
         self.outline(area, width, gaps)
 
     def hatch(
@@ -267,10 +267,10 @@ class Canvas:
             for x in np.arange(low[0] + (row % 2) * pitch / 2, min(high[0], self.width), pitch):
                 cx, cy = int(x * OVERSAMPLE), int(y * OVERSAMPLE)
                 if 0 <= cy < mask.shape[0] and 0 <= cx < mask.shape[1] and mask[cy, cx]:
-                    centre = (int(x * one), int(y * one))
-                    cv2.circle(self.pixels, centre, int(radius * one), value, -1, cv2.LINE_AA, _SHIFT)
+                    center = (int(x * one), int(y * one))
+                    cv2.circle(self.pixels, center, int(radius * one), value, -1, cv2.LINE_AA, _SHIFT)
 
-    def stamp(self, mask: NDArray[np.uint8], x: float, y: float, colour: Colour) -> None:
+    def stamp(self, mask: NDArray[np.uint8], x: float, y: float, color: Color) -> None:
         """Lay `colour` through `mask` (drawn at `OVERSAMPLE`), its top left corner at page point (x, y)."""
         left, top = round(x * OVERSAMPLE), round(y * OVERSAMPLE)
         x0, y0 = max(0, left), max(0, top)
@@ -280,9 +280,9 @@ class Canvas:
             return
         cover = mask[y0 - top : y1 - top, x0 - left : x1 - left].astype(np.float32) / 255
         target = self.pixels[y0:y1, x0:x1]
-        if self.colour:
+        if self.color:
             cover = cover[..., None]
-        target[:] = np.round(target * (1 - cover) + np.asarray(self._value(colour)) * cover).astype(np.uint8)
+        target[:] = np.round(target * (1 - cover) + np.asarray(self._value(color)) * cover).astype(np.uint8)
 
     def paste(self, panel: Canvas, x: int, y: int, border: Points, width: float = 4) -> None:
         """Lay `panel` on this sheet at (x, y), cut along `border` (page coordinates), and rule its frame unless `width` is 0."""
@@ -302,20 +302,20 @@ class Canvas:
 
     # -- lettering ------------------------------------------------------------------------------------
 
-    def letters(self, text: str, centre: Point, size: float) -> None:
+    def letters(self, text: str, center: Point, size: float) -> None:
         """Lines of capitals centred on a point, in the font that Pillow carries with it."""
         mask = _lettering(text, round(size * OVERSAMPLE))
         height, width = mask.shape
-        self.stamp(mask, centre[0] - width / OVERSAMPLE / 2, centre[1] - height / OVERSAMPLE / 2, INK)
+        self.stamp(mask, center[0] - width / OVERSAMPLE / 2, center[1] - height / OVERSAMPLE / 2, INK)
 
     def balloon(
-        self, text: str, centre: Point, *, tail: Point | None = None, size: float = 25, shout: bool = False
+        self, text: str, center: Point, *, tail: Point | None = None, size: float = 25, shout: bool = False
     ) -> None:
         """A speech balloon around `text`; `tail` is the point it speaks from, `shout` gives it a jagged edge."""
         mask = _lettering(text, round(size * OVERSAMPLE))
         rx = mask.shape[1] / OVERSAMPLE / 2 * 1.2 + size * 0.9
         ry = mask.shape[0] / OVERSAMPLE / 2 * 1.28 + size * 0.75
-        x, y = centre
+        x, y = center
         if shout:
             spikes = 22
             turn = np.linspace(0, 2 * np.pi, 2 * spikes, endpoint=False)
@@ -330,13 +330,13 @@ class Canvas:
         if tail is not None:
             ahead = points(tail)[0] - (x, y)
             side = np.array([-ahead[1], ahead[0]]) / max(float(np.hypot(*ahead)), 1e-6) * size * 0.55
-            middle = points(centre)[0] + ahead * 0.6 + side * 0.7
+            middle = points(center)[0] + ahead * 0.6 + side * 0.7
             wedge = [
-                points(centre)[0] - side,
+                points(center)[0] - side,
                 middle - side * 0.5,
                 points(tail)[0],
                 middle + side * 0.5,
-                points(centre)[0] + side,
+                points(center)[0] + side,
             ]
             body = envelope([], [body, spline(wedge, closed=True, corners=(0, 2, 4))])
         self.shape(body, PAPER, 3.0)
@@ -349,7 +349,7 @@ class Canvas:
         self.shape(box(left, top, w, h), PAPER, 2.8)
         self.letters(text, (left + w / 2, top + h / 2), size)
 
-    def sound(self, text: str, centre: Point, size: float, *, angle: float = -8, wave: float = 0.12) -> None:
+    def sound(self, text: str, center: Point, size: float, *, angle: float = -8, wave: float = 0.12) -> None:
         """A sound effect: hollow letters with a heavy edge, dancing around a line at `angle` degrees."""
         turn = np.radians(angle)
         glyphs = [
@@ -364,12 +364,12 @@ class Canvas:
             if glyph is None:
                 continue
             hop = size * wave * (1 if i % 2 else -1)
-            x = centre[0] + middle * np.cos(turn) - hop * np.sin(turn)
-            y = centre[1] + middle * np.sin(turn) + hop * np.cos(turn)
+            x = center[0] + middle * np.cos(turn) - hop * np.sin(turn)
+            y = center[1] + middle * np.sin(turn) + hop * np.cos(turn)
             pad = round(0.14 * size * OVERSAMPLE)
             sheet = cv2.copyMakeBorder(glyph, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
-            centre_of = (sheet.shape[1] / 2, sheet.shape[0] / 2)
-            spin = cv2.getRotationMatrix2D(centre_of, -angle + (5 if i % 2 else -5), 1.0)
+            center_of = (sheet.shape[1] / 2, sheet.shape[0] / 2)
+            spin = cv2.getRotationMatrix2D(center_of, -angle + (5 if i % 2 else -5), 1.0)
             sheet = np.asarray(cv2.warpAffine(sheet, spin, (sheet.shape[1], sheet.shape[0])), np.uint8)
             edge = max(3, round(0.05 * size * OVERSAMPLE)) | 1
             heavy = cv2.dilate(

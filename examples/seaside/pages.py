@@ -28,15 +28,15 @@ _GUTTER = 22
 class Sheet:
     """One page being drawn: panels are scenes of their own, laid on the paper and framed."""
 
-    def __init__(self, *, colour: bool) -> None:
-        self.paper = Canvas(WIDTH, HEIGHT, colour=colour)
+    def __init__(self, *, color: bool) -> None:
+        self.paper = Canvas(WIDTH, HEIGHT, color=color)
 
     @contextmanager
     def panel(
         self, x: float, y: float, w: float, h: float, cut: ArrayLike | None = None, frame: float = 4
     ) -> Iterator[Canvas]:
         """A canvas of `w` by `h` with its own origin; `cut` is the frame in page pixels where it is no box."""
-        scene = Canvas(int(w), int(h), colour=self.paper.colour)
+        scene = Canvas(int(w), int(h), color=self.paper.color)
         yield scene
         border = box(int(x), int(y), int(w), int(h)) if cut is None else points(cut)
         self.paper.paste(scene, int(x), int(y), border, frame)
@@ -303,8 +303,8 @@ def page_4(s: Sheet) -> None:
         p.sky(c)
         p.street(c, 330)
         p.house(c, -140, 345, 280, 270, p.WALL_ROSE, gable=False, shutters=False)
-        centre = cat(c, (205, 434), 46, "run", mood="happy")
-        p.loaf(c, centre[0] + 36, centre[1] + 50, 40)
+        center = cat(c, (205, 434), 46, "run", mood="happy")
+        p.loaf(c, center[0] + 36, center[1] + 50, 40)
 
 
 def page_5(s: Sheet) -> None:

@@ -8,30 +8,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .ink import INK, PAPER, Canvas, Colour, Point, box, ellipse, envelope, points, spline
+from .ink import INK, PAPER, Canvas, Color, Point, box, ellipse, envelope, points, spline
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-SKY: Colour = (178, 218, 238)
-CLOUD: Colour = (250, 250, 248)
-SEA: Colour = (70, 142, 184)
-GRASS: Colour = (142, 186, 92)
-HILL: Colour = (110, 158, 104)
-LEAF: Colour = (84, 142, 82)
-TRUNK: Colour = (122, 88, 64)
-WALL_CREAM: Colour = (246, 230, 198)
-WALL_ROSE: Colour = (238, 176, 148)
-WALL_BLUE: Colour = (186, 206, 214)
-ROOF: Colour = (190, 84, 62)
-SHUTTER: Colour = (70, 120, 126)
-GLASS: Colour = (214, 232, 236)
-WOOD: Colour = (176, 128, 84)
-STONE: Colour = (202, 194, 182)
-ROAD: Colour = (226, 210, 182)
-HULL: Colour = (58, 100, 148)
-BREAD: Colour = (218, 160, 92)
-CHECK: Colour = (214, 148, 120)
+SKY: Color = (178, 218, 238)
+CLOUD: Color = (250, 250, 248)
+SEA: Color = (70, 142, 184)
+GRASS: Color = (142, 186, 92)
+HILL: Color = (110, 158, 104)
+LEAF: Color = (84, 142, 82)
+TRUNK: Color = (122, 88, 64)
+WALL_CREAM: Color = (246, 230, 198)
+WALL_ROSE: Color = (238, 176, 148)
+WALL_BLUE: Color = (186, 206, 214)
+ROOF: Color = (190, 84, 62)
+SHUTTER: Color = (70, 120, 126)
+GLASS: Color = (214, 232, 236)
+WOOD: Color = (176, 128, 84)
+STONE: Color = (202, 194, 182)
+ROAD: Color = (226, 210, 182)
+HULL: Color = (58, 100, 148)
+BREAD: Color = (218, 160, 92)
+CHECK: Color = (214, 148, 120)
 
 
 def sky(c: Canvas) -> None:
@@ -74,11 +74,11 @@ def sea(c: Canvas, top: float, bottom: float | None = None, *, waves: int = 24) 
         )
 
 
-def land(c: Canvas, ridge: ArrayLike, colour: Colour, *, width: float = 2.4) -> None:
+def land(c: Canvas, ridge: ArrayLike, color: Color, *, width: float = 2.4) -> None:
     """Ground below the `ridge`, a curve from the panel's left to its right."""
     edge = spline(ridge)
     area = np.concatenate([edge, points([(edge[-1][0], c.height + 20), (edge[0][0], c.height + 20)])])
-    c.fill(area, colour)
+    c.fill(area, color)
     c.line(edge, width, taper=0.1)
 
 
@@ -148,7 +148,7 @@ def house(
     y: float,
     w: float,
     h: float,
-    wall: Colour = WALL_CREAM,
+    wall: Color = WALL_CREAM,
     *,
     gable: bool = True,
     door: bool = True,
@@ -246,7 +246,7 @@ def lighthouse(c: Canvas, x: float, y: float, h: float) -> None:
     )
     c.shape(rock, STONE, 2.3)
 
-    def ring(low: float, high: float, colour: Colour) -> None:
+    def ring(low: float, high: float, color: Color) -> None:
         a, b = w * (1 - 0.35 * low), w * (1 - 0.35 * high)
         area = [
             (x - a, y - h * (0.1 + 0.7 * low)),
@@ -254,7 +254,7 @@ def lighthouse(c: Canvas, x: float, y: float, h: float) -> None:
             (x + b, y - h * (0.1 + 0.7 * high)),
             (x + a, y - h * (0.1 + 0.7 * low)),
         ]
-        c.shape(spline(area, closed=True, corners=range(4)), colour, 2.2)
+        c.shape(spline(area, closed=True, corners=range(4)), color, 2.2)
 
     for k in range(4):
         ring(k / 4, (k + 1) / 4, PAPER if k % 2 else ROOF)
@@ -331,7 +331,7 @@ def street(c: Canvas, top: float) -> None:
 def bunting(c: Canvas, a: Point, b: Point, sag: float, flags: int = 7, size: float = 30) -> None:
     line = spline([a, ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 + sag), b])
     c.line(line, 1.8, taper=0)
-    colours = (ROOF, WALL_CREAM, SHUTTER)
+    colors = (ROOF, WALL_CREAM, SHUTTER)
     for k in range(flags):
         x, y = line[int((k + 0.5) / flags * (len(line) - 1))]
         c.shape(
@@ -340,7 +340,7 @@ def bunting(c: Canvas, a: Point, b: Point, sag: float, flags: int = 7, size: flo
                 closed=True,
                 corners=(0, 1, 2),
             ),
-            colours[k % 3],
+            colors[k % 3],
             1.9,
         )
 
