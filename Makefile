@@ -51,12 +51,12 @@ wheel: $(VENV)/.test
 	$(PIP) --force-reinstall --no-deps dist/*.whl
 
 unit: wheel $(VENV)/.faces
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 2 $(PYTEST)
 
 ## coverage: every test again, with lines and branches counted in all processes; fails below the floor (pyproject.toml)
 coverage: wheel $(VENV)/.faces
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
+	$(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 2 $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
