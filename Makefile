@@ -4,8 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := dev,archives,cobra,ui,postgres,ray,watch
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Modules are compiled when they are first imported: of most packages that is the smaller part.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 PIP := $(INSTALL) --constraint constraints/all.txt
+TESTS := pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 2 $(PYTEST)
+RUN := $(BIN)/python -m $(TESTS)
 # Gradio, which only the extra ui needs, holds Pillow back: without the extra, core.txt has the newest. An environment that
 # has everything already stays as it is.
 CORE = constraints/$(if $(wildcard $(VENV)/.test),all,core).txt
@@ -24,7 +27,10 @@ demo: $(VENV)/.demo
 	@echo "Your own pages: $(BIN)/lote colorize FOLDER -o OUTPUT"
 
 ## test: install everything, check the code, run every test on the built wheel
-test: $(VENV)/.test check docs unit
+test: $(VENV)/.test
+	@$(MAKE) --no-print-directory wheel
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check docs $(VENV)/.faces
+	$(RUN)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check src tests examples benchmarks docs
@@ -51,12 +57,12 @@ wheel: $(VENV)/.test
 	$(PIP) --force-reinstall --no-deps dist/*.whl
 
 unit: wheel $(VENV)/.faces
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 2 $(PYTEST)
+	$(RUN)
 
 ## coverage: every test again, with lines and branches counted in all processes; fails below the floor (pyproject.toml)
 coverage: wheel $(VENV)/.faces
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 2 $(PYTEST)
+	$(BIN)/coverage run -m $(TESTS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
