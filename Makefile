@@ -4,8 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := dev,archives,cobra,ui,postgres,ray,watch
-# Modules are compiled when they are first imported: of most packages that is the smaller part.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP := $(INSTALL) --constraint constraints/all.txt
 TESTS := pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 2 $(PYTEST)
 RUN := $(BIN)/python -m $(TESTS)
@@ -70,6 +69,7 @@ coverage: wheel $(VENV)/.faces
 faults: $(VENV)/.test
 	LOTE_FAULTS=long $(BIN)/python -m pytest tests/faults tests/cluster tests/core/test_queue_and_status.py tests/ui/test_web_safety.py \
 		--timeout 14400 $(PYTEST)
+	LOTE_FAULTS=long $(RUN) -m long
 
 ## fuzz: look for inputs that take a reader down, two minutes for each reader, and keep what reaches new code
 fuzz: $(VENV)/.test

@@ -1,4 +1,6 @@
-"""What all tests share: how their reports travel, and that none of them is waited for without end."""
+"""What all tests share: how their reports travel, that none of them is waited for without end, and which run now.
+
+Tests marked `long` run in `make faults`: more of what a shorter form beside them shows."""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ STUCK_S = 480
 """A test is given up after `timeout` (pyproject.toml) seconds, by a signal, once; what it then tidies up, or code that takes no
 signals, is given up with the whole process after so many. Another process goes on with the tests after it."""
 
+LONG = os.environ.get("LOTE_FAULTS") == "long"
+
 _stderr = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    later = [] if LONG else [item for item in items if item.get_closest_marker("long")]
+    if later:
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -115,7 +115,9 @@ def assert_none_is_lost(photos: Photos, ways: tuple[Path, Path], order: list[Pat
 
 
 @pytest.mark.parametrize("make", TWO_WAYS)
-@pytest.mark.parametrize(("order", "how"), [(1, "--trash"), (-1, "--trash"), (1, "--hardlink")])
+@pytest.mark.parametrize(
+    ("order", "how"), [(1, "--trash"), pytest.param(-1, "--trash", marks=pytest.mark.long), (1, "--hardlink")]
+)
 def test_the_same_files_on_two_ways_are_no_copies(
     mounts: Mounts, photos: Photos, make: Ways, order: int, how: str
 ) -> None:
