@@ -135,7 +135,7 @@ class Mounts:
 
     def unmount(self, point: Path) -> None:
         """As a person unplugs a drive, after what was written has reached it."""
-        os.sync()
+        _run("sync", "--file-system", point)
         for _ in range(TRIES):
             if _run("umount", point).returncode == 0 or not _is_mounted(point):
                 break
