@@ -74,6 +74,15 @@ def test_old_events_of_ended_jobs_go_and_others_stay(tmp_path: Path) -> None:
     workspace.close()
 
 
+def test_a_workspace_without_photos_gets_no_tables_of_them(tmp_path: Path) -> None:
+    workspace = colored(tmp_path)
+    tables = "SELECT count(*) FROM sqlite_master"
+    before = count(workspace.root, tables)
+    for options in (["--dry-run"], []):
+        assert lote("clean", "--older-than", "90d", *options, workspace=workspace.root).code == 0
+        assert count(workspace.root, tables) == before
+
+
 def test_old_scans_go_but_the_latest_of_each_folder_and_no_photo(tmp_path: Path) -> None:
     root, others = tmp_path / "photos", tmp_path / "others"
     Workspace(tmp_path / "ws").ledger.close()

@@ -13,6 +13,7 @@ from .common import CARE, JobArgument, JsonOption, WorkspaceOption, app
 from .photos.common import DatabaseOption
 
 if TYPE_CHECKING:
+    from ...core.workspace import Workspace
     from ...photos.retention import Forgotten
     from ...upkeep import Finding
 
@@ -124,7 +125,7 @@ def clean(
     opened = Workspace(workspace)
     freed = upkeep.clean(opened, job=job, older_than=age, dry_run=dry_run)
     told = None
-    if age is not None and job is None and (database or opened.has_ledger):
+    if age is not None and job is None and (database or _knows_photos(opened)):
         told = _forget_scans(database, workspace, age, dry_run=dry_run)
     if as_json:
         runs, batches = (told.runs, told.batches) if told else (0, 0)
@@ -148,6 +149,15 @@ def clean(
         typer.echo(text.format(size=size(freed.bytes), count=freed.jobs))
     else:
         typer.echo(_("{size} freed").format(size=size(freed.bytes)))
+
+
+def _knows_photos(workspace: Workspace) -> bool:
+    """Whether the ledger has a library of photos in it, too: asked without making one."""
+    import sqlalchemy as sa
+
+    from ...photos.tables import scans
+
+    return workspace.has_ledger and sa.inspect(workspace.ledger.database.engine).has_table(scans.name)
 
 
 def _forget_scans(database: str | None, workspace: str | None, age: float, *, dry_run: bool) -> Forgotten:
