@@ -46,6 +46,7 @@ from ..reading import json_of, read_whole
 from . import book_info
 from .deposits import Deposits
 from .model import WHERE_IT_RUNS, References, facts_of, settings_of, work_of
+from .regions import PUT_ASIDE, REGIONS
 from .sources import Found, name_of
 from .tasks import WARNINGS, Bind, Copy, fingerprint
 
@@ -449,7 +450,7 @@ def _page_metadata(source: Source, item: Item | None, sets: dict[str, References
 
 # What a backend tells that stays out of the archive: it stands beside it (`review.json`, `--layers json`), some
 # sixty kilobytes a page, or is about this machine only.
-_NOT_BOUND = ("review", "regions", "seen", "kept_documents", WARNINGS)
+_NOT_BOUND = ("review", REGIONS, PUT_ASIDE, "seen", "kept_documents", WARNINGS)
 
 
 def _told(item: Item) -> dict[str, Any]:

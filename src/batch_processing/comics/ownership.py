@@ -166,7 +166,7 @@ class Ownership:
         part = context.workspace.folder("jobs", str(context.job.id)) / ".proof.part"
         task = task_of(context.job, item, part)
         assert isinstance(task.work, Color)  # noqa: S101 - it is the application's own
-        work = replace(task.work, documents=[], place=None, root=str(self._workspace.root))
+        work = replace(task.work, documents=[], place=None, regions=None, root=str(self._workspace.root))
         value: Written | None = None
         for result in context.run([replace(task, id="proof", work=work)]):
             value = result.value

@@ -30,6 +30,7 @@ from ...messages import N_, NOTHING, Message
 from .. import palette as palettes
 from ..edits import palette_with
 from ..model import WHERE_IT_RUNS, Reference, References, left_out_of, request_of, work_of
+from ..regions import PUT_ASIDE
 from ..sources import by_reason, name_of
 from ..tasks import WARNINGS
 from . import view
@@ -360,7 +361,9 @@ def _told(details: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """What a backend says of a page in words and numbers."""
     for name, value in details.items():
         tables = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
-        if name not in ("confidence", "kept_documents") and not tables:  # shown elsewhere, or for programs
+        if (
+            name not in ("confidence", "kept_documents", PUT_ASIDE) and not tables
+        ):  # shown elsewhere, or for programs
             yield name, value
 
 
