@@ -22,7 +22,7 @@ from ..core.workers import Task, Written
 from ..core.workspace import Workspace
 from ..exceptions import ImageProcessingError, OutputExistsError, ValidationError, incident
 from ..io.images import probe
-from ..io.publish import METADATA_NAME, Claim, check_inside, standing
+from ..io.publish import METADATA_NAME, Claim, Known, check_inside, standing, standing_as
 from ..messages import Message
 from . import book_info, report
 from .deposits import Deposits
@@ -31,6 +31,8 @@ from .outputs import (
     ARCHIVES,
     archive_of,
     beside,
+    bound,
+    copied,
     passed_through,
     root_of,
     says_it_is_of,
@@ -89,7 +91,11 @@ class Ownership:
     ) -> ItemSpec:
         path = Path(spec.output)
         check_inside(self._root(context.job, path), path)
-        there = standing(path)
+        own = owner if owner is not None and owner.output_hash else None
+        found = standing_as(path, Known(own.output_hash, own.output_stamp)) if own else standing_as(path)
+        there = found.sha256
+        if own is not None and there == own.output_hash and own.job_id == context.job.id:
+            spec = replace(spec, stamp=found.stamp)
         if there is None:
             if owner is not None and owner.approved and owner.job_id == context.job.id:
                 context.warn(
@@ -130,7 +136,7 @@ class Ownership:
         target = archive_of(context.job)
         if target is not None and not config.overwrite:
             ours = {None, context.job.result.get("output_hash"), context.job.result.get("previous_hash")}
-            if (there := standing(target)) not in ours:
+            if (there := standing_as(target, bound(context.job)).sha256) not in ours:
                 if there and says_it_is_of(context.ledger, context.job, target):
                     result = {**context.ledger.job(context.job.id).result, "previous_hash": there}
                     context.ledger.set_job(context.job.id, result=result)
@@ -138,7 +144,8 @@ class Ownership:
                     yield str(target)
         for path, source in passed_through(context):
             check_inside(root_of(context.job), path)
-            if not config.overwrite and standing(path) not in (None, source.sha256, source.written):
+            theirs = (None, source.sha256, source.written)
+            if not config.overwrite and standing_as(path, copied(source)).sha256 not in theirs:
                 yield str(path)
                 break
         deposits = deposits_of(context)

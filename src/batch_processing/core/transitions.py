@@ -76,6 +76,7 @@ def replanned(spec: ItemSpec, generation: int, row: Any) -> JsonObject:
         values |= {"turn": 0, "place": None}
     if row.state == ItemState.COMPLETED and (spec.keep or ((same or row.approved) and not spec.redo)):
         values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
+        values |= {"output_stamp": spec.stamp} if spec.stamp else {}
     elif row.state == ItemState.PENDING and same:
         values |= {"deaths": 0, "losses": 0}  # it was begun before, and `attempts` goes on counting
     elif same and missed and row.generation != ASKED_AGAIN:
@@ -89,7 +90,8 @@ def replanned(spec: ItemSpec, generation: int, row: Any) -> JsonObject:
 # of what building them anew does.
 _END = (
     "UPDATE item SET state = ?, token = NULL, intent = NULL, details = ?, seconds = ?, finished_at = ?, "
-    "error_type = ?, error = ?, reused = 0, approved = 0, forced = 0, output_hash = coalesce(?, output_hash), "
+    "error_type = ?, error = ?, reused = 0, approved = 0, forced = 0, "
+    "output_stamp = iif(? IS NULL, output_stamp, ?), output_hash = coalesce(?, output_hash), "
     "cpu_seconds = coalesce(?, cpu_seconds), peak_memory = coalesce(?, peak_memory), "
     "gpu_memory = coalesce(?, gpu_memory) WHERE id = ? AND token = ? AND state = 'processing' RETURNING job_id, key"
 )
@@ -118,6 +120,8 @@ def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> None
             now,
             s.error_type,
             stored(s.error),
+            s.output_hash,
+            s.stamp,
             s.output_hash,
             *_taken(s.took),
         )
@@ -264,6 +268,7 @@ def source_of(row: sa.Row[Any]) -> Source:
         row.role,
         row.written,
         row.id,
+        row.written_stamp,
     )
 
 
