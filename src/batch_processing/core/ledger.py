@@ -394,14 +394,15 @@ class Ledger:
                     )
                 }
                 fresh: list[JsonObject] = []
+                again: list[JsonObject] = []
                 for spec in chunk:
                     row = known.get(spec.key)
                     if row is None:
                         first = {"job_id": job_id, "key": spec.key, "state": ItemState.PENDING}
                         fresh.append(first | transitions.described(spec, generation))
                     else:
-                        values = transitions.replanned(spec, generation, row)
-                        connection.execute(t.update().where(t.c.id == row.id).values(**values))
+                        again.append({"which": row.id, **transitions.replanned(spec, generation, row)})
+                transitions.replan(connection, again)
                 if fresh:
                     connection.execute(t.insert(), fresh)
 
