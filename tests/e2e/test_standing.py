@@ -78,7 +78,7 @@ def with_comic_info(folder: Path) -> Path:
         "ComicInfo.xml",
         "0_cover.png",
         "_lote/report.html",
-        "_lote/contact_sheet.png",
+        "_lote/contact_sheet.webp",
         "_lote/processing_metadata.json",
     ],
 )

@@ -24,7 +24,7 @@ from ..exceptions import ImageProcessingError, OutputExistsError, ValidationErro
 from ..io.images import probe
 from ..io.publish import METADATA_NAME, Claim, Known, check_inside, standing, standing_as
 from ..messages import Message
-from . import book_info, report
+from . import book_info
 from .deposits import Deposits
 from .model import planned_work, settings_of
 from .outputs import (
@@ -37,6 +37,7 @@ from .outputs import (
     root_of,
     says_it_is_of,
 )
+from .report.layout import Layout
 from .sources import Found
 from .tasks import Color
 
@@ -53,13 +54,14 @@ class Ownership:
         self._unproven: set[str] = (
             set()
         )  # outputs at which a page stands that may be what this job would write
+        self._places = 0  # of the book: pages, and what is passed through
 
     def guarded(
         self, context: JobContext, config: BatchConfig, specs: Iterator[ItemSpec], found: Found
     ) -> Iterator[ItemSpec]:
         """The specs, each with what the file at its output says; OutputExistsError for foreign files."""
         foreign: list[str] = []
-        self._allowed, self._unproven = {}, set()
+        self._allowed, self._unproven, self._places = {}, set(), 0
         # Originals that stand where pages have failed, and that a page takes the place of.
         originals = {
             source.key: source.written
@@ -68,6 +70,7 @@ class Ownership:
         }
         try:
             for chunk in chunks(specs, 200):
+                self._places += len(chunk)
                 owners = context.ledger.owners_of([spec.output for spec in chunk])
                 for spec in chunk:
                     original = originals.get(spec.key)
@@ -142,6 +145,9 @@ class Ownership:
                     context.ledger.set_job(context.job.id, result=result)
                 else:
                     yield str(target)
+        self._places += sum(
+            1 for role in (Role.COPY, Role.KEPT) for _ in context.ledger.sources(context.job.id, role=role)
+        )
         for path, source in passed_through(context):
             check_inside(root_of(context.job), path)
             theirs = (None, source.sha256, source.written)
@@ -149,7 +155,7 @@ class Ownership:
                 yield str(path)
                 break
         deposits = deposits_of(context)
-        strangers = list(deposits.strangers(_beside(context, found)))
+        strangers = list(deposits.strangers(_beside(context, found, self._places)))
         if self._unproven:
             return  # they go with the pages: see `prove`
         if strangers and (
@@ -184,7 +190,7 @@ class Ownership:
             "pages stand in {output} as this job makes them, and are taken over where they are the same",
             output=context.job.output,
         )
-        deposits_of(context).adopt(_beside(context, found))
+        deposits_of(context).adopt(_beside(context, found, self._places))
 
     def _is_own(self, path: Path) -> bool:
         """Whether a place is one of the workspace's own, where nothing is a stranger's."""
@@ -210,10 +216,10 @@ def deposits_of(context: JobContext) -> Deposits:
     return Deposits(context.ledger, context.job, root_of(context.job))
 
 
-def _beside(context: JobContext, found: Found) -> list[Path]:
+def _beside(context: JobContext, found: Found, pages: int) -> list[Path]:
     """Where this job will write something beside its pages."""
     folder = beside(context.ledger, context.job)
-    places = report.files(folder)
+    places = list(Layout(folder, pages).files)
     if Path(context.job.output).suffix.lower() not in ARCHIVES:
         places.append(folder / METADATA_NAME)
         places += [Path(context.job.output) / name for name in book_info.names(found).values()]
