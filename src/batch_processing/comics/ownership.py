@@ -54,6 +54,7 @@ class Ownership:
         self._unproven: set[str] = (
             set()
         )  # outputs at which a page stands that may be what this job would write
+        self._inside: set[tuple[Path, Path]] = set()  # folders that lie where they should
         self._places = 0  # of the book: pages, and what is passed through
 
     def guarded(
@@ -61,7 +62,7 @@ class Ownership:
     ) -> Iterator[ItemSpec]:
         """The specs, each with what the file at its output says; OutputExistsError for foreign files."""
         foreign: list[str] = []
-        self._allowed, self._unproven, self._places = {}, set(), 0
+        self._allowed, self._unproven, self._places, self._inside = {}, set(), 0, set()
         # Originals that stand where pages have failed, and that a page takes the place of.
         originals = {
             source.key: source.written
@@ -93,7 +94,10 @@ class Ownership:
         foreign: list[str],
     ) -> ItemSpec:
         path = Path(spec.output)
-        check_inside(self._root(context.job, path), path)
+        root = self._root(context.job, path)
+        if (root, path.parent) not in self._inside:  # asked again of each page when it is published
+            check_inside(root, path)
+            self._inside.add((root, path.parent))
         own = owner if owner is not None and owner.output_hash else None
         found = standing_as(path, Known(own.output_hash, own.output_stamp)) if own else standing_as(path)
         there = found.sha256
