@@ -19,7 +19,6 @@ from .comics import edits, palette, regions
 from .comics.model import left_out_of, request_of, work_of
 from .core.edits import JOB
 from .core.model import Item, ItemState, JobState
-from .core.plain import JsonObject
 from .core.workspace import Workspace
 from .exceptions import BatchProcessingError, QueueError
 from .io.kinds import LeftOut
@@ -224,7 +223,7 @@ def pages_of(workspace: Workspace, job_id: int) -> Iterator[PageResult]:
             yield _page(item, regions.details_of(workspace, item))
 
 
-def _page(item: Item, details: JsonObject) -> PageResult:
+def _page(item: Item, details: Mapping[str, Any]) -> PageResult:
     work = work_of(item)
     there = item.output if item.output_hash is not None and os.path.lexists(item.output) else None
     documents = (Path(document.target) for document in work.documents)

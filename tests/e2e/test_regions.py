@@ -58,6 +58,13 @@ def test_regions_lie_beside_the_ledger_and_are_told_as_ever(tmp_path: Path, done
     assert "regions" not in first.details
     assert "palette" in first.details
     assert regions_of(second.details)
+    (tmp_path / "in" / "1.png").unlink()
+    rerun = again(tmp_path)
+    assert [page.details for page in rerun.pages] == [second.details]
+    assert kept(tmp_path) == [whole]  # that of the page that is gone is gone
+    clean(Workspace(tmp_path / "ws"))
+    (page,) = again(tmp_path).pages  # it stands, so it is not coloured again
+    assert (page.reused, "regions" in page.details, "palette" in page.details) == (True, False, True)
 
 
 def test_a_ledger_from_before_tells_its_regions_and_keeps_them(tmp_path: Path, done: JobResult) -> None:
@@ -76,14 +83,3 @@ def test_a_ledger_from_before_tells_its_regions_and_keeps_them(tmp_path: Path, d
     rerun = again(tmp_path)
     assert rerun.reused == 2
     assert {page.page: regions_of(page.details) for page in rerun.pages} == before
-
-
-def test_files_of_pages_that_are_gone_are_removed(tmp_path: Path, done: JobResult) -> None:
-    stays = {page.page: page.details for page in done.pages}["2.png"]
-    (tmp_path / "in" / "1.png").unlink()
-    rerun = again(tmp_path)
-    assert [page.details for page in rerun.pages] == [stays]
-    assert len(kept(tmp_path)) == 1
-    clean(Workspace(tmp_path / "ws"))
-    (page,) = again(tmp_path).pages  # its file stands, so it is not coloured again
-    assert (page.reused, "regions" in page.details, "palette" in page.details) == (True, False, True)

@@ -16,12 +16,11 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..core.plain import JsonObject
 from ..io.publish import fsync_dir, part_path, publish, write_part
 from ..reading import read_whole
 
@@ -47,11 +46,11 @@ def part_of(workspace: Workspace, item: Item) -> Path:
     return part_path(file_of(workspace, item), str(item.token))
 
 
-def put_aside(details: JsonObject, part: Path) -> JsonObject:
+def put_aside(details: Mapping[str, object], part: Path) -> dict[str, object]:
     """The details with the hash of the new file `part` in place of the regions; as they are where they hold none."""
     regions = details.get(REGIONS)
     if not regions:
-        return details
+        return dict(details)
     text = json.dumps(regions, separators=(",", ":")).encode()
     sha256 = write_part(part, gzip.compress(text, 6, mtime=0))
     return {**{name: value for name, value in details.items() if name != REGIONS}, PUT_ASIDE: sha256}
@@ -67,7 +66,7 @@ def hand_over(workspace: Workspace, item: Item) -> None:
         fsync_dir(target.parent)
 
 
-def details_of(workspace: Workspace, item: Item) -> JsonObject:
+def details_of(workspace: Workspace, item: Item) -> Mapping[str, Any]:
     """What the backend told of a page, its regions too; without them where their file is gone, or is damaged."""
     details = dict(item.details or {})
     sha256 = details.pop(PUT_ASIDE, None)

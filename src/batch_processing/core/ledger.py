@@ -15,7 +15,7 @@ it. Workers never see this file. docs/ledger.md tells the whole protocol.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -394,7 +394,7 @@ class Ledger:
                     )
                 }
                 fresh: list[JsonObject] = []
-                again: list[JsonObject] = []
+                again: list[Mapping[str, object]] = []
                 for spec in chunk:
                     row = known.get(spec.key)
                     if row is None:

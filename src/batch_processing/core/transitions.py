@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +86,10 @@ def replanned(spec: ItemSpec, generation: int, row: Any) -> JsonObject:
     return values
 
 
-def replan(connection: sa.Connection, rows: Iterable[JsonObject]) -> None:
+def replan(connection: sa.Connection, rows: Iterable[Mapping[str, object]]) -> None:
     """Write the columns of items, each with its id as `which`. Those of the same names together: to build a statement
     costs ten times what it does."""
-    kinds: dict[frozenset[str], list[JsonObject]] = {}
+    kinds: dict[frozenset[str], list[Mapping[str, object]]] = {}
     for row in rows:
         kinds.setdefault(frozenset(row), []).append(row)
     one = item_table.update().where(item_table.c.id == sa.bindparam("which"))
