@@ -165,7 +165,10 @@ class ContactSheet:
                 if picture and Path(picture).is_file():
                     with Image.open(picture) as opened:
                         small = opened.convert("RGB")
-                    small.thumbnail((wide, high), Image.Resampling.BOX)
+                    # One that had to be smaller to fit into its bytes is shown as large as the others.
+                    scale = min(wide / small.width, high / small.height, 2.0)
+                    size = max(1, round(small.width * scale)), max(1, round(small.height * scale))
+                    small = small.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
                     left, top = x + (wide - small.width) // 2, y + (high - small.height) // 2
                     sheet.paste(small, (left, top))
                     box = (left, top, left + small.width - 1, top + small.height - 1)

@@ -226,8 +226,8 @@ def thumbnail(
         im = im.resize((max(1, im.width * 3 // 4), max(1, im.height * 3 // 4)))
 
 
-# Down to 15 ink stays crisp and flats stay flat (looked at, at 400 pixels); smaller with more quality shows less.
-_QUALITIES = (80, 60, 45, 30, 20, 15)
+# Down to 10 ink stays crisp and flats stay flat (looked at, at 400 pixels); smaller with more quality shows less.
+_QUALITIES = (80, 60, 45, 30, 20, 10)
 
 
 # --- opening ---------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from .places import Doubt, Row
 
 # Longest side in pixels and most bytes of the pictures of references and, below, of regions.
 REFERENCE = (192, 5_000)
-CROP = (240, 5_000)
+CROP = (240, 4_000)
 
 
 class Pictures:
