@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from batch_processing import colorize_comic
+from batch_processing.comics.report import layout
+from batch_processing.core.workspace import Workspace
+from batch_processing.ui.web import jobs
 from command import Run, lote
 from pages import book, colored, line_art, zipped
 from pages import figure as house
@@ -241,7 +246,7 @@ class TestContent:
         reference.locator("a").click()
         assert page.url.endswith("#p1")
 
-    def test_pictures_fit_into_100_kb_a_page(self, tmp_path: Path) -> None:
+    def test_pictures_fit_into_25_kb_a_page(self, tmp_path: Path) -> None:
         noise = np.random.default_rng(1).integers(0, 255, (1500, 1000, 3), np.uint8)
         (tmp_path / "in").mkdir()
         Image.fromarray(noise).save(tmp_path / "in" / "noise.png")
@@ -253,11 +258,11 @@ class TestContent:
         text = report(tmp_path).read_text()
         pictures = re.findall(r'src="data:image/webp;base64,([^"]+)"', text)
         assert len(pictures) == 2
-        assert sum(map(len, pictures)) <= 100_000
+        assert sum(map(len, pictures)) <= 25_000  # a hundred pages are less than 3 MB
         for data in pictures:
             with Image.open(io.BytesIO(base64.b64decode(data))) as image:
                 assert image.format == "WEBP"
-                assert 320 <= max(image.size) <= 640
+                assert 120 <= max(image.size) <= 400
                 assert image.height > image.width
 
     def test_the_contact_sheet_shows_the_pages_in_order(self, tmp_path: Path) -> None:
@@ -270,8 +275,8 @@ class TestContent:
             workspace=tmp_path / "ws",
         )  # fmt: skip
         assert done.code == 0, done.err
-        with Image.open(tmp_path / "out" / "_lote" / "contact_sheet.png") as sheet:
-            assert sheet.format == "PNG"
+        with Image.open(tmp_path / "out" / "_lote" / "contact_sheet.webp") as sheet:
+            assert sheet.format == "WEBP"
             pixels = np.asarray(sheet.convert("RGB")).astype(int)
         places = []
         for color in colors:
@@ -411,7 +416,7 @@ class TestJobs:
         )
         assert done.code == 0, done.err
         folder = tmp_path / "book#1.lote"
-        assert {path.name for path in folder.iterdir()} >= {"report.html", "contact_sheet.png"}
+        assert {path.name for path in folder.iterdir()} >= {"report.html", "contact_sheet.webp"}
         page = opened(folder / "report.html")
         assert page.locator(".page").count() == 3
         assert page.locator("a.compare").count() == 0
@@ -530,9 +535,9 @@ class TestJobs:
         page.get_by_label("Not sure 1").check()
         assert page.locator(".page:visible h3 bdi").all_text_contents() == ["1.png"]
 
-    def test_500_pages_cost_only_what_is_seen(self, tmp_path: Path, opened: Any) -> None:
+    def test_many_pages_cost_only_what_is_seen(self, tmp_path: Path, opened: Any) -> None:
         (tmp_path / "in").mkdir()
-        for number in range(1, 501):
+        for number in range(1, 201):
             Image.new("L", (40, 56), number % 250).save(tmp_path / "in" / f"{number}.png")
         done = lote(
             "colorize", tmp_path / "in", "-o", tmp_path / "out", "--backend", "noop", "--as-lineart", "*",
@@ -540,14 +545,111 @@ class TestJobs:
         )  # fmt: skip
         assert done.code == 0, done.err
         page = opened(report(tmp_path))
-        assert page.locator(".page").count() == 500
+        assert page.locator(".page").count() == 200
         rendered = "text => text.checkVisibility({ contentVisibilityAuto: true })"
         assert page.locator("#p1 h3").evaluate(rendered)
-        assert not page.locator("#p500 h3").evaluate(rendered)
-        page.locator("#p500").scroll_into_view_if_needed()
+        assert not page.locator("#p200 h3").evaluate(rendered)
+        page.locator("#p200").scroll_into_view_if_needed()
         page.wait_for_timeout(300)
-        assert page.locator("#p500 h3").evaluate(rendered)
+        assert page.locator("#p200 h3").evaluate(rendered)
         assert not page.locator("#p1 h3").evaluate(rendered)
         assert (
-            page.locator("#p500 img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+            page.locator("#p200 img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
         )
+
+
+class TestLong:
+    """A report in several files; at numbers that a test can draw."""
+
+    @pytest.fixture
+    def colored(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+        """Runs a job of so many pages, named in order but for the last; its report."""
+        monkeypatch.setattr(layout, "PAGED_FROM", 8)
+        monkeypatch.setattr(layout, "PAGES_A_FILE", 3)
+        monkeypatch.setattr(layout, "PAGES_A_SHEET", 5)
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "5.png").write_bytes(b"no picture")
+
+        def run(pages: int) -> Path:
+            for number in range(1, 11):
+                name = f"{number}.png" if number < 10 else "x <!--<script> last.png"
+                if number > pages:
+                    (tmp_path / "in" / name).unlink(missing_ok=True)
+                elif number != 5:
+                    Image.new("L", (40, 56), 25 * number).save(tmp_path / "in" / name)
+            colorize_comic(
+                tmp_path / "in", tmp_path / "out", workspace=tmp_path / "ws", backend="noop", as_lineart=["*"]
+            )
+            return report(tmp_path)
+
+        return run
+
+    def test_an_index_leads_to_every_page(self, colored: Callable[[int], Path], chromium: Any) -> None:
+        page, trouble = chromium.new_page(), []
+        page.on("request", lambda request: request.url.startswith("http") and trouble.append(request.url))
+        page.on("console", lambda message: trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.goto(colored(10).as_uri())
+        assert page.locator(".page").count() == 0
+        rows = page.locator(".parts tbody tr")
+        assert [row.locator("th").inner_text() for row in rows.all()] == ["1 – 3", "4 – 6", "7 – 9", "10"]
+        assert rows.nth(1).locator("td").all_inner_texts()[:3] == ["4.png", "6.png", "1"]
+        search = page.get_by_role("searchbox")
+        search.fill("no such")
+        assert page.locator(".bar output").inner_text() == "no such page"
+        search.fill("LAST")
+        assert page.locator("#found li").all_inner_texts() == ["Page 10 x <!--<script> last.png"]
+        search.press("Enter")
+        page.wait_for_url("**/report/pages-00010.html#p10")
+        assert page.locator("#p10 h3 bdi").inner_text() == "x <!--<script> last.png"
+        page.locator("header a[rel=prev]").click()
+        assert page.locator(".page h3 bdi").all_inner_texts() == ["7.png", "8.png", "9.png"]
+        picture = page.locator("#p8 img.before")
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+        page.locator("#p8 a.compare").evaluate("link => { link.target = ''; link.click() }")
+        page.wait_for_url("**/out/8.png")
+        page.go_back()
+        page.locator("header").get_by_text("The whole report").click()
+        page.locator(".list .bad a").click()  # the page that failed
+        page.wait_for_url("**/report/pages-00004.html#p5")
+        page.go_back()
+        rows.nth(1).locator("td.bad a").click()
+        assert page.locator(".page:visible h3 bdi").all_inner_texts() == ["5.png"]
+        page.close()
+        assert trouble == []
+
+    def test_it_lies_beside_the_index_and_changes_with_the_book(
+        self, colored: Callable[[int], Path], tmp_path: Path
+    ) -> None:
+        colored(10)
+        folder = colored(10).parent  # from now on the pages are kept from then
+
+        def files() -> set[str]:
+            names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+            return {name for name in names if name.startswith(("report", "contact_sheet"))}
+
+        many = {f"report/pages-{first:05}.html" for first in (1, 4, 7, 10)} | {
+            "report/contact_sheet-00006.webp"
+        }
+        assert files() == {"report.html", "contact_sheet.webp"} | many
+        assert json.loads((folder / "processing_metadata.json").read_text())["counts"]["failed"] == 1
+        workspace = Workspace(tmp_path / "ws")
+        path, name = jobs.report(workspace, workspace.ledger.job(1))
+        assert name == "job-1-report.zip"
+        with zipfile.ZipFile(path) as archive:
+            assert set(archive.namelist()) == {"report.html"} | many
+        before = {path: path.stat().st_mtime_ns for path in (folder / "report").glob("pages-*")}
+        (folder / "report" / "pages-00007.html").write_text("a person's own")
+        colored(10)
+        after = {path: path.stat().st_mtime_ns for path in before}
+        changed = {path.name for path in before if after[path] != before[path]}
+        assert changed == {"pages-00004.html", "pages-00007.html"}  # a page of the first was tried again
+        assert (folder / "report" / "pages-00007.html").read_text() == "a person's own"
+        colored(7)  # in one file again
+        assert files() == {
+            "report.html",
+            "contact_sheet.webp",
+            "report/pages-00007.html",
+            "report/contact_sheet-00006.webp",
+        }
+        assert 'id="p7"' in (folder / "report.html").read_text()

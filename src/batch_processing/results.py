@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .comics import edits, palette
+from .comics import edits, palette, regions
 from .comics.model import left_out_of, request_of, work_of
 from .core.edits import JOB
 from .core.model import Item, ItemState, JobState
@@ -220,11 +220,10 @@ def pages_of(workspace: Workspace, job_id: int) -> Iterator[PageResult]:
     workspace.ledger.job(job_id)
     for item in workspace.ledger.items(job_id):
         if not item.held:  # what `pages` leaves out was not asked for
-            yield _page(item)
+            yield _page(item, regions.details_of(workspace, item))
 
 
-def _page(item: Item) -> PageResult:
-    details = dict(item.details or {})
+def _page(item: Item, details: Mapping[str, Any]) -> PageResult:
     work = work_of(item)
     there = item.output if item.output_hash is not None and os.path.lexists(item.output) else None
     documents = (Path(document.target) for document in work.documents)

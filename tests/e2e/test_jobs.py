@@ -70,7 +70,7 @@ def check_report_of_cancelled(tmp_path: Path) -> None:
     told = status(tmp_path)
     assert report.count('class="page coloured"') == told["completed"] >= 3
     assert f"cancelled: {told['cancelled']} pages were not coloured; <code>lote retry 1</code>" in report
-    assert (tmp_path / "long_colorized" / "_lote" / "contact_sheet.png").is_file()
+    assert (tmp_path / "long_colorized" / "_lote" / "contact_sheet.webp").is_file()
 
 
 def wait_for(what: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:

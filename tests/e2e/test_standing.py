@@ -78,7 +78,7 @@ def with_comic_info(folder: Path) -> Path:
         "ComicInfo.xml",
         "0_cover.png",
         "_lote/report.html",
-        "_lote/contact_sheet.png",
+        "_lote/contact_sheet.webp",
         "_lote/processing_metadata.json",
     ],
 )
@@ -406,7 +406,7 @@ def test_however_often_a_run_is_killed_what_stands_stays_ours(tmp_path: Path) ->
     with deposits.save(report) as file:
         file.write(b"the first")
     for text in (b"second", b"third", b"fourth"):
-        deposits._note(report, hashlib.sha256(text).hexdigest())  # and killed
+        deposits._note({report: hashlib.sha256(text).hexdigest()})  # and killed
     with deposits.save(report) as file:
         file.write(b"the last")
     assert report.read_bytes() == b"the last"

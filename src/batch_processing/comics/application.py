@@ -38,7 +38,7 @@ from ..io.publish import (
 )
 from ..logging_config import get_logger
 from ..messages import NOTHING, Message, as_message
-from . import documents, report
+from . import documents, regions, report
 from .books import in_worker
 from .deposits import WRITTEN
 from .edits import EDITED
@@ -326,6 +326,7 @@ class Comics:
             names=work.names,
             palette=work.palette,
             place=(item.place[0], item.place[1]) if item.place else None,
+            regions=str(regions.part_of(self._workspace, item)),
             pictures=str(self._workspace.folder("jobs", str(job.id), "thumbs")),
             root=str(self.claim(job, item).root),
         )
@@ -335,7 +336,8 @@ class Comics:
         return self._ownership.claim(job, item)
 
     def accompany(self, job: Job, item: Item) -> JsonObject:
-        """A page's documents are final before it is."""
+        """A page's documents and regions are final before it is."""
+        regions.hand_over(self._workspace, item)
         kept = documents.hand_over(work_of(item).documents, root_of(job), str(item.token))
         return {documents.KEPT: kept} if kept else {}
 
@@ -345,6 +347,7 @@ class Comics:
         job, ledger = context.job, context.ledger
         if not self._all_stand(context):
             return dict(job.result)  # the run goes on with the pages that are pending again, and comes back
+        regions.forget_others(self._workspace, job.id, ledger.items(job.id))
         deposits = deposits_of(context)
         bindery = Bindery(self._found, self._learning.sets, deposits)
         counts = ledger.counts(job.id)
@@ -442,6 +445,7 @@ class Comics:
 
     def cancelled(self, context: JobContext) -> None:
         job, ledger = context.job, context.ledger
+        regions.forget_others(self._workspace, job.id, ledger.items(job.id))
         # A run that was stopped while it planned has left pages without items, or the items of another plan.
         planned = [source.key for source in ledger.sources(job.id, role=Role.PAGE)]
         if ledger.counts(job.id)[ItemState.COMPLETED] and planned == [

@@ -32,6 +32,7 @@ from ..io.naming import NameReservation, parted
 from ..io.publish import (
     METADATA_NAME,
     Claim,
+    Known,
     SaveFile,
     check_inside,
     fsync_dir,
@@ -39,13 +40,15 @@ from ..io.publish import (
     metadata_json,
     part_path,
     publish,
-    standing,
+    stamp_of,
+    standing_as,
 )
 from ..messages import N_, NOTHING, Message
 from ..reading import json_of, read_whole
 from . import book_info
 from .deposits import Deposits
 from .model import WHERE_IT_RUNS, References, facts_of, settings_of, work_of
+from .regions import PUT_ASIDE, REGIONS
 from .sources import Found, name_of
 from .tasks import WARNINGS, Bind, Copy, fingerprint
 
@@ -108,7 +111,11 @@ class Bindery:
     def _copying(self, context: JobContext, copies: Mapping[str, Source]) -> Iterator[Task]:
         """The copies that do not stand there yet, each beside its place."""
         for text, source in copies.items():
-            if source.sha256 is None or standing(Path(text)) != source.sha256:
+            there = standing_as(Path(text), copied(source))
+            if source.sha256 is not None and there.sha256 == source.sha256:
+                if there.stamp not in (None, source.written_stamp) and source.written == source.sha256:
+                    context.ledger.copied(source.id, source.sha256, there.stamp)
+            else:
                 part = part_path(Path(text), self._token(context))
                 yield Task(text, Copy(source.path, str(part), context.job.output), here=True)
 
@@ -125,7 +132,7 @@ class Bindery:
         )
         try:
             # The intent first: a kill right after the rename must not make a stranger's of what we put there.
-            context.ledger.copied(source.id, sha256)
+            context.ledger.copied(source.id, sha256, stamp_of(part))
             publish(part, path, claim)
         finally:
             part.unlink(missing_ok=True)
@@ -145,7 +152,7 @@ class Bindery:
             if item.state == ItemState.FAILED and source.sha256:
                 failed[str(folder / names.reserve(name))] = source, item
             elif item.state == ItemState.COMPLETED and source.written:
-                if name not in taken and standing(folder / name) == source.written:
+                if name not in taken and standing_as(folder / name, copied(source)).sha256 == source.written:
                     check_inside(folder, folder / name)
                     (folder / name).unlink()
                 context.ledger.copied(source.id, None)
@@ -186,17 +193,18 @@ class Bindery:
                 file.write(content)
             members.append((name, str(folder / f"info-{number}"), ""))
         members.append((METADATA_NAME, str(folder / METADATA_NAME), ""))
-        copied = 0
+        number_copied = 0
         comment = book_info.comment_of(job)
         digest = hashlib.sha256(comment)
         with SaveFile(folder / "listing") as file:
             for name, path, sha256, is_copy in self._members(context, members, renamed):
-                copied += is_copy
+                number_copied += is_copy
                 file.write((json.dumps([name, path, (is_copy and sha256) or ""]) + "\n").encode())
                 digest.update(json.dumps([name, sha256 or hash_file(Path(path))]).encode())
         before = {name: job.result.get(name) for name in BOUND}
-        if before["listing"] == digest.hexdigest() and standing(target) == before["output_hash"]:
-            return {**before, "copied": copied}
+        there = standing_as(target, bound(job))
+        if before["listing"] == digest.hexdigest() and there.sha256 == before["output_hash"]:
+            return {**before, "output_stamp": there.stamp, "copied": number_copied}
         part = part_path(target, self._token(context))
         task = Task("bind", Bind(str(part), str(folder / "listing"), str(target.parent), comment), here=True)
         try:
@@ -206,19 +214,20 @@ class Bindery:
                     raise ResourceError(
                         "The archive {target} cannot be written: {text}", target=target, text=text
                     )
-                bound = {
+                made = {
                     "output_hash": result.value.sha256,
+                    "output_stamp": stamp_of(part),
                     "previous_hash": before["output_hash"],
                     "listing": digest.hexdigest(),
                 }
                 # The intent first: a kill right after the rename must not make our own archive a stranger's.
-                context.ledger.set_job(job.id, result={**context.ledger.job(job.id).result, **bound})
+                context.ledger.set_job(job.id, result={**context.ledger.job(job.id).result, **made})
                 ours = frozenset(filter(None, (before["output_hash"], before["previous_hash"])))
                 publish(part, target, Claim(target.parent, ours, bool(settings_of(job)["overwrite"])))
                 fsync_dir(target.parent)
         finally:
             part.unlink(missing_ok=True)
-        return {**bound, "copied": copied}
+        return {**made, "copied": number_copied}
 
     def _members(
         self, context: JobContext, first: list[tuple[str, str, str]], renamed: dict[str, str]
@@ -355,6 +364,16 @@ def passed_through(context: JobContext) -> Iterator[tuple[Path, Source]]:
             yield Path(context.job.output) / source.key, source
 
 
+def copied(source: Source) -> Known:
+    """What is known of the copy of an image in the output."""
+    return Known(source.written, source.written_stamp)
+
+
+def bound(job: Job) -> Known:
+    """What is known of the archive that the job has made."""
+    return Known(job.result.get("output_hash"), job.result.get("output_stamp"))
+
+
 def beside(ledger: Ledger, job: Job) -> Path:
     """The folder for everything but a job's pages: `OUT/_lote` for a folder, `book.lote` for `book.cbz`.
 
@@ -410,7 +429,7 @@ def size_of_output(context: JobContext) -> int:
 
 
 # What binding an archive leaves in `Job.result`.
-BOUND = ("output_hash", "previous_hash", "listing")
+BOUND = ("output_hash", "output_stamp", "previous_hash", "listing")
 # Settings that say how and where a job ran, not what came of it.
 _LOCAL_SETTINGS = (
     "input_dir", "output_dir", "reference_images", "max_concurrent", "overwrite", "hints", "palette", "config_file",
@@ -449,7 +468,7 @@ def _page_metadata(source: Source, item: Item | None, sets: dict[str, References
 
 # What a backend tells that stays out of the archive: it stands beside it (`review.json`, `--layers json`), some
 # sixty kilobytes a page, or is about this machine only.
-_NOT_BOUND = ("review", "regions", "seen", "kept_documents", WARNINGS)
+_NOT_BOUND = ("review", REGIONS, PUT_ASIDE, "seen", "kept_documents", WARNINGS)
 
 
 def _told(item: Item) -> dict[str, Any]:

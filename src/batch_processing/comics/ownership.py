@@ -22,19 +22,22 @@ from ..core.workers import Task, Written
 from ..core.workspace import Workspace
 from ..exceptions import ImageProcessingError, OutputExistsError, ValidationError, incident
 from ..io.images import probe
-from ..io.publish import METADATA_NAME, Claim, check_inside, standing
+from ..io.publish import METADATA_NAME, Claim, Known, check_inside, standing, standing_as
 from ..messages import Message
-from . import book_info, report
+from . import book_info
 from .deposits import Deposits
 from .model import planned_work, settings_of
 from .outputs import (
     ARCHIVES,
     archive_of,
     beside,
+    bound,
+    copied,
     passed_through,
     root_of,
     says_it_is_of,
 )
+from .report.layout import Layout
 from .sources import Found
 from .tasks import Color
 
@@ -51,13 +54,15 @@ class Ownership:
         self._unproven: set[str] = (
             set()
         )  # outputs at which a page stands that may be what this job would write
+        self._inside: set[tuple[Path, Path]] = set()  # folders that lie where they should
+        self._places = 0  # of the book: pages, and what is passed through
 
     def guarded(
         self, context: JobContext, config: BatchConfig, specs: Iterator[ItemSpec], found: Found
     ) -> Iterator[ItemSpec]:
         """The specs, each with what the file at its output says; OutputExistsError for foreign files."""
         foreign: list[str] = []
-        self._allowed, self._unproven = {}, set()
+        self._allowed, self._unproven, self._places, self._inside = {}, set(), 0, set()
         # Originals that stand where pages have failed, and that a page takes the place of.
         originals = {
             source.key: source.written
@@ -66,6 +71,7 @@ class Ownership:
         }
         try:
             for chunk in chunks(specs, 200):
+                self._places += len(chunk)
                 owners = context.ledger.owners_of([spec.output for spec in chunk])
                 for spec in chunk:
                     original = originals.get(spec.key)
@@ -88,8 +94,15 @@ class Ownership:
         foreign: list[str],
     ) -> ItemSpec:
         path = Path(spec.output)
-        check_inside(self._root(context.job, path), path)
-        there = standing(path)
+        root = self._root(context.job, path)
+        if (root, path.parent) not in self._inside:  # asked again of each page when it is published
+            check_inside(root, path)
+            self._inside.add((root, path.parent))
+        own = owner if owner is not None and owner.output_hash else None
+        found = standing_as(path, Known(own.output_hash, own.output_stamp)) if own else standing_as(path)
+        there = found.sha256
+        if own is not None and there == own.output_hash and own.job_id == context.job.id:
+            spec = replace(spec, stamp=found.stamp)
         if there is None:
             if owner is not None and owner.approved and owner.job_id == context.job.id:
                 context.warn(
@@ -130,19 +143,23 @@ class Ownership:
         target = archive_of(context.job)
         if target is not None and not config.overwrite:
             ours = {None, context.job.result.get("output_hash"), context.job.result.get("previous_hash")}
-            if (there := standing(target)) not in ours:
+            if (there := standing_as(target, bound(context.job)).sha256) not in ours:
                 if there and says_it_is_of(context.ledger, context.job, target):
                     result = {**context.ledger.job(context.job.id).result, "previous_hash": there}
                     context.ledger.set_job(context.job.id, result=result)
                 else:
                     yield str(target)
+        self._places += sum(
+            1 for role in (Role.COPY, Role.KEPT) for _ in context.ledger.sources(context.job.id, role=role)
+        )
         for path, source in passed_through(context):
             check_inside(root_of(context.job), path)
-            if not config.overwrite and standing(path) not in (None, source.sha256, source.written):
+            theirs = (None, source.sha256, source.written)
+            if not config.overwrite and standing_as(path, copied(source)).sha256 not in theirs:
                 yield str(path)
                 break
         deposits = deposits_of(context)
-        strangers = list(deposits.strangers(_beside(context, found)))
+        strangers = list(deposits.strangers(_beside(context, found, self._places)))
         if self._unproven:
             return  # they go with the pages: see `prove`
         if strangers and (
@@ -166,7 +183,7 @@ class Ownership:
         part = context.workspace.folder("jobs", str(context.job.id)) / ".proof.part"
         task = task_of(context.job, item, part)
         assert isinstance(task.work, Color)  # noqa: S101 - it is the application's own
-        work = replace(task.work, documents=[], place=None, root=str(self._workspace.root))
+        work = replace(task.work, documents=[], place=None, regions=None, root=str(self._workspace.root))
         value: Written | None = None
         for result in context.run([replace(task, id="proof", work=work)]):
             value = result.value
@@ -177,7 +194,7 @@ class Ownership:
             "pages stand in {output} as this job makes them, and are taken over where they are the same",
             output=context.job.output,
         )
-        deposits_of(context).adopt(_beside(context, found))
+        deposits_of(context).adopt(_beside(context, found, self._places))
 
     def _is_own(self, path: Path) -> bool:
         """Whether a place is one of the workspace's own, where nothing is a stranger's."""
@@ -203,10 +220,10 @@ def deposits_of(context: JobContext) -> Deposits:
     return Deposits(context.ledger, context.job, root_of(context.job))
 
 
-def _beside(context: JobContext, found: Found) -> list[Path]:
+def _beside(context: JobContext, found: Found, pages: int) -> list[Path]:
     """Where this job will write something beside its pages."""
     folder = beside(context.ledger, context.job)
-    places = report.files(folder)
+    places = list(Layout(folder, pages).files)
     if Path(context.job.output).suffix.lower() not in ARCHIVES:
         places.append(folder / METADATA_NAME)
         places += [Path(context.job.output) / name for name in book_info.names(found).values()]

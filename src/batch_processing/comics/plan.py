@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,11 @@ class Plan:
             flag: named_pages(context, getattr(config, flag))
             for flag in ("as_lineart", "as_reference", "keep")
         }
+
+    @cached_property
+    def _beside(self) -> Path:
+        """The folder for documents. Of an archive all jobs of the ledger are asked for it."""
+        return beside(self._context.ledger, self._context.job)
 
     # -- what each image is for -----------------------------------------------------------------------
 
@@ -240,7 +246,7 @@ class Plan:
     ) -> ItemSpec:
         options = self._page(source.key)
         said = self._request.images.get(source.path, ImageRequest())
-        settings = self._page_settings(source, said)
+        settings = self._page_settings(options, said)
         learned = self._learned(tuple(options.references or ()), references)
         facts = facts_of(source)
         size, lost = facts.size, facts.error if facts.lost else None
@@ -326,9 +332,9 @@ class Plan:
             return written, None
         return written, self._config.quality or (facts.quality if asked == "same" else None)
 
-    def _page_settings(self, source: Source, said: ImageRequest) -> PageSettings:
+    def _page_settings(self, options: PageOptions, said: ImageRequest) -> PageSettings:
         """The settings of one page: the job's, over them those of a configuration file, over them what was asked."""
-        options, config = self._page(source.key), self._config
+        config = self._config
         settings = replace(
             PageSettings(**{name: getattr(options, name) for name in PAGE_SETTINGS}),
             keep_ink=config.keep_ink,
@@ -358,7 +364,9 @@ class Plan:
         from ..io.layers import PSD_SIDE
 
         context = self._context
-        folder = beside(context.ledger, context.job) / "layers"
+        if not self._config.layers:
+            return []
+        folder = self._beside / "layers"
         memory = context.workspace.root / "jobs" / str(context.job.id) / "documents"
         documents: list[Document] = []
         for kind in self._config.layers:

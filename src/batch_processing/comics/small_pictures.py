@@ -11,7 +11,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ..core.model import ItemState
 from ..core.workers import Written
@@ -24,22 +24,23 @@ if TYPE_CHECKING:
     from ..backends.base import Progress
 
 # Longest side in pixels and bytes of each of a page's two pictures in the report. In base64 the two are
-# 96 KB: with its text, a page adds less than 100 KB to the report.
-PICTURE = (640, 36_000)
+# 24 KB: with its text, a page adds less than 27 KB to the report, and a hundred of them less than 3 MB.
+PICTURE = (400, 9_000)
 # A contact sheet has about this many pixels, and a cell is this wide in pixels, at least and at most.
 SHEET_PIXELS = 12_000_000
 SHEET_CELL = (32, 320)
+SHEET_QUALITY = 60  # of its WebP
 
 
 def picture_of_source(folder: Path, sha256: str) -> Path:
     """The report's picture of an image of the input, in the folder of a job's pictures."""
-    return folder / f"{sha256}.webp"
+    return folder / f"{sha256}-{PICTURE[0]}.webp"
 
 
 def picture_of_output(folder: Path, sha256: str, stat: os.stat_result) -> Path:
     """The report's picture of a coloured page. Time and size are part of the name, and a rename keeps
     them: a page that was edited by hand since is shown as it is now."""
-    return folder / f"{sha256}-{stat.st_size}-{stat.st_mtime_ns}.webp"
+    return folder / f"{sha256}-{stat.st_size}-{stat.st_mtime_ns}-{PICTURE[0]}.webp"
 
 
 class Picture(NamedTuple):
@@ -129,12 +130,13 @@ def _cut(rgb: NDArray[np.uint8], crop: Crop, icc: bytes | None) -> None:
 
 @dataclass(frozen=True)
 class ContactSheet:
-    """Lay small pictures out on one PNG, `part`, below `root`. `listing` is a file with one JSON array a line:
-    [picture or "", state]; what has failed is framed in red."""
+    """Lay small pictures out on one WebP, `part`, below `root`, numbered from `first` on. `listing` is a file with one JSON
+    array a line: [picture or "", state]; what has failed is framed in red."""
 
     listing: str
     part: str
     root: str
+    first: int = 1
 
     def run(self, progress: Progress) -> Written:
         from PIL import Image, ImageDraw, ImageFont
@@ -163,7 +165,10 @@ class ContactSheet:
                 if picture and Path(picture).is_file():
                     with Image.open(picture) as opened:
                         small = opened.convert("RGB")
-                    small.thumbnail((wide, high), Image.Resampling.BOX)
+                    # One that had to be smaller to fit into its bytes is shown as large as the others.
+                    scale = min(wide / small.width, high / small.height, 2.0)
+                    size = max(1, round(small.width * scale)), max(1, round(small.height * scale))
+                    small = small.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
                     left, top = x + (wide - small.width) // 2, y + (high - small.height) // 2
                     sheet.paste(small, (left, top))
                     box = (left, top, left + small.width - 1, top + small.height - 1)
@@ -172,8 +177,14 @@ class ContactSheet:
                     box, outline=(179, 38, 30) if failed else (200, 194, 182), width=3 if failed else 1
                 )
                 draw.text(
-                    (x + wide // 2, y + high + line // 2), str(at + 1), (90, 85, 78), font=font, anchor="mm"
+                    (x + wide // 2, y + high + line // 2),
+                    str(at + self.first),
+                    (90, 85, 78),
+                    font=font,
+                    anchor="mm",
                 )
-        return Written(
-            write_part(Path(self.part), lambda file: sheet.save(file, "PNG"), within=Path(self.root))
-        )
+
+        def write(file: BinaryIO) -> None:
+            sheet.save(file, "WEBP", quality=SHEET_QUALITY, method=2)
+
+        return Written(write_part(Path(self.part), write, within=Path(self.root)))

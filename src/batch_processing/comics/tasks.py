@@ -25,6 +25,7 @@ from ..messages import Message, as_message
 from . import documents
 from .documents import DocumentPart
 from .model import RGB, ImageFacts, Reference
+from .regions import put_aside
 from .small_pictures import PICTURE, draw, picture_of_output, picture_of_source
 
 if TYPE_CHECKING:
@@ -243,8 +244,8 @@ class Color:
 
     `documents` are parts of layered files to write as well. `names` are what a person calls palette ids there.
 
-    `pictures` is the folder of the report's pictures: the two of this page are drawn where its pixels are at hand. No link may
-    lead the page out of `root`."""
+    `regions` is the part for the page's regions, None where nobody asks for them. `pictures` is the folder of the report's
+    pictures: the two of this page are drawn where its pixels are at hand. No link may lead the page out of `root`."""
 
     painting: Painting
     part: str = field(metadata=WRITTEN)
@@ -254,6 +255,7 @@ class Color:
     names: dict[str, str]
     palette: dict[str, RGB]
     place: tuple[int, int] | None
+    regions: str | None = field(metadata=WRITTEN)
     pictures: str = field(metadata=FILLED)
     root: str = field(metadata=ROOT)
 
@@ -505,6 +507,8 @@ def _written(work: Color, page: Page, colored: Colored) -> Written:
         layers = documents.layers_of(page, colored, merged, work.names)
         for document in work.documents:
             documents.write(document, page, colored, merged, layers)
+    if work.regions is not None:
+        details = put_aside(details, Path(work.regions))
     if page.warnings:
         details[WARNINGS] = [warning.to_json() for warning in page.warnings]
     folder = Path(work.pictures)

@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Any
 
 from ..exceptions import BatchProcessingError, Cancelled, ResourceError, incident, reason
-from ..io.publish import Claim, fsync_dir, hash_file, part_path, publish
+from ..io.publish import Claim, fsync_dir, hash_file, part_path, publish, stamp_of
 from ..logging_config import get_logger
 from ..messages import Message
 from .application import Accompanied, Application, ItemApplication, JobContext, StageApplication
@@ -598,7 +598,8 @@ class _Run:
         settled, seconds = partial(Settlement, item.id, str(item.token)), result.seconds
         if result.value is not None:
             written: Written = result.value
-            return settled(ItemState.COMPLETED, written.sha256, written.details, seconds, took=result.took)
+            done = settled(ItemState.COMPLETED, written.sha256, written.details, seconds, took=result.took)
+            return replace(done, stamp=stamp_of(_part(item)))
         failure = result.failure or Failure("RuntimeError", Message("gave no result"))
         if failure.fatal:
             self.fatal = failure

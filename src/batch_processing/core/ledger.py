@@ -15,7 +15,7 @@ it. Workers never see this file. docs/ledger.md tells the whole protocol.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -315,12 +315,9 @@ class Ledger:
 
     def drop_old_sources(self, job_id: int, generation: int) -> None:
         """Forget sources that this generation did not find."""
+        t = source_table
         with self.database.write() as connection:
-            connection.execute(
-                source_table.delete().where(
-                    source_table.c.job_id == job_id, source_table.c.generation != generation
-                )
-            )
+            connection.execute(t.delete().where(t.c.job_id == job_id, t.c.generation != generation))
 
     def sources(self, job_id: int, *, unexamined: bool = False, role: Role | None = None) -> Iterator[Source]:
         """The job's sources in natural order, read in short transactions."""
@@ -365,12 +362,11 @@ class Ledger:
                     [{"which": source_id, "role": role} for source_id, role in chunk],
                 )
 
-    def copied(self, source_id: int, sha256: str | None) -> None:
+    def copied(self, source_id: int, sha256: str | None, stamp: str | None = None) -> None:
         """Record that a copy of this source now stands in the output; None: that it does no more."""
+        one = source_table.update().where(source_table.c.id == source_id)
         with self.database.write() as connection:
-            connection.execute(
-                source_table.update().where(source_table.c.id == source_id).values(written=sha256)
-            )
+            connection.execute(one.values(written=sha256, written_stamp=stamp))
 
     # -- items --------------------------------------------------------------------------------------
 
@@ -398,25 +394,23 @@ class Ledger:
                     )
                 }
                 fresh: list[JsonObject] = []
+                again: list[Mapping[str, object]] = []
                 for spec in chunk:
                     row = known.get(spec.key)
                     if row is None:
                         first = {"job_id": job_id, "key": spec.key, "state": ItemState.PENDING}
                         fresh.append(first | transitions.described(spec, generation))
                     else:
-                        values = transitions.replanned(spec, generation, row)
-                        connection.execute(t.update().where(t.c.id == row.id).values(**values))
+                        again.append({"which": row.id, **transitions.replanned(spec, generation, row)})
+                transitions.replan(connection, again)
                 if fresh:
                     connection.execute(t.insert(), fresh)
 
     def drop_old_items(self, job_id: int, generation: int) -> None:
         """Forget items that this generation did not plan (their pages left the input)."""
+        t = item_table
         with self.database.write() as connection:
-            connection.execute(
-                item_table.delete().where(
-                    item_table.c.job_id == job_id, item_table.c.generation != generation
-                )
-            )
+            connection.execute(t.delete().where(t.c.job_id == job_id, t.c.generation != generation))
 
     def arrange(self, job_id: int, batches: Iterable[Sequence[int]]) -> None:
         """Have items (by id) done together, a batch at a time in this order, behind those arranged before.
@@ -559,10 +553,17 @@ class Ledger:
 
     def reset(self, item_id: int) -> None:
         """A completed item whose file is gone begins anew."""
+        one = item_table.update().where(item_table.c.id == item_id)
         with self.database.write() as connection:
-            connection.execute(
-                item_table.update().where(item_table.c.id == item_id).values(**transitions.BLANK)
-            )
+            connection.execute(one.values(**transitions.BLANK))
+
+    def stamped(self, stamps: Iterable[tuple[int, str, str | None]]) -> None:
+        """Record (item id, output hash, stamp) of outputs that were read; without a stamp they are read again."""
+        t = item_table
+        with self.database.write() as connection:
+            for item_id, sha256, stamp in stamps:
+                one = t.update().where(t.c.id == item_id, t.c.output_hash == sha256)
+                connection.execute(one.values(output_stamp=stamp))
 
     def items(self, job_id: int, *, state: ItemState | None = None) -> Iterator[Item]:
         """The job's items in order, read in short transactions."""

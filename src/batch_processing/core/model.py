@@ -195,6 +195,7 @@ class Source:
     role: Role | None = None
     written: str | None = None
     id: int = 0
+    written_stamp: str | None = None
 
 
 @dataclass(frozen=True)
@@ -212,13 +213,15 @@ class ItemSpec:
     held: bool = False  # planned, but not to be done in this run
     keep: bool = False  # completed and changed by somebody else since: not ours to redo
     redo: bool = False  # completed, but its file is gone
+    stamp: str | None = None  # of the file at its output, where it was read again and is as it was written
 
 
 @dataclass(frozen=True)
 class Item:
     """One row of `item`. `turn`: items of the same one are done together (0: each by itself); `place`:
     (number, count) of the item among those of its turn. `cpu_seconds`, `peak_memory` and `gpu_memory` (bytes) as in
-    `resources.Took`: of what was done together the time is shared, the memory that of all."""
+    `resources.Took`: of what was done together the time is shared, the memory that of all. `output_stamp`: by which the file that has
+    `output_hash` is known without being read (`io.publish.stamp_of`), None where it must be."""
 
     id: int
     job_id: int
@@ -253,6 +256,7 @@ class Item:
     cpu_seconds: float | None = None
     peak_memory: int | None = None
     gpu_memory: int | None = None
+    output_stamp: str | None = None
 
     @property
     def batch(self) -> int | str | None:
@@ -301,6 +305,7 @@ class Settlement:
     died: bool = False
     lost: bool = False
     took: Took | None = None
+    stamp: str | None = None  # of the file with `output_hash`
 
 
 @dataclass(frozen=True)

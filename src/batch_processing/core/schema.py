@@ -99,6 +99,7 @@ source_table = sa.Table(
     sa.Column("facts", sa.JSON(none_as_null=True)),
     sa.Column("role", Word(Role)),
     sa.Column("written", sa.Text),  # hash of the copy that we put into the output
+    sa.Column("written_stamp", sa.Text),  # and the stamp it had then (`io.publish.stamp_of`)
     sa.UniqueConstraint("job_id", "key"),
     sa.Index("source_order", "job_id", "sort"),
 )
@@ -138,6 +139,7 @@ item_table = sa.Table(
     sa.Column("cpu_seconds", sa.Float),
     sa.Column("peak_memory", sa.BigInteger),  # bytes
     sa.Column("gpu_memory", sa.BigInteger),  # bytes
+    sa.Column("output_stamp", sa.Text),  # of the file with that hash
     sa.UniqueConstraint("job_id", "key"),
     sa.Index("item_claim", "job_id", "held", "state", sa.text("priority DESC"), "turn", "ordinal"),
     sa.Index("item_order", "job_id", "ordinal"),
@@ -263,6 +265,14 @@ def _losses(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE item ADD COLUMN losses INTEGER NOT NULL DEFAULT 0")
 
 
+def _stamps(connection: sa.Connection) -> None:
+    """By what finished files are known without being read (`io.publish.stamp_of`)."""
+    for table, name in (("item", "output_stamp"), ("source", "written_stamp")):
+        there = {column["name"] for column in sa.inspect(connection).get_columns(table)}
+        if name not in there:  # else made by this version
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} TEXT")
+
+
 MIGRATIONS = (
     ("0001_initial", _initial),
     ("0002_turns", _turns),
@@ -271,4 +281,5 @@ MIGRATIONS = (
     ("0005_dropped", _dropped),
     ("0006_resources", _resources),
     ("0007_losses", _losses),
+    ("0008_stamps", _stamps),
 )

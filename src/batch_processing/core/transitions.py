@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,7 @@ def replanned(spec: ItemSpec, generation: int, row: Any) -> JsonObject:
         values |= {"turn": 0, "place": None}
     if row.state == ItemState.COMPLETED and (spec.keep or ((same or row.approved) and not spec.redo)):
         values |= {"reused": True, "fingerprint": row.fingerprint, "output": row.output}
+        values |= {"output_stamp": spec.stamp} if spec.stamp else {}
     elif row.state == ItemState.PENDING and same:
         values |= {"deaths": 0, "losses": 0}  # it was begun before, and `attempts` goes on counting
     elif same and missed and row.generation != ASKED_AGAIN:
@@ -85,11 +86,23 @@ def replanned(spec: ItemSpec, generation: int, row: Any) -> JsonObject:
     return values
 
 
+def replan(connection: sa.Connection, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write the columns of items, each with its id as `which`. Those of the same names together: to build a statement
+    costs ten times what it does."""
+    kinds: dict[frozenset[str], list[Mapping[str, object]]] = {}
+    for row in rows:
+        kinds.setdefault(frozenset(row), []).append(row)
+    one = item_table.update().where(item_table.c.id == sa.bindparam("which"))
+    for some in kinds.values():
+        connection.execute(one, some)
+
+
 # The three statements of a step run for every item, thousands of times: as plain SQL they cost a tenth
 # of what building them anew does.
 _END = (
     "UPDATE item SET state = ?, token = NULL, intent = NULL, details = ?, seconds = ?, finished_at = ?, "
-    "error_type = ?, error = ?, reused = 0, approved = 0, forced = 0, output_hash = coalesce(?, output_hash), "
+    "error_type = ?, error = ?, reused = 0, approved = 0, forced = 0, "
+    "output_stamp = iif(? IS NULL, output_stamp, ?), output_hash = coalesce(?, output_hash), "
     "cpu_seconds = coalesce(?, cpu_seconds), peak_memory = coalesce(?, peak_memory), "
     "gpu_memory = coalesce(?, gpu_memory) WHERE id = ? AND token = ? AND state = 'processing' RETURNING job_id, key"
 )
@@ -118,6 +131,8 @@ def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> None
             now,
             s.error_type,
             stored(s.error),
+            s.output_hash,
+            s.stamp,
             s.output_hash,
             *_taken(s.took),
         )
@@ -264,6 +279,7 @@ def source_of(row: sa.Row[Any]) -> Source:
         row.role,
         row.written,
         row.id,
+        row.written_stamp,
     )
 
 

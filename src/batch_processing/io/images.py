@@ -215,18 +215,19 @@ def thumbnail(
         page = decode(source, max_side=longest)
         source, icc = page.rgb, page.icc
     im = Image.fromarray(source)
-    im.thumbnail((longest, longest), Image.Resampling.BOX)
+    im.thumbnail((longest, longest), Image.Resampling.BILINEAR)
     im = Image.fromarray(to_srgb(np.asarray(im), icc))
-    quality = 80
     while True:
-        buffer = io.BytesIO()
-        im.save(buffer, "WEBP", quality=quality, method=2)
-        if buffer.tell() <= limit or max(im.size) == 1:
-            return buffer.getvalue()
-        if quality > 40:
-            quality -= 20
-        else:
-            im = im.resize((max(1, im.width * 3 // 4), max(1, im.height * 3 // 4)))
+        for quality in _QUALITIES:
+            buffer = io.BytesIO()
+            im.save(buffer, "WEBP", quality=quality, method=4)
+            if buffer.tell() <= limit or max(im.size) == 1:
+                return buffer.getvalue()
+        im = im.resize((max(1, im.width * 3 // 4), max(1, im.height * 3 // 4)))
+
+
+# Down to 10 ink stays crisp and flats stay flat (looked at, at 400 pixels); smaller with more quality shows less.
+_QUALITIES = (80, 60, 45, 30, 20, 10)
 
 
 # --- opening ---------------------------------------------------------------------------------------------

@@ -38,11 +38,12 @@ from ..messages import Message
 from ..reading import open_regular
 from .name_encoding import archive_names
 from .naming import NAME_MAX, NameReservation, folded, handle_filename_collision
-from .scan import SUPPORTED_IMAGE_FORMATS, iter_images
+from .scan import RACY_NS, SUPPORTED_IMAGE_FORMATS, iter_images
 
 __all__ = [
     "METADATA_NAME",
     "Claim",
+    "Known",
     "SaveFile",
     "check_inside",
     "create_output_zip",
@@ -53,7 +54,9 @@ __all__ = [
     "nearest_folder",
     "part_path",
     "publish",
+    "stamp_of",
     "standing",
+    "standing_as",
     "take_free_name",
     "write_part",
     "write_zip",
@@ -230,6 +233,42 @@ def standing(path: Path) -> str | None:
         if fault.errno == errno.ENAMETOOLONG:
             raise
         return ""
+
+
+def stamp_of(path: Path) -> str | None:
+    """Size in bytes, time of change in ns, and inode of a regular file, as text; None where none stands.
+
+    A rename keeps all three, so that the stamp of a part is that of the file it becomes. Who writes into a file, or puts
+    another in its place, changes it; a disk that loses bits does not, nor who writes the same number of bytes within one tick
+    of the file system's clock, or sets the time back."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}" if stat.S_ISREG(found.st_mode) else None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a file from when it was written or read last: its SHA-256, in hex, and the stamp it had then."""
+
+    sha256: str | None
+    stamp: str | None
+
+
+def standing_as(path: Path, *known: Known) -> Known:
+    """What stands at a place, as `standing` says it: read only where its stamp is none of those that are known.
+
+    The stamp is None where it says nothing: of what is no file, or was changed while it was read, or too recently."""
+    stamp = stamp_of(path)
+    for one in known:
+        if one.sha256 and one.stamp and one.stamp == stamp:
+            return one
+    sha256 = standing(path)
+    if not sha256 or stamp is None or stamp_of(path) != stamp:
+        return Known(sha256, None)
+    changed = int(stamp.split(":")[1])
+    return Known(sha256, None if time.time_ns() - changed < RACY_NS else stamp)
 
 
 def meant_for(path: Path, known: Sequence[str], sha256: str) -> list[str]:

@@ -1,16 +1,17 @@
-"""The report of a comics job: one page to look through before the book goes out.
+"""The report of a comics job: what to look through before the book goes out.
 
     contents.py   what the ledger knows of the book       view.py      what a person sees, as plain values
-    pictures.py   its pictures, kept and drawn            writer.py    from the view to the file
-    templates/    the page                                report.css, report.js   its style and its script
-    compare.js    before and after of a page, also for the web page
+    pictures.py   its pictures, kept and drawn            writer.py    from the view to the files
+    layout.py     which files those are                   report.css, report.js, index.js   style and scripts
+    templates/    the pages                               compare.js   before and after of a page, also for the web page
 
-Promises: `report.html` is one file that needs nothing beside it and asks nothing of a network (its
-content security policy forbids it); every name and sentence in it is text, whatever it contains; it is
-written page by page, so that a book of any length needs the memory of one page; it speaks the language of
-whoever asked for the job, but names settings and measures as the documentation does. Beside it stand
-`contact_sheet.png` and, where the backend tells of them, `palette.json` and `review.json` (the regions
-of which most of a page may be wrong first). Pictures are kept by content: a rerun draws only what has changed.
+Promises: `report.html` is one file that needs nothing beside it, or, of a long book, an index to files of a hundred pages each
+(`layout`); each asks nothing of a network (its content security policy forbids it); every name and sentence in it is
+text, whatever it contains; it is written page by page, so that a book of any length needs the memory of one page; it
+speaks the language of whoever asked for the job, but names settings and measures as the documentation does. Beside it
+stand `contact_sheet.webp` and, where the backend tells of them, `palette.json` and `review.json` (the regions of which
+most of a page may be wrong first). Pictures are kept by content: a rerun draws only what has changed. What an earlier
+report of another length has left is removed, as far as it is as Lote wrote it.
 
 Refuses to fail a job: a picture that cannot be read is missing, and said to be. Not part of what is the
 same on every run: a report holds times.
@@ -30,16 +31,12 @@ from ...messages import Message
 from .. import palette as palettes
 from ..deposits import Deposits
 from .contents import CROPS, Book, Sets
+from .layout import Layout
 from .pictures import Drawing, Pictures
-from .writer import pieces
+from .writer import Writer
 
 COMPARE = Path(__file__).with_name("compare.js")
 """The script that shows a page before and after, here and on the web page."""
-
-
-def files(folder: Path) -> list[Path]:
-    """Everything that a report may consist of."""
-    return [folder / name for name in ("report.html", "contact_sheet.png", "palette.json", "review.json")]
 
 
 def write(
@@ -66,8 +63,8 @@ def write(
 
 def _write(drawing: Drawing, book: Book, deposits: Deposits) -> None:
     folder = book.folder
-    drawing.pages(book.rows())
-    book.gather()
+    drawing.pages(book.gather())
+    layout = Layout(folder, book.pages)
     drawing.references(pair for used in book.sets.values() for pair in used)
     drawing.regions(book.doubts[:CROPS])
     if book.palette:
@@ -76,7 +73,10 @@ def _write(drawing: Drawing, book: Book, deposits: Deposits) -> None:
     if book.doubts:
         with deposits.save(folder / "review.json") as file:
             file.write(metadata_json({"regions": [doubt.told for doubt in book.doubts]}))
-    drawing.contact_sheet(book.rows(), deposits, folder / "contact_sheet.png")
-    with deposits.save(folder / "report.html") as file:
-        for piece in pieces(book):
+    drawing.contact_sheets(book.rows(), deposits, layout)
+    writer = Writer(book, layout)
+    deposits.save_all(writer.parts())
+    with deposits.save(layout.html) as file:
+        for piece in writer.html():
             file.write(piece)
+    deposits.withdraw(layout.is_left)

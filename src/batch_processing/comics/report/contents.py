@@ -5,10 +5,12 @@ Of the pages only what is counted, failed or doubtful is held: rows are read fro
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,22 @@ from ...classification.classifier import ASK_BELOW
 from ...config.settings import PAGE_FIELDS, built_in
 from ...core.application import JobContext
 from ...core.edits import JOB
-from ...core.model import Item, ItemState, JobState, Role
+from ...core.model import Item, ItemState, JobState, Role, Source
 from ...core.plain import to_plain
 from ...core.workspace import data_folder
 from ...exceptions import beside
+from ...formatting import safe
 from ...io.scan import natural_key
 from ...messages import N_, NOTHING, Message
 from .. import palette as palettes
 from ..edits import palette_with
 from ..model import WHERE_IT_RUNS, Reference, References, left_out_of, request_of, work_of
+from ..regions import PUT_ASIDE
 from ..sources import by_reason, name_of
 from ..tasks import WARNINGS
+from . import layout as files
 from . import view
+from .layout import Layout, span
 from .pictures import Pictures, data_uri
 from .places import UNSURE_BELOW, Doubt, Row
 from .view import Fate, PageState
@@ -42,13 +48,19 @@ REASONS = (N_("reference"), N_("page"), N_("hint"), N_("guess"), N_("paper"))
 MORE_REASONS = (N_("lines moved"), N_("in no panel"), N_("hints are not used"))  # of the backend diffusers
 # Regions to review that are shown with a picture; all of them stand in review.json.
 CROPS = 50
-BESIDE = ("contact_sheet.png", "palette.json", "review.json", "processing_metadata.json")
+# Failed pages that the head names; more are found among the pages.
+FAILED = 1_000
+# Regions that are told at all: nobody looks at more.
+REVIEWED = 10_000
+# Names of pages, to be found by; of more, their number finds them.
+NAMED = 20_000
+BESIDE = ("contact_sheet.webp", "palette.json", "review.json", "processing_metadata.json")
 
 Sets = Mapping[str, References]
 
 
 class Book:
-    """A job as its report shows it. `gather` comes before everything but `rows`."""
+    """A job as its report shows it. `gather`, read to its end, comes before everything but `rows`."""
 
     def __init__(
         self, context: JobContext, folder: Path, sets: Sets, result: Mapping[str, Any], pictures: Pictures
@@ -62,12 +74,12 @@ class Book:
         for event in context.ledger.warnings(self.job.id):
             self._warnings.setdefault(event.key, {})[event.data["text"]] = None
         self.added: list[str] = []  # warnings that came up here
-        self._counts: Counter[PageState] = Counter()
-        self._unsure = 0
+        self._tallies: list[_Tally] = []  # of `files.PAGES_A_FILE` places each
         self._cpu_seconds: float | None = None  # of all coloured pages; None: nobody has measured them
         self._peak_memory: int | None = None
         self._editing = False  # whether a page can be put right in the editor
-        self._failed: list[view.Failed] = []
+        self._failed: list[tuple[int, str, Message]] = []
+        self._doubted = 0
         self._places: dict[str, int] = {}  # content -> number of the place that shows it
         self._called: dict[
             str, str
@@ -78,59 +90,73 @@ class Book:
     def rows(self) -> Iterator[Row]:
         """The places of the book in page order, read from the ledger as they are asked for."""
         items = self._context.ledger.items(self.job.id)
-        number = 0
-        for source in self._context.ledger.sources(self.job.id):
-            if source.role not in (Role.PAGE, Role.COPY, Role.KEPT):
-                continue
-            number += 1
+        for number, source in enumerate(self._placed(), 1):
             item = next(items) if source.role == Role.PAGE else None
             before = self._pictures.of_source(source.sha256)
             done = item is not None and item.state == ItemState.COMPLETED
             after = self._pictures.of_output(item) if item is not None and done else None
             yield Row(number, source, item, before, after)
 
+    def _placed(self) -> Iterator[Source]:
+        for source in self._context.ledger.sources(self.job.id):
+            if source.role in (Role.PAGE, Role.COPY, Role.KEPT):
+                yield source
+
     # -- over the whole book ---------------------------------------------------------------------------
 
-    def gather(self) -> None:
-        """Counts, the palette of the book, and its regions to review: first where most is expected to be wrong."""
+    def gather(self) -> Iterator[Row]:
+        """Counts, the palette of the book, and its regions to review: first where most is expected to be wrong.
+
+        Gives the rows on, so that whoever needs them, too, reads the ledger once."""
         stored = palette_with(self._request.palette, self._context.ledger.edits.of(self.job.id, JOB))
         drawn = palettes.drawn(stored)
         for number, color in palettes.said(stored).items():
             if rgb := color.get("rgb") or color.get("reference"):
                 self.palette[number] = {**color, "id": int(number), "rgb": rgb, "pages": []}
-        for row in self.rows():
-            self._counts[row.state] += 1
-            self._unsure += row.unsure
-            self._count_resources(row.item)
-            self._editing = self._editing or (row.fate == Fate.COLORED and _is_editable(row.item))
-            if row.fate == Fate.FAILED:
-                self._failed.append(view.Failed(row.number, row.source.key, self._problem(row)))
-            self._places.setdefault(row.source.sha256 or "", row.number)
-            for color in row.details.get("palette", ()):
-                known = self.palette.setdefault(str(color["id"]), {"pages": []})
-                if not known["pages"]:
-                    # An approved page may still show an earlier colour.
-                    known |= {**color, "rgb": drawn.get(str(color["id"]), color["rgb"])}
-                known["pages"].append(row.source.key)
-            for document in row.details.get("kept_documents", ()):
-                self.warn(
-                    "{document} was changed since Lote wrote it and is left alone: delete it to have it made anew",
-                    row.source.key,
-                    document=document,
-                )
-            for warning in row.details.get(WARNINGS, ()):
-                self.warn(
-                    "{page}: {warning}",
-                    row.source.key,
-                    page=row.source.key,
-                    warning=Message.from_json(warning),
-                )
-            self._doubt(row)
         used = {reference.sha256 for references in self.sets.values() for reference in references}
+        for row in self.rows():
+            self._gather(row, used, drawn)
+            yield row
         for role in (Role.COPY, Role.REFERENCE):
             for source in self._context.ledger.sources(self.job.id, role=role):
                 if source.sha256 in used:
                     self._called.setdefault(source.sha256, name_of(source))
+        self._sort_doubts()
+
+    def _gather(self, row: Row, used: Collection[str], drawn: Mapping[str, Sequence[int]]) -> None:
+        self._count_resources(row.item)
+        self._editing = self._editing or (row.fate == Fate.COLORED and _is_editable(row.item))
+        if row.fate == Fate.FAILED:
+            self._failed.append((row.number, row.source.key, self._problem(row)))
+        if row.source.sha256 is not None and row.source.sha256 in used:
+            self._places.setdefault(row.source.sha256, row.number)
+        for color in row.details.get("palette", ()):
+            known = self.palette.setdefault(str(color["id"]), {"pages": []})
+            if not known["pages"]:
+                # An approved page may still show an earlier colour.
+                known |= {**color, "rgb": drawn.get(str(color["id"]), color["rgb"])}
+            known["pages"].append(row.source.key)
+        for document in row.details.get("kept_documents", ()):
+            self.warn(
+                "{document} was changed since Lote wrote it and is left alone: delete it to have it made anew",
+                row.source.key,
+                document=document,
+            )
+        for warning in row.details.get(WARNINGS, ()):
+            self.warn(
+                "{page}: {warning}", row.source.key, page=row.source.key, warning=Message.from_json(warning)
+            )
+        self._doubt(row)
+        if (row.number - 1) % files.PAGES_A_FILE == 0:
+            self._tallies.append(_Tally(row.source.key))
+        self._tallies[-1].add(row, warned=row.source.key in self._warnings)
+
+    @property
+    def pages(self) -> int:
+        """Places of the book."""
+        return sum(tally.states.total() for tally in self._tallies)
+
+    def _sort_doubts(self) -> None:
         self.doubts.sort(
             key=lambda doubt: (
                 -doubt.told.get("doubt", 0.0),
@@ -139,6 +165,7 @@ class Book:
                 doubt.box,
             )
         )
+        del self.doubts[REVIEWED:]
 
     def _count_resources(self, item: Item | None) -> None:
         if item is not None and item.cpu_seconds is not None and item.peak_memory is not None:
@@ -156,6 +183,9 @@ class Book:
                 told["name"] = name
             picture = self._pictures.of_region(row.after, box)
             self.doubts.append(Doubt(told, box, row.number, row.item.output, picture))
+            self._doubted += 1
+        if len(self.doubts) > 2 * REVIEWED:
+            self._sort_doubts()
 
     def warn(self, template: str, key: str, /, **values: object) -> None:
         message = Message(template, **values)
@@ -163,8 +193,8 @@ class Book:
         self._warnings.setdefault(key, {})[message] = None
         self.added.append(str(message))
 
-    def shown(self, *, language: str, policy: str, style: str, script: str, now: float) -> view.Report:
-        """What a person sees; its pages are read from the ledger while they are written."""
+    def shown(self, layout: Layout, *, language: str, now: float) -> view.Report:
+        """What a person sees of the book as a whole, but for style and script."""
         job = self.job
         cancelled = self._result["state"] == JobState.CANCELLED
         left_out = tuple(
@@ -172,9 +202,6 @@ class Book:
         )
         return view.Report(
             language=language,
-            policy=policy,
-            style=style,
-            script=script,
             version=__version__,
             job=job.id,
             name=Path(job.output).name,
@@ -183,28 +210,48 @@ class Book:
             cpu_seconds=self._cpu_seconds,
             peak_memory=self._peak_memory,
             written=now,
-            counts=view.Counts(
-                pages=self._counts.total(),
-                colored=self._counts[PageState.COLORED],
-                failed=self._counts[PageState.FAILED],
-                kept=self._counts[PageState.KEPT],
-                waiting=self._counts[PageState.WAITING],
-                warned=sum(key is not None for key in self._warnings),
-                unsure=self._unsure,
-            ),
+            counts=_Tally.sum(self._tallies).counts(warned=sum(key is not None for key in self._warnings)),
             warnings=sum(map(len, self._warnings.values())),
             files=self._files(),
             editor=self._editor() if self._editing else None,
             general=tuple(self._general(left_out)),
             left_out=left_out,
             stopped=self._context.ledger.counts(job.id)[ItemState.CANCELLED] if cancelled else 0,
-            failed=tuple(self._failed),
-            pages=map(self._page, self.rows()),
-            regions=tuple(map(self._region, self.doubts[:CROPS])),
+            failed=tuple(
+                view.Failed(layout.link(number), name, problem)
+                for number, name, problem in self._failed[:FAILED]
+            ),
+            more_failed=max(0, len(self._failed) - FAILED),
+            regions=tuple(self._region(doubt, layout) for doubt in self.doubts[:CROPS]),
             more_regions=max(0, len(self.doubts) - CROPS),
+            left_regions=self._doubted - len(self.doubts),
             palette=tuple(_color(self.palette[key], key) for key in sorted(self.palette, key=natural_key)),
-            references=tuple(tuple(map(self._reference, used)) for used in self.sets.values()),
+            references=tuple(
+                tuple(self._reference(one, layout) for one in used) for used in self.sets.values()
+            ),
             settings=tuple(self._settings()),
+            paged=self._paged(layout) if layout.is_paged else None,
+        )
+
+    def _paged(self, layout: Layout) -> view.Paged:
+        parts = [
+            view.Part(first, last, tally.begin, tally.end, layout.part(first), tally.counts())
+            for (_, first, last), tally in zip(layout.parts(), self._tallies, strict=True)
+        ]
+        sheets = [
+            view.Link(span(first, last), path.relative_to(self.folder).as_posix())
+            for path, first, last in layout.sheets()
+            if path.exists()
+        ]
+        names = [source.key for source in self._placed()] if layout.pages <= NAMED else []
+        text = json.dumps([safe(name) for name in names], ensure_ascii=True, separators=(",", ":"))
+        # In a script element only "<" could end it.
+        return view.Paged(
+            tuple(parts),
+            files.PAGES_A_FILE,
+            layout.part(1).replace("00001", "{first}"),
+            tuple(sheets),
+            text.replace("<", "\\u003c"),
         )
 
     def _general(self, left_out: Sequence[view.LeftOut]) -> Iterator[Message]:
@@ -224,7 +271,7 @@ class Book:
         target = Path(self.job.output)
         there = self._result["state"] == JobState.DONE
         return view.Files(
-            output=view.Link(target.name, self._link(str(target)) if there else ""),
+            output=view.Link(target.name, _link(str(target), self.folder) if there else ""),
             is_folder=self._is_folder,
             beside=frozenset(name for name in BESIDE if (self.folder / name).exists()),
         )
@@ -238,24 +285,26 @@ class Book:
             command=shlex.join(["lote", "ui", *(["--workspace", str(workspace.root)] if elsewhere else [])]),
         )
 
-    def _region(self, doubt: Doubt) -> view.Region:
+    def _region(self, doubt: Doubt, layout: Layout) -> view.Region:
         told = doubt.told
         # That a colour comes from the references is the rule, and says nothing.
         reason = str(told.get("why", REASONS[0]))
         return view.Region(
             page=told["page"],
-            number=doubt.number,
+            address=layout.link(doubt.number),
             picture=data_uri(doubt.picture),
             confidence=told["confidence"],
             color=_color(self.palette.get(str(told["id"]), {}), str(told["id"])) if "id" in told else None,
             why="" if reason == REASONS[0] else reason,
         )
 
-    def _reference(self, reference: Reference) -> view.Reference:
+    def _reference(self, reference: Reference, layout: Layout) -> view.Reference:
         sha256 = reference.sha256
-        picture = data_uri(self._pictures.of_reference(sha256))
+        number = self._places.get(sha256)
         return view.Reference(
-            self._called.get(sha256, Path(reference.path).name), self._places.get(sha256, 0), picture
+            self._called.get(sha256, Path(reference.path).name),
+            layout.link(number) if number else "",
+            data_uri(self._pictures.of_reference(sha256)),
         )
 
     def _settings(self) -> Iterator[view.JobSetting]:
@@ -268,7 +317,8 @@ class Book:
 
     # -- one page --------------------------------------------------------------------------------------
 
-    def _page(self, row: Row) -> view.Page:
+    def page(self, row: Row, folder: Path) -> view.Page:
+        """A place, for a file in `folder`."""
         facts, item = row.facts, row.item
         seen = None
         if facts.kind is not None:
@@ -286,7 +336,7 @@ class Book:
             before=data_uri(row.before),
             after=data_uri(row.after),
             shape=shape,
-            file=self._link(written) if written else "",
+            file=_link(written, folder) if written else "",
             seen=seen,
             confidence=row.confidence,
             sure=row.confidence >= UNSURE_BELOW,
@@ -298,7 +348,7 @@ class Book:
             problem=self._problem(row),
             warnings=tuple(self._warnings.get(row.source.key, ())),
             metrics=facts.metrics,
-            made=self._made(row, item) if item is not None else None,
+            made=self._made(row, item, folder) if item is not None else None,
         )
 
     def _file_of(self, row: Row) -> str | None:
@@ -309,7 +359,7 @@ class Book:
             return row.item.output if row.fate == Fate.COLORED else None
         return str(Path(self.job.output) / row.source.key) if self._result["state"] == JobState.DONE else None
 
-    def _made(self, row: Row, item: Item) -> view.Made:
+    def _made(self, row: Row, item: Item, folder: Path) -> view.Made:
         work, settings = work_of(item), self._request.settings
         references = None
         if work.artefact is not None and work.artefact in self.sets:
@@ -328,7 +378,7 @@ class Book:
             told=tuple(_told(item.details or {})),
             edit=row.fate == Fate.COLORED and _is_editable(item),
             documents=tuple(
-                view.Link(document.kind, self._link(document.target))
+                view.Link(document.kind, _link(document.target, folder))
                 for document in work.documents
                 if row.fate == Fate.COLORED and Path(document.target).exists()
             ),
@@ -342,9 +392,45 @@ class Book:
         error = row.facts.error if row.item is None else row.item.error
         return beside(error or NOTHING)
 
-    def _link(self, path: str) -> str:
-        """A relative link from the report, right for any name: bytes that are not UTF-8 too."""
-        return quote(os.fsencode(os.path.relpath(path, self.folder)), safe="/")
+
+@dataclass
+class _Tally:
+    """What is counted of places that follow each other, of which `begin` is the name of the first, `end` that of the last."""
+
+    begin: str = ""
+    end: str = ""
+    states: Counter[PageState] = field(default_factory=Counter)
+    warned: int = 0
+    unsure: int = 0
+
+    def add(self, row: Row, *, warned: bool) -> None:
+        self.end = row.source.key
+        self.states[row.state] += 1
+        self.warned += warned
+        self.unsure += row.unsure
+
+    def counts(self, *, warned: int | None = None) -> view.Counts:
+        return view.Counts(
+            pages=self.states.total(),
+            colored=self.states[PageState.COLORED],
+            failed=self.states[PageState.FAILED],
+            kept=self.states[PageState.KEPT],
+            waiting=self.states[PageState.WAITING],
+            warned=self.warned if warned is None else warned,
+            unsure=self.unsure,
+        )
+
+    @classmethod
+    def sum(cls, tallies: Sequence[_Tally]) -> _Tally:
+        states: Counter[PageState] = Counter()
+        for tally in tallies:
+            states += tally.states
+        return cls(states=states, unsure=sum(tally.unsure for tally in tallies))
+
+
+def _link(path: str, folder: Path) -> str:
+    """A relative link from a file in a folder, right for any name: bytes that are not UTF-8 too."""
+    return quote(os.fsencode(os.path.relpath(path, folder)), safe="/")
 
 
 def _is_editable(item: Item | None) -> bool:
@@ -360,7 +446,9 @@ def _told(details: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """What a backend says of a page in words and numbers."""
     for name, value in details.items():
         tables = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
-        if name not in ("confidence", "kept_documents") and not tables:  # shown elsewhere, or for programs
+        if (
+            name not in ("confidence", "kept_documents", PUT_ASIDE) and not tables
+        ):  # shown elsewhere, or for programs
             yield name, value
 
 

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from ...core.application import JobContext
@@ -28,11 +29,12 @@ from ..small_pictures import (
     picture_of_output,
     picture_of_source,
 )
+from .layout import Layout
 from .places import Doubt, Row
 
 # Longest side in pixels and most bytes of the pictures of references and, below, of regions.
-REFERENCE = (192, 9_000)
-CROP = (320, 12_000)
+REFERENCE = (192, 5_000)
+CROP = (240, 4_000)
 
 
 class Pictures:
@@ -122,21 +124,23 @@ class Drawing:
                 by_page.setdefault(doubt.output, []).append(Crop(doubt.box, str(doubt.picture), *CROP))
         self._run(Task(path, Crops(path, crops), here=True) for path, crops in by_page.items())
 
-    def contact_sheet(self, rows: Iterable[Row], deposits: Deposits, target: Path) -> None:
-        """All places on one picture, in page order."""
+    def contact_sheets(self, rows: Iterable[Row], deposits: Deposits, layout: Layout) -> None:
+        """All places on pictures, in page order."""
+        rows = iter(rows)
         listing = self._context.workspace.folder("jobs", str(self._context.job.id)) / "contact_sheet.jsonl"
-        with SaveFile(listing) as file:
-            for row in rows:
-                shown = row.after or row.before
-                file.write((json.dumps([str(shown or ""), row.state]) + "\n").encode())
-        part = part_path(target, "sheet")  # one writer: the holder of the lock
-        sheet = ContactSheet(str(listing), str(part), str(deposits.root))
-        for result in self._context.run([Task("contact sheet", sheet, here=True)]):
-            if result.value is None:
-                self._missing(result)
-            else:
-                deposits.take(part, result.value.sha256, target)
-        listing.unlink()
+        for target, first, last in layout.sheets():
+            with SaveFile(listing) as file:
+                for row in islice(rows, last - first + 1):
+                    shown = row.after or row.before
+                    file.write((json.dumps([str(shown or ""), row.state]) + "\n").encode())
+            part = part_path(target, "sheet")  # one writer: the holder of the lock
+            sheet = ContactSheet(str(listing), str(part), str(deposits.root), first)
+            for result in self._context.run([Task("contact sheet", sheet, here=True)]):
+                if result.value is None:
+                    self._missing(result)
+                else:
+                    deposits.take(part, result.value.sha256, target)
+            listing.unlink()
 
     def _run(self, tasks: Iterable[Task]) -> None:
         for result in self._context.run(tasks):

@@ -49,4 +49,8 @@ grid.addEventListener("click", (event) => {
   if (dragged && event.target.closest(".both")) event.preventDefault();
   dragged = false;
 });
+// The index leads to the pages of one kind.
+const only = /^#only-([a-z]+)$/.exec(location.hash);
+const wanted = only && document.querySelector(`input[name=filter][value="${only[1]}"]`);
+if (wanted) wanted.checked = true;
 select();

@@ -6,7 +6,7 @@ Names, paths and sentences are as they are; the templates make text of them. Num
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -164,9 +164,9 @@ class Page:
 
 @dataclass(frozen=True)
 class Failed:
-    """A page that failed, as the head of the report names it."""
+    """A page that failed, as the head of the report names it. `address` is where it is shown."""
 
-    number: int
+    address: str
     name: str
     problem: Message
 
@@ -188,7 +188,7 @@ class Region:
     has no palette."""
 
     page: str
-    number: int
+    address: str  # where the page is shown
     picture: str
     confidence: float
     color: Color | None
@@ -197,10 +197,10 @@ class Region:
 
 @dataclass(frozen=True)
 class Reference:
-    """`number` is the place of the book that shows the same picture, 0 if none does."""
+    """`address` is that of the place of the book that shows the same picture, "" if none does."""
 
     name: str
-    number: int
+    address: str
     picture: str
 
 
@@ -231,13 +231,36 @@ class Editor:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A file of a report that has several: the places `first` to `last`, with the names of these two. `address` is from the
+    index; `counts` are those of its places."""
+
+    first: int
+    last: int
+    begin: str
+    end: str
+    address: str
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Paged:
+    """How a report in several files hangs together. `size` is the places of a file, of which `pattern` is the address of
+    the one that begins with the place {first}, five digits. `sheets` are contact sheets, by the places that they show.
+    `names` are those of all places as a JSON list, to be found by; "[]" where there are too many."""
+
+    parts: tuple[Part, ...]
+    size: int
+    pattern: str
+    sheets: tuple[Link, ...]
+    names: str
+
+
+@dataclass(frozen=True)
 class Report:
-    """A whole report. The iterators are read once, while the page is written."""
+    """A whole report, without its places."""
 
     language: str
-    policy: str  # of the content's security
-    style: str
-    script: str
     version: str
     job: int
     name: str
@@ -254,9 +277,14 @@ class Report:
     left_out: tuple[LeftOut, ...]
     stopped: int  # pages that were not coloured because the job was cancelled
     failed: tuple[Failed, ...]
-    pages: Iterator[Page]
+    more_failed: int  # that are not listed
     regions: tuple[Region, ...]
     more_regions: int  # that stand in review.json alone
+    left_regions: int  # that stand nowhere
     palette: tuple[Color, ...]
     references: tuple[tuple[Reference, ...], ...]  # by set
     settings: tuple[JobSetting, ...]
+    paged: Paged | None  # None: all in one file
+    policy: str = ""  # of the content's security
+    style: str = ""
+    script: str = ""

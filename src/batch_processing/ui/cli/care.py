@@ -1,4 +1,4 @@
-"""The commands that look after a workspace: `doctor`, `backup`, `restore`, `clean`."""
+"""The commands that look after a workspace: `doctor`, `verify`, `backup`, `restore`, `clean`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from ...i18n import _, ngettext, translate
 from ...messages import Message
-from .common import CARE, JobArgument, JsonOption, WorkspaceOption, app
+from .common import CARE, JobArgument, JsonOption, QuietOption, WorkspaceOption, app
 from .photos.common import DatabaseOption
 
 if TYPE_CHECKING:
@@ -63,6 +63,59 @@ def _faces() -> Finding:
 
     reason = lacking()
     return Finding(Message("faces on photos"), reason or Message("ready"), None if reason else True)
+
+
+@app.command(rich_help_panel=CARE)
+def verify(
+    job: JobArgument = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Read what a job has handed over again: find what a failing disk has changed.
+
+    Exit codes: 0 all is well, 2 there is nothing to verify, 3 something is changed or missing."""
+    from collections import Counter
+
+    from ...comics.verifying import Remedy, Standing
+    from ...comics.verifying import verify as verified
+    from ...core.workspace import Workspace
+    from ...formatting import safe
+    from ..console import put_json
+    from .jobs import job_of
+
+    opened = Workspace(workspace)
+    row = job_of(opened, job, "comics")
+    counts = Counter(dict.fromkeys(Standing, 0))
+    for one in verified(opened, row):
+        counts[one.standing] += 1
+        if one.standing == Standing.WHOLE:
+            continue
+        if as_json:
+            put_json("finding", path=str(one.path), page=one.page, result=one.standing, remedy=one.remedy)
+            continue
+        texts = {
+            (Standing.MISSING, Remedy.AGAIN): _("{path} is missing: the same command makes it again"),
+            (Standing.CHANGED, Remedy.AGAIN): _(
+                "{path} is not as Lote wrote it: the same command makes it again"
+            ),
+            (Standing.CHANGED, Remedy.RETRY): _(
+                "{path} is not as Lote wrote it: `lote retry {job} --page {page}` makes it again"
+            ),
+            (Standing.CHANGED, Remedy.MOVE): _(
+                "{path} is not as Lote wrote it: move it away, and the same command makes it again"
+            ),
+        }
+        text = texts[one.standing, one.remedy or Remedy.AGAIN]
+        said = text.format(path=safe(str(one.path)), job=row.id, page=safe(one.page))
+        typer.echo(f"lote: {said}", err=True)
+    if as_json:
+        put_json("summary", **{standing.value: count for standing, count in counts.items()})
+    elif not quiet:
+        text = _("{whole} as they were written, {changed} changed, {missing} missing")
+        typer.echo(text.format(**{standing.value: count for standing, count in counts.items()}))
+    bad = counts[Standing.CHANGED] + counts[Standing.MISSING]
+    raise typer.Exit(3 if bad else 0 if counts.total() else 2)
 
 
 @app.command(rich_help_panel=CARE)

@@ -19,6 +19,7 @@ from ...backends.base import Editing
 from ...colorize import ARCHIVES, beside, submit
 from ...comics.application import choose_backend
 from ...comics.model import ImageFacts, facts_of, request_of, settings_of, work_of
+from ...comics.report.layout import PARTS
 from ...comics.shelf import Book, Shelf, below, default_output
 from ...comics.sources import hints_in, kind_of_input, tops_of
 from ...config.settings import built_in, check_values
@@ -350,8 +351,14 @@ def references(workspace: Workspace, job_id: int) -> list[Source]:
 
 
 def report(workspace: Workspace, job: Job) -> tuple[str, str]:
-    """The report of a job, else its metadata: path and name. FileNotFoundError when there is neither."""
+    """The report of a job, as a ZIP where it is of several files, else its metadata: path and name. FileNotFoundError
+    when there is neither."""
     side = beside(workspace.ledger, job)
+    parts = sorted(path for path in (side / PARTS).glob("*") if is_inside(side, path))
+    if parts and is_inside(side, side / "report.html"):
+        members = ((path.relative_to(side).as_posix(), path) for path in [side / "report.html", *parts])
+        name = f"job-{job.id}-report.zip"
+        return str(_zipped(workspace, job, name, members)), name
     for path in (
         side / "report.html",
         side / METADATA_NAME,
