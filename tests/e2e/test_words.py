@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from batch_processing.ui.cli.app import app
+from batch_processing.ui.cli.app import complete
 from command import Run, lote
 from pages import book
 
@@ -72,7 +72,7 @@ def test_every_group_and_command_has_a_help(tmp_path: Path) -> None:
             yield from walk(child, [*words, name])
         yield words
 
-    assert len(list(walk(typer.main.get_command(app), []))) > 40
+    assert len(list(walk(typer.main.get_command(complete()), []))) > 40
     for group in ("photos", "models", "people"):
         words = ("photos", group) if group == "people" else (group,)
         told = lote(*words, "--help", workspace=tmp_path / "ws", LANG="es_ES.UTF-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,9 +17,6 @@ from ...exceptions import BatchProcessingError, QueueError, beside
 from ...i18n import _, ngettext, pgettext, translate
 from ...messages import as_message
 from .common import JOBS, JobArgument, JsonOption, QuietOption, WorkspaceOption, app
-from .following import follow, hand_over
-from .photos.pixels import facts as look_facts
-from .photos.scan import facts as scan_facts
 
 if TYPE_CHECKING:
     from ...core.model import Job
@@ -102,6 +99,17 @@ def _scanned(job: Job) -> dict[str, Any]:
     return values
 
 
+def _facts(job: Job) -> Iterable[tuple[str, object]]:
+    """The same as `lote status` shows it."""
+    if job.kind == "looks":
+        from .photos.pixels import facts as facts_of_look
+
+        return facts_of_look(job)
+    from .photos.scan import facts as facts_of_scan
+
+    return facts_of_scan(job)
+
+
 @app.command(rich_help_panel=JOBS)
 def status(
     job: JobArgument = None,
@@ -150,7 +158,7 @@ def status(
         told = text.format(number=place.number, count=place.count, name=safe(place.name))
         typer.echo(f"  {_('book'):<5} {told}")
     if row.kind in PHOTO_JOBS:
-        for name, value in scan_facts(row) if row.kind == "photos" else look_facts(row):
+        for name, value in _facts(row):
             typer.echo(f"  {_(name):<14} {translate(as_message(value))}")
     else:
         counts = ", ".join(count_of(name, count) for name, count in snapshot.counts.items() if count)
@@ -226,6 +234,7 @@ def resume(
     from ...core.processes import process_identity
     from ...core.workspace import Workspace
     from .. import background
+    from .following import follow, hand_over
 
     opened = Workspace(workspace)
     row = job_of(opened, job)
@@ -256,6 +265,7 @@ def retry(
     from ...core.processes import process_identity
     from ...core.workspace import Workspace
     from .. import background
+    from .following import follow
 
     opened = Workspace(workspace)
     row = job_of(opened, job)
@@ -299,6 +309,7 @@ def recolor(
     from ...colorize import recolor_job
     from ...core.processes import process_identity
     from ...core.workspace import Workspace
+    from .following import follow
 
     if palette is None and not learn:
         raise typer.BadParameter(_("give --palette FILE, --learn, or both"))
