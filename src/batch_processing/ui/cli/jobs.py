@@ -21,6 +21,7 @@ from .common import JOBS, JobArgument, JsonOption, QuietOption, WorkspaceOption,
 if TYPE_CHECKING:
     from ...core.model import Job
     from ...core.workspace import Workspace
+    from ...messages import Message
 
 
 # Kinds of jobs without pages.
@@ -34,8 +35,8 @@ def job_of(workspace: Workspace, job_id: int | None, kind: str | None = None) ->
             root=workspace.root,
         )
     if job_id is None:
-        return workspace.ledger.current_job(kind)
-    job = workspace.ledger.job(job_id)
+        return workspace.reads.current_job(kind)
+    job = workspace.reads.job(job_id)
     if kind is not None and job.kind != kind:
         raise QueueError(
             "Job {job} is a scan of photos: this command is for comics; `lote list` shows their numbers.",
@@ -52,8 +53,8 @@ def list_jobs(as_json: JsonOption = False, workspace: WorkspaceOption = None) ->
     from ..console import count_of, put_json
 
     opened = Workspace(workspace)
-    jobs = opened.ledger.jobs() if opened.has_ledger else []
-    counted = opened.ledger.all_counts() if jobs else {}
+    jobs = opened.reads.jobs() if opened.has_ledger else []
+    counted = opened.reads.all_counts() if jobs else {}
     for job in jobs:
         counts, scanned = counted.get(job.id, dict.fromkeys(ItemState, 0)), _scanned(job)
         if as_json:
@@ -99,7 +100,7 @@ def _scanned(job: Job) -> dict[str, Any]:
     return values
 
 
-def _facts(job: Job) -> Iterable[tuple[str, object]]:
+def _facts(job: Job) -> Iterable[tuple[str, Message | str]]:
     """The same as `lote status` shows it."""
     if job.kind == "looks":
         from .photos.pixels import facts as facts_of_look
@@ -120,7 +121,7 @@ def status(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Show how far a job is, and what failed."""
-    from ...comics.model import book_of
+    from ...comics.book_place import book_of
     from ...core.status import JobNews
     from ...core.workspace import Workspace
     from ...formatting import safe, seconds, size
@@ -128,9 +129,9 @@ def status(
 
     opened = Workspace(workspace)
     row = job_of(opened, job)
-    snapshot = JobNews(opened.ledger, row.id).snapshot()
+    snapshot = JobNews(opened.reads, row.id).snapshot()
     if as_json:
-        for item in opened.ledger.items(row.id):
+        for item in opened.reads.items(row.id):
             if pages or item.state in (ItemState.FAILED, ItemState.PROCESSING):
                 put_json(
                     "page",
@@ -171,7 +172,7 @@ def status(
         typer.echo(f"  {_('error'):<5} {safe(translate(row.error))}")
     if row.state in (JobState.INTERRUPTED, JobState.PAUSED) and not row.alive:
         typer.echo("  " + _("lote resume {job} goes on").format(job=row.id))
-    for item in opened.ledger.items(row.id):
+    for item in opened.reads.items(row.id):
         if pages or item.state in (ItemState.FAILED, ItemState.PROCESSING):
             took = "  " + seconds(item.seconds) if item.seconds else ""
             if item.peak_memory and pages:
