@@ -169,13 +169,14 @@ class Reads(ABC):
 
     # -- items --------------------------------------------------------------------------------------
 
-    def items(self, job_id: int, *, state: ItemState | None = None) -> Iterator[Item]:
-        """The job's items in order, read in short transactions."""
+    def items(self, job_id: int, *states: ItemState, state: ItemState | None = None) -> Iterator[Item]:
+        """The job's items in order, or those in one of these states, read in short transactions."""
         last = -1
-        which, values = ("AND state = ? ", (state,)) if state is not None else ("", ())
+        states = states if state is None else (state,)
+        which = f"AND state IN ({', '.join('?' * len(states))}) " if states else ""
         while True:
             rest = f"WHERE job_id = ? AND ordinal > ? {which}ORDER BY ordinal LIMIT ?"
-            found = items(self._ask, rest, job_id, last, *values, CHUNK)
+            found = items(self._ask, rest, job_id, last, *states, CHUNK)
             yield from found
             if len(found) < CHUNK:
                 return

@@ -130,20 +130,20 @@ def status(
     opened = Workspace(workspace)
     row = job_of(opened, job)
     snapshot = JobNews(opened.reads, row.id).snapshot()
+    listed = opened.reads.items(row.id, *(() if pages else (ItemState.FAILED, ItemState.PROCESSING)))
     if as_json:
-        for item in opened.reads.items(row.id):
-            if pages or item.state in (ItemState.FAILED, ItemState.PROCESSING):
-                put_json(
-                    "page",
-                    job=row.id,
-                    page=item.key,
-                    state=item.state,
-                    seconds=item.seconds,
-                    cpu_seconds=item.cpu_seconds,
-                    peak_memory=item.peak_memory,
-                    gpu_memory=item.gpu_memory,
-                    error=item.error,
-                )
+        for item in listed:
+            put_json(
+                "page",
+                job=row.id,
+                page=item.key,
+                state=item.state,
+                seconds=item.seconds,
+                cpu_seconds=item.cpu_seconds,
+                peak_memory=item.peak_memory,
+                gpu_memory=item.gpu_memory,
+                error=item.error,
+            )
         put_json(
             "summary", job=row.id, state=row.state, wanted=row.wanted, phase=row.phase, error=row.error,
             inputs=row.inputs, output=row.output, total=snapshot.total, rate=snapshot.rate, eta=snapshot.eta,
@@ -172,15 +172,14 @@ def status(
         typer.echo(f"  {_('error'):<5} {safe(translate(row.error))}")
     if row.state in (JobState.INTERRUPTED, JobState.PAUSED) and not row.alive:
         typer.echo("  " + _("lote resume {job} goes on").format(job=row.id))
-    for item in opened.reads.items(row.id):
-        if pages or item.state in (ItemState.FAILED, ItemState.PROCESSING):
-            took = "  " + seconds(item.seconds) if item.seconds else ""
-            if item.peak_memory and pages:
-                took += "  " + _("{cpu} CPU, {memory}").format(
-                    cpu=seconds(item.cpu_seconds), memory=size(item.peak_memory)
-                )
-            error = f"  {safe(translate(beside(item.error)))}" if item.error else ""
-            typer.echo(f"  {page_state(item.state):<10}  {safe(item.key)}{took}{error}")
+    for item in listed:
+        took = "  " + seconds(item.seconds) if item.seconds else ""
+        if item.peak_memory and pages:
+            took += "  " + _("{cpu} CPU, {memory}").format(
+                cpu=seconds(item.cpu_seconds), memory=size(item.peak_memory)
+            )
+        error = f"  {safe(translate(beside(item.error)))}" if item.error else ""
+        typer.echo(f"  {page_state(item.state):<10}  {safe(item.key)}{took}{error}")
 
 
 @app.command(rich_help_panel=JOBS)
