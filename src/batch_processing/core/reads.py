@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import QueueError
@@ -248,38 +249,43 @@ class Reads(ABC):
 
 
 class Glance(Reads):
-    """A look at the ledger in the SQLite file at `path`, which is there."""
+    """A look at the ledger in the SQLite file at `path`, which is there; from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._one_at_a_time = RLock()
         self._connection: sqlite3.Connection | None = None
         self._ledger: Ledger | None = None
 
     def _ask(self, text: str, values: Sequence[Any] = ()) -> Rows:
-        if self._ledger is None:
-            with suppress(sqlite3.Error):
-                if self._connection is None:
-                    self._connection = _opened(self._path)
-                if self._connection is not None:
-                    return self._connection.execute(text, values).fetchall()
-            self.close()
-            from .ledger import Ledger
+        with self._one_at_a_time:
+            if self._ledger is None:
+                with suppress(sqlite3.Error):
+                    if self._connection is None:
+                        self._connection = _opened(self._path)
+                    if self._connection is not None:
+                        return self._connection.execute(text, values).fetchall()
+                self.close()
+                from .ledger import Ledger
 
-            self._ledger = Ledger(self._path)
-        return self._ledger._ask(text, values)  # noqa: SLF001 - one of its kind
+                self._ledger = Ledger(self._path)
+            return self._ledger._ask(text, values)  # noqa: SLF001 - one of its kind
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        if self._ledger is not None:
-            self._ledger.close()
-        self._connection = self._ledger = None
+        with self._one_at_a_time:
+            if self._connection is not None:
+                self._connection.close()
+            if self._ledger is not None:
+                self._ledger.close()
+            self._connection = self._ledger = None
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
     """The database, if its tables are those of this version."""
     # Not `mode=ro`: what a process that was killed has left half written, the next that looks has to undo.
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", GLANCE_S, uri=True, isolation_level=None)
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", GLANCE_S, uri=True, isolation_level=None, check_same_thread=False
+    )
     with suppress(sqlite3.Error):
         steps = connection.execute("SELECT max(name) FROM migration WHERE room = 'ledger'").fetchone()
         if steps == (LATEST_STEP,):
