@@ -1,7 +1,7 @@
 """Is this version faster than another? CPU seconds of both, in turn, in one run, and whether both make the same.
 
     git worktree add /tmp/before COMMIT
-    python benchmarks/against.py /tmp/before [--only learn page png walk equal start worker] [--rounds 4]
+    python benchmarks/against.py /tmp/before [--only learn page png walk equal list status stats worker] [--rounds 4]
 
 Each version runs in processes of its own. What is compared is the least of some rounds: other work on the machine
 only adds to it. `same` says whether the results have the same bytes (of PNG: the same pixels, as files may become
@@ -32,7 +32,9 @@ WALKED, EQUAL = 20_000, 4_000
 WARM = ("learn", "page", "png", "walk", "equal")
 """Measured within a process that is ready; the others are how long processes take to start."""
 STARTS = {
-    "start": ["-m", "batch_processing", "status"],
+    "list": ["-m", "batch_processing", "list"],
+    "status": ["-m", "batch_processing", "status", "1"],
+    "stats": ["-m", "batch_processing", "photos", "stats"],
     "worker": ["-c", "import batch_processing.core.workers, batch_processing.comics.tasks"],
 }
 
@@ -148,18 +150,23 @@ def make(folder: Path) -> None:
     time.sleep(RACY_S)
 
 
-def start(source: Path, arguments: list[str], folder: Path) -> float:
-    """CPU seconds of a process from its start to its end."""
+def start(source: Path, arguments: list[str], workspace: Path) -> float:
+    """CPU seconds of a process from its start to its end. CalledProcessError where it fails."""
     began = spent(resource.RUSAGE_CHILDREN)
-    environment = os.environ | {"PYTHONPATH": str(source), "LOTE_WORKSPACE": str(folder / "workspace")}
-    subprocess.run(
-        [sys.executable, "-P", *arguments],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    environment = os.environ | {"PYTHONPATH": str(source), "LOTE_WORKSPACE": str(workspace)}
+    command = [sys.executable, "-P", *arguments]
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return spent(resource.RUSAGE_CHILDREN) - began
+
+
+def work(source: Path, folder: Path, workspace: Path) -> None:
+    """A job of each kind in a version's own workspace, for the commands that look at them."""
+    (folder / "book").mkdir(exist_ok=True)
+    shutil.copy(folder / "page.png", folder / "book")
+    output = str(workspace.with_suffix(".out"))
+    comic = ["colorize", str(folder / "book"), "-o", output, "--backend", "noop"]
+    for words in (comic, ["photos", "scan", str(folder / "equal" / "00000")]):
+        start(source, ["-m", "batch_processing", *words], workspace)
 
 
 def compare(sources: dict[str, Path], folder: Path, names: list[str], rounds: int) -> None:
@@ -177,9 +184,13 @@ def compare(sources: dict[str, Path], folder: Path, names: list[str], rounds: in
         for process in children.values():
             assert process.stdout.readline() == "ready\n"
 
+    if any(name in STARTS for name in names):
+        for version, source in sources.items():
+            work(source, folder, folder / version)
+
     def asked(version: str, name: str) -> tuple[float, str]:
         if name in STARTS:
-            return start(sources[version], STARTS[name], folder), ""
+            return start(sources[version], STARTS[name], folder / version), ""
         children[version].stdin.write(name + "\n")
         children[version].stdin.flush()
         seconds, result = json.loads(children[version].stdout.readline())

@@ -95,7 +95,9 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
     """The graphs of some pages as references and of others as line art, with the colours that are right."""
     pictures = [pages[i][1] for i in known]
     inks = [ink.find_in_color(picture) for picture in pictures]
-    colors = tints.palette(pictures, inks)
+    rgb = tints.tints([tints.votes(picture, drawn) for picture, drawn in zip(pictures, inks, strict=True)])
+    seen = [tints.tinted(picture, drawn, rgb) for picture, drawn in zip(pictures, inks, strict=True)]
+    colors = tints.palette(rgb, seen)
     lab = to_lab(colors.rgb)
     item: dict[str, Any] = {
         "colours": len(lab),
@@ -104,8 +106,8 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
         "known": [],
         "asked": [],
     }
-    for picture, drawn in zip(pictures, inks, strict=True):
-        studied = references.study(picture, drawn, colors)
+    for drawn, one in zip(inks, seen, strict=True):
+        studied = references.study(drawn, one.tint, colors)
         if studied is not None:
             item["studied"].append(studied)
             item["known"].append(

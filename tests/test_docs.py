@@ -25,7 +25,7 @@ import typer
 
 from batch_processing import exceptions
 from batch_processing.core.schema import metadata
-from batch_processing.ui.cli.app import app
+from batch_processing.ui.cli.app import complete
 from command import environment
 from pages import book, colored, zipped
 
@@ -54,7 +54,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         for word, child in (inner or {}).items():
             yield from walk(child, f"{name} {word}".strip())
 
-    yield from walk(typer.main.get_command(app), "")
+    yield from walk(typer.main.get_command(complete()), "")
 
 
 COMMANDS = dict(commands())
@@ -149,7 +149,7 @@ LINES = sorted(
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_line_is_understood(line: str) -> None:
     words = shlex.split(line.split("|", maxsplit=1)[0].split(">", maxsplit=1)[0])[1:]
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(complete())
     while hasattr(command, "commands") and (words or not command.invoke_without_command):
         command = command.commands[words.pop(0)]
     command.make_context("lote", words)

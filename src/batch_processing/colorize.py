@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from .comics import edits
 from .comics import palette as palettes
 from .comics.application import WORKER_MEMORY, Comics, examined
+from .comics.book_place import BookPlace
 from .comics.deposits import Deposits
 from .comics.edits import EDITED
 from .comics.model import (
-    BookPlace,
     ImageFacts,
     ImageRequest,
     LearnedMemory,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .colorize import JobResult, check_output, run, submit, with_settings
 from .comics.application import UNUSED
-from .comics.model import BookPlace
+from .comics.book_place import BookPlace
 from .comics.shelf import Book, Shelf, absolute, below, find_shelf
 from .core.coordinator import Interrupt, Interrupted, OnNews
 from .core.processes import process_identity

@@ -133,3 +133,19 @@ def test_what_cannot_learn_says_so(tmp_path: Path) -> None:
     assert done.code == 2
     assert "The backend noop learns nothing from pages" in done.err
     assert lote("colorize", tmp_path / "in", *args, workspace=tmp_path / "ws").code == 0
+
+
+def test_references_teach_the_same_to_one_worker_and_to_two(tmp_path: Path) -> None:
+    for number in range(3):
+        scene(tmp_path / "cast" / f"{number}.png", color=True, shift=9 * number)
+    scene(tmp_path / "in" / "1.png")
+    made = []
+    for workers in ("1", "2"):
+        workspace, output = tmp_path / f"ws{workers}", tmp_path / f"out{workers}"
+        ask = ("colorize", tmp_path / "in", "-o", output, "--backend", "flats", "--workers", workers)
+        done = lote(*ask, "--references", tmp_path / "cast", workspace=workspace)
+        assert done.code == 0, done.err
+        (artefact,) = (workspace / "cache" / "references").iterdir()
+        made.append((artefact.name, artefact.read_bytes(), (output / "1.png").read_bytes()))
+        assert not (workspace / "jobs" / "1" / "learning").exists()
+    assert made[0] == made[1]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from batch_processing.ui.cli.app import app
+from batch_processing.ui.cli import app, photos
+from batch_processing.ui.cli.app import complete
 from command import Run, lote
 from pages import book
 
@@ -72,12 +73,27 @@ def test_every_group_and_command_has_a_help(tmp_path: Path) -> None:
             yield from walk(child, [*words, name])
         yield words
 
-    assert len(list(walk(typer.main.get_command(app), []))) > 40
+    assert len(list(walk(typer.main.get_command(complete()), []))) > 40
     for group in ("photos", "models", "people"):
         words = ("photos", group) if group == "people" else (group,)
         told = lote(*words, "--help", workspace=tmp_path / "ws", LANG="es_ES.UTF-8")
         assert (told.code, told.err) == (0, "")
         assert f"Uso: lote {' '.join(words)}" in told.out
+
+
+def test_each_command_is_found_where_it_is_said_to_be() -> None:
+    """The tables of modules, by which a command loads no more than it needs."""
+    groups = {group.name: group.typer_instance for group in complete().registered_groups}
+    for application, modules in ((complete(), app.MODULES), (groups["photos"], photos.MODULES)):
+        assert application is not None
+        found: dict[str, set[str]] = {}
+        for command in application.registered_commands:
+            assert command.callback is not None
+            module = command.callback.__module__.rpartition(".")[2]
+            found.setdefault(module, set()).add(command.name or command.callback.__name__)
+        if "people" in found:
+            found["people"].add("people")  # a group of its own
+        assert found == {module: set(names) for module, names in modules.items()}
 
 
 def test_show_config_says_what_the_run_will_use(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from batch_processing.ui.cli.app import app
+from batch_processing.ui.cli.app import complete
 
 UNITS = Path(__file__).parents[2] / "examples" / "systemd"
 
@@ -27,7 +27,7 @@ def test_the_command_of_a_service_is_understood(name: str) -> None:
     service = unit(name)["Service"]
     program, *arguments = shlex.split(service["ExecStart"].replace("%h", "/home/ana"))
     assert program == "/home/ana/.local/bin/lote"
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(complete())
     while hasattr(command, "commands"):
         command = command.commands[arguments.pop(0)]
     context = command.make_context("lote", arguments)  # which reads the options, and runs nothing

@@ -183,6 +183,35 @@ class PageJob:
 
 
 @runtime_checkable
+class Dividing(Protocol):
+    """A backend that can learn references on as many processors as there are, in `rounds`.
+
+    In each, `study` is called of every reference, in any order and process, and then `agree` once. Together they MUST
+    write the bytes that `prepare` writes. Files that they write are read on the same machine, by the same version."""
+
+    rounds: int
+
+    def study(
+        self, number: int, reference: Reference, before: Sequence[Path], common: Path | None, own: Path
+    ) -> None:
+        """Write the new file `own` of one reference, in round `number` from 0: from its files of the rounds before and the
+        last that `agree` wrote. The reference is read in round 0 alone, where there is neither."""
+        ...
+
+    def agree(
+        self,
+        number: int,
+        references: Sequence[Reference],
+        own: Sequence[Path],
+        common: Path | None,
+        made: Path,
+    ) -> None:
+        """Write the new file `made`, after the last round the artefact: from the files of all `references` of this round, in
+        their order, and what was agreed on last."""
+        ...
+
+
+@runtime_checkable
 class Batching(Protocol):
     """A backend that does better with several pages at once, in an order of its own.
 

@@ -15,6 +15,7 @@ from ..core.files import READ
 from ..core.plain import JsonObject, from_plain, to_plain
 from ..io.kinds import LeftOut, Reason
 from ..messages import Message
+from .book_place import BookPlace
 
 if TYPE_CHECKING:
     from ..core.model import Item, ItemSpec, Job, Source
@@ -181,20 +182,6 @@ class LearnedMemory:
 
 
 @dataclass(frozen=True)
-class BookPlace:
-    """Which of the books of one command a job is: the `number`th of `count`, from 1, called `name` among them; its pages
-    may be named by paths that begin with `below`. In a series, `before` are the jobs of the books before it, the
-    nearest first, and `palette` is the file that has the colours of all."""
-
-    number: int
-    count: int
-    name: str
-    below: str = ""
-    before: list[int] = field(default_factory=list)
-    palette: str | None = None
-
-
-@dataclass(frozen=True)
 class Request:
     """What a comics job was asked for. `settings` are those of `BatchConfig`; `palette` what it keeps of its palette
     (`comics.palette`); `suffix` goes behind the stem of each page's name; `images` by absolute path; `origins`
@@ -225,12 +212,6 @@ def settings_of(job: Job) -> JsonObject:
 def request_of(job: Job) -> Request:
     """What a comics job was asked for."""
     return from_plain(Request, job.config)
-
-
-def book_of(job: Job) -> BookPlace | None:
-    """The place of a comics job among several books. Asked for of every job, so nothing else is looked at."""
-    place = job.config.get("book")
-    return from_plain(BookPlace, place) if place else None
 
 
 def stored(noun: Request | PageWork | ImageFacts) -> dict[str, Any]:

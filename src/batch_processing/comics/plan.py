@@ -24,6 +24,7 @@ from ..io.publish import hash_file
 from ..messages import Message
 from . import palette
 from .book_info import reads_right_to_left
+from .book_place import book_of
 from .edits import PageEdits
 from .model import (
     PAGE_SETTINGS,
@@ -32,7 +33,6 @@ from .model import (
     ImageRequest,
     PageWork,
     References,
-    book_of,
     facts_of,
     request_of,
     stored,

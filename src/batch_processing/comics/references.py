@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backends.base import Recoloring
+from ..backends.base import Dividing, Recoloring
 from ..core.edits import JOB
 from ..core.model import ItemState, Role
 from ..core.workers import Task
@@ -37,7 +37,7 @@ from .model import (
     stored,
     work_of,
 )
-from .tasks import Gather, Learn, Painting, PaletteIds, Remember, fingerprint
+from .tasks import Agree, Gather, Learn, Painting, PaletteIds, Remember, Study, fingerprint
 
 if TYPE_CHECKING:
     from ..backends.base import Backend
@@ -213,7 +213,7 @@ class Learning:
                 needed |= {work.artefact, work.first}
         config = settings_of(context.job)
         settings = page_settings(config)
-        tasks = []
+        missing: list[tuple[str, References, Path]] = []
         for key, references in self.sets.items():
             artefact = self.artefact(key)
             if artefact is None or key not in needed:
@@ -221,11 +221,49 @@ class Learning:
             if artefact.exists():
                 os.utime(artefact)  # the cache keeps what was used last
                 continue
-            learn = Learn(self.backend.name, references, settings, str(artefact))
-            tasks.append(Task(key, learn, timeout_s=config["timeout"]))
-        for result in context.run(tasks):
-            if result.failure is not None:
-                raise BatchProcessingError("The references cannot be used: {text}", text=result.failure.text)
+            missing.append((key, references, artefact))
+        slots = context.pool.slots
+        here = (
+            context.pool.here is context.pool
+        )  # what rounds leave is large: it is not sent to other machines
+        tasks = []
+        for key, references, artefact in missing:
+            if here and len(missing) < slots and len(references) > 1 and isinstance(self.backend, Dividing):
+                self._divided(context, references, artefact, self.backend.rounds, config["timeout"])
+            else:
+                learn = Learn(self.backend.name, references, settings, str(artefact))
+                tasks.append(Task(key, learn, timeout_s=config["timeout"]))
+        _done(context, tasks)
+
+    def _divided(
+        self, context: JobContext, references: References, artefact: Path, rounds: int, timeout_s: float
+    ) -> None:
+        """Learn one set of references with all workers."""
+        folder = context.workspace.folder("jobs", str(context.job.id), "learning")
+        own: list[list[str]] = [[] for _ in references]  # their files of each round
+        common: str | None = None
+        try:
+            for number in range(rounds):
+                files = [str(folder / f"{number}-{place}.npz") for place in range(len(references))]
+                _done(
+                    context,
+                    [
+                        Task(
+                            file,
+                            Study(self.backend.name, number, one, before, common, file),
+                            timeout_s=timeout_s,
+                        )
+                        for one, before, file in zip(references, own, files, strict=True)
+                    ],
+                )
+                for before, file in zip(own, files, strict=True):
+                    before.append(file)
+                made = str(folder / f"{number}.npz") if number < rounds - 1 else str(artefact)
+                agree = Agree(self.backend.name, number, references, files, common, made)
+                _done(context, [Task(made, agree, timeout_s=timeout_s)])
+                common = made
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def painting(self, item: Item, work: PageWork) -> Painting:
         """What a worker must know to find the colours of a page."""
@@ -256,3 +294,11 @@ class Learning:
     def _memory_file(self, job_id: int, key: str) -> Path:
         """Not in the cache: what it is made from is gone once the pages were done again with it."""
         return self._workspace.folder("memory") / f"{job_id}-{key[:16]}.npz"
+
+
+def _done(context: JobContext, tasks: list[Task]) -> None:
+    """Have tasks of learning done. BatchProcessingError for the first of them, in their order, that failed."""
+    failed = {result.id: result.failure.text for result in context.run(tasks) if result.failure is not None}
+    for task in tasks:
+        if task.id in failed:
+            raise BatchProcessingError("The references cannot be used: {text}", text=failed[task.id])

@@ -19,8 +19,9 @@ from ..core.model import Job, Role
 from ..exceptions import QueueError, ValidationError
 from ..io.naming import NameReservation
 from . import palette
+from .book_place import BookPlace, book_of
 from .deposits import Deposits
-from .model import BookPlace, References, book_of, facts_of
+from .model import References, facts_of
 from .outputs import beside
 from .references import references_of_page
 

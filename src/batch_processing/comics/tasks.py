@@ -31,7 +31,8 @@ from .small_pictures import PICTURE, draw, picture_of_output, picture_of_source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..backends.base import Backend, Batching, Colored, PageJob, Progress, Recoloring, Underway
+    from ..backends import base
+    from ..backends.base import Backend, Batching, Colored, Dividing, PageJob, Progress, Recoloring, Underway
     from ..io.images import OutputFormat, Page
 
 WARNINGS = "warnings"
@@ -104,21 +105,83 @@ class Learn:
     artefact: str = field(metadata=WRITTEN)
 
     def run(self, progress: Progress) -> None:
-        from ..backends import base, create
-        from ..io.publish import fsync_dir, part_path, publish
+        from ..backends import create
 
-        target = Path(self.artefact)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = part_path(target, f"learning-{os.getpid()}")  # the editor may learn beside a job
-        references = [base.Reference(Path(one.path), one.sha256) for one in self.references]
-        try:
-            create(self.backend).prepare(references, part, self.settings, progress)
+        with _appears(Path(self.artefact)) as part:
+            create(self.backend).prepare(_given(self.references), part, self.settings, progress)
             for one in self.references:
                 must_be(one.path, one.path, one.sha256)
-            publish(part, target)
-            fsync_dir(target.parent)
-        finally:
-            part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Have the backend study one reference, in one of the rounds in which it learns several (`Dividing`)."""
+
+    backend: str
+    number: int
+    reference: Reference
+    before: list[str] = field(metadata=READ)
+    common: str | None = field(metadata=READ)
+    own: str = field(metadata=WRITTEN)
+
+    def run(self, progress: Progress) -> None:
+        (reference,) = _given([self.reference])
+        before, common = [Path(one) for one in self.before], Path(self.common) if self.common else None
+        _dividing(self.backend).study(self.number, reference, before, common, Path(self.own))
+        if common is None:
+            must_be(self.reference.path, self.reference.path, self.reference.sha256)
+
+
+@dataclass(frozen=True)
+class Agree:
+    """Have the backend write what all references agree on after a round of `Study`, to the new file `made`."""
+
+    backend: str
+    number: int
+    references: list[Reference]
+    own: list[str] = field(metadata=READ)
+    common: str | None = field(metadata=READ)
+    made: str = field(metadata=WRITTEN)
+
+    def run(self, progress: Progress) -> None:
+        own, common = [Path(one) for one in self.own], Path(self.common) if self.common else None
+        backend = _dividing(self.backend)
+        with _appears(Path(self.made)) as part:
+            backend.agree(self.number, _given(self.references), own, common, part)
+            for one in self.references if self.number == backend.rounds - 1 else ():
+                must_be(one.path, one.path, one.sha256)
+
+
+@contextlib.contextmanager
+def _appears(target: Path) -> Iterator[Path]:
+    """Where to write what is to stand at `target`, whole."""
+    from ..io.publish import fsync_dir, part_path, publish
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = part_path(target, f"learning-{os.getpid()}")  # the editor may learn beside a job
+    try:
+        yield part
+        publish(part, target)
+        fsync_dir(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _given(references: Sequence[Reference]) -> list[base.Reference]:
+    """References as a backend is given them."""
+    from ..backends.base import Reference as Given
+
+    return [Given(Path(one.path), one.sha256) for one in references]
+
+
+def _dividing(name: str) -> Dividing:
+    from ..backends import create
+    from ..backends.base import Dividing
+
+    backend = create(name)
+    if not isinstance(backend, Dividing):
+        raise ConfigurationError("The backend {name} learns all references at once.", name=name)
+    return backend
 
 
 def must_be(path: str, name: str, sha256: str) -> None:

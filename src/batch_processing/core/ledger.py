@@ -1,4 +1,4 @@
-"""The ledger: the only truth about jobs and their items; its SQL stands here and in `transitions`.
+"""The ledger: the only truth about jobs and their items; its SQL stands here, in `transitions` and in `reads`.
 
 Promises: every move of an item is one compare-and-set that touches one row and is fenced by the
 lease token; what a committed call returned survives any crash; counts are kept by triggers, so that
@@ -25,7 +25,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..exceptions import QueueError
 from ..messages import Message, as_message
-from . import transitions
+from . import reads, transitions
 from .database import Database, chunks
 from .drops import DropLog
 from .edits import EditLog
@@ -33,7 +33,6 @@ from .model import (
     ACTIVE_JOB_STATES,
     LOCKED_JOB_STATES,
     TERMINAL,
-    Event,
     EventKind,
     Item,
     ItemSpec,
@@ -49,8 +48,8 @@ from .model import (
 )
 from .plain import JsonObject
 from .processes import process_alive
+from .reads import CHUNK, HELD, Reads
 from .schema import (
-    HELD,
     MIGRATIONS,
     edit_table,
     event_table,
@@ -60,12 +59,10 @@ from .schema import (
     tally_table,
 )
 
-CHUNK = 500
-
 T = TypeVar("T")
 
 
-class Ledger:
+class Ledger(Reads):
     """The ledger in the SQLite file at `path` (":memory:" for one that lives with the process)."""
 
     def __init__(self, path: str | Path, *, journal: str | None = None) -> None:
@@ -75,6 +72,10 @@ class Ledger:
 
     def close(self) -> None:
         self.database.close()
+
+    def _ask(self, text: str, values: Sequence[Any] = ()) -> reads.Rows:
+        with self.database.read() as connection:
+            return transitions.asking(connection)(text, values)
 
     # -- jobs ---------------------------------------------------------------------------------------
 
@@ -94,8 +95,8 @@ class Ledger:
         key = transitions.job_key(kind, inputs, output)
         now = time.time()
         with self.database.write() as connection:
-            row = connection.execute(sa.select(job_table).where(job_table.c.key == key)).one_or_none()
-            if row is None:
+            known = reads.jobs(transitions.asking(connection), "WHERE key = ?", key)
+            if not known:
                 job_id = connection.scalars(
                     job_table.insert().returning(job_table.c.id).values(
                         kind=kind, key=key, inputs=list(inputs), output=output, config=config, priority=priority,
@@ -103,8 +104,9 @@ class Ledger:
                     )
                 ).one()  # fmt: skip
             else:
-                job_id = row.id
-                if not (row.state in ACTIVE_JOB_STATES and row.owner and process_alive(row.owner)):
+                (job,) = known
+                job_id = job.id
+                if not job.alive:
                     connection.execute(
                         job_table.update()
                         .where(job_table.c.id == job_id)
@@ -119,58 +121,27 @@ class Ledger:
                         .values(generation=transitions.ASKED_AGAIN)
                     )
                 else:
-                    return transitions.job_of(row)
+                    return job
             transitions.say(
                 connection, job_id, EventKind.STATE, None, {"state": JobState.QUEUED, "submitted": True}
             )
         return self.job(job_id)
 
-    def job(self, job_id: int) -> Job:
-        """QueueError if there is no such job."""
-        with self.database.read() as connection:
-            row = connection.execute(sa.select(job_table).where(job_table.c.id == job_id)).one_or_none()
-        if row is None:
-            raise QueueError(
-                "There is no job {job} in this workspace: `lote list` shows those there are.",
-                job=job_id,
-            )
-        return transitions.job_of(row)
-
     def find(self, kind: str, inputs: Sequence[str], output: str) -> Job | None:
         """The job of these inputs and this output, if there is one."""
-        query = sa.select(job_table).where(job_table.c.key == transitions.job_key(kind, inputs, output))
-        with self.database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else transitions.job_of(row)
+        found = reads.jobs(self._ask, "WHERE key = ?", transitions.job_key(kind, inputs, output))
+        return found[0] if found else None
 
     def reconfigure(self, job_id: int, config: JsonObject) -> None:
         """Give a job that nobody runs another configuration, for its next run."""
         self._update_job(job_id, config=config)
-
-    def jobs(self, kind: str | None = None) -> list[Job]:
-        """All jobs, oldest first."""
-        query = sa.select(job_table).order_by(job_table.c.id)
-        if kind:
-            query = query.where(job_table.c.kind == kind)
-        with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return [transitions.job_of(row) for row in rows]
 
     @contextmanager
     def standstill(self) -> Iterator[transitions.Standstill]:
         """What is true of all jobs for as long as the block lasts: whoever begins one must write its state first,
         and waits meanwhile, as every other commit does. For a few renames, not for work."""
         with self.database.write() as connection:
-            rows = connection.execute(sa.select(job_table).order_by(job_table.c.id)).all()
-            yield transitions.Standstill([transitions.job_of(row) for row in rows], connection)
-
-    def current_job(self, kind: str | None = None) -> Job:
-        """The running job (of this kind), else the one submitted last. QueueError when there is none."""
-        jobs = self.jobs(kind)
-        if not jobs:
-            raise QueueError("There is no job in this workspace yet: `lote colorize INPUT` makes one.")
-        running = [job for job in jobs if job.state in LOCKED_JOB_STATES]
-        return running[0] if running else max(jobs, key=lambda job: job.submitted_at)
+            yield transitions.Standstill(reads.jobs(transitions.asking(connection)), connection)
 
     def adopt(
         self, job_id: int, owner: JsonObject, *, keep_wish: bool = False, certain: bool = False
@@ -441,11 +412,7 @@ class Ledger:
 
     def waiting(self, job_id: int, count: int | None = None) -> list[Item]:
         """The first `count` pending items (all of them without one), in the order of `claim`."""
-        t = item_table
-        query = sa.select(t).where(t.c.job_id == job_id, t.c.held.is_(False), t.c.state == ItemState.PENDING)
-        with self.database.read() as connection:
-            rows = connection.execute(query.order_by(*transitions.CLAIM_ORDER).limit(count)).all()
-        return [transitions.item_of(row) for row in rows]
+        return transitions.waiting(self._ask, job_id, count)
 
     def drop_pending(self, job_id: int) -> None:
         """Forget the items that nobody has begun."""
@@ -565,35 +532,6 @@ class Ledger:
                 one = t.update().where(t.c.id == item_id, t.c.output_hash == sha256)
                 connection.execute(one.values(output_stamp=stamp))
 
-    def items(self, job_id: int, *, state: ItemState | None = None) -> Iterator[Item]:
-        """The job's items in order, read in short transactions."""
-        t = item_table
-        last = -1
-        while True:
-            query = (
-                sa.select(t)
-                .where(t.c.job_id == job_id, t.c.ordinal > last)
-                .order_by(t.c.ordinal)
-                .limit(CHUNK)
-            )
-            if state is not None:
-                query = query.where(t.c.state == state)
-            with self.database.read() as connection:
-                rows = connection.execute(query).all()
-            yield from (transitions.item_of(row) for row in rows)
-            if len(rows) < CHUNK:
-                return
-            last = rows[-1].ordinal
-
-    def window(self, job_id: int, start: int, count: int, *, state: ItemState | None = None) -> list[Item]:
-        """`count` of the job's items in order, from position `start` on: what fits on a screen."""
-        t = item_table
-        query = sa.select(t).where(t.c.job_id == job_id).order_by(t.c.ordinal).offset(start).limit(count)
-        if state is not None:
-            query = query.where(t.c.state == state)
-        with self.database.read() as connection:
-            return [transitions.item_of(row) for row in connection.execute(query).all()]
-
     def outline(self, job_id: int) -> list[Outline]:
         """All of the job's items in order, and little of each: 10,000 take a tenth of a second."""
         with self.database.read() as connection:
@@ -603,46 +541,6 @@ class Ledger:
         """Of all items with an output, in order, these entries of their details: 500 pages in a moment."""
         with self.database.read() as connection:
             return transitions.told(connection, job_id, names)
-
-    def item_of(self, job_id: int, item_id: int) -> Item | None:
-        """The item with this id, if it is one of the job's."""
-        t = item_table
-        with self.database.read() as connection:
-            row = connection.execute(
-                sa.select(t).where(t.c.job_id == job_id, t.c.id == item_id)
-            ).one_or_none()
-        return None if row is None else transitions.item_of(row)
-
-    def item(self, job_id: int, key: str) -> Item | None:
-        with self.database.read() as connection:
-            row = connection.execute(
-                sa.select(item_table).where(item_table.c.job_id == job_id, item_table.c.key == key)
-            ).one_or_none()
-        return None if row is None else transitions.item_of(row)
-
-    def owners_of(self, outputs: Sequence[str]) -> dict[str, Item]:
-        """For each of these output paths that an item of any job has: the item that wrote it last."""
-        t = item_table
-        with self.database.read() as connection:
-            rows = connection.execute(
-                sa.select(t).where(t.c.output.in_(outputs)).order_by(t.c.finished_at.asc().nulls_first())
-            ).all()
-        return {row.output: transitions.item_of(row) for row in rows}
-
-    def counts(self, job_id: int) -> dict[ItemState, int]:
-        """How many items are in each of the five states, what is held back left out; constant time."""
-        return self.all_counts(job_id).get(job_id, dict.fromkeys(ItemState, 0))
-
-    def all_counts(self, *job_ids: int) -> dict[int, dict[ItemState, int]]:
-        """The same of these jobs, or of all that have items, in one question."""
-        query = sa.select(tally_table).where(tally_table.c.state != HELD)
-        found: dict[int, dict[ItemState, int]] = {}
-        with self.database.read() as connection:
-            for row in connection.execute(
-                query.where(tally_table.c.job_id.in_(job_ids)) if job_ids else query
-            ):
-                found.setdefault(row.job_id, dict.fromkeys(ItemState, 0))[ItemState(row.state)] = row[2]
-        return found
 
     def held(self, job_id: int) -> int:
         """How many items are planned but were not asked for (`--pages`, a preview)."""
@@ -669,30 +567,3 @@ class Ledger:
         """Add a note or a warning to the job's news: a message, or a template and its values."""
         with self.database.write() as connection:
             transitions.say(connection, job_id, kind, key, {"text": as_message(template, **values).to_json()})
-
-    def events(self, job_id: int, after: int = 0, limit: int = 1000) -> list[Event]:
-        """The job's news since event `after`, oldest first."""
-        query = (
-            sa.select(event_table)
-            .where(event_table.c.job_id == job_id, event_table.c.id > after)
-            .order_by(event_table.c.id)
-            .limit(limit)
-        )
-        with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return [transitions.event_of(row) for row in rows]
-
-    def warnings(self, job_id: int) -> list[Event]:
-        """The job's warnings since it was submitted last."""
-        with self.database.read() as connection:
-            return transitions.warnings(connection, job_id)
-
-    def finished(self, job_id: int, limit: int) -> list[float]:
-        """When the last pages of a job settled that were not cancelled, oldest first (seconds since 1970)."""
-        with self.database.read() as connection:
-            return transitions.finished(connection, job_id, limit)
-
-    def last_event(self, job_id: int) -> int:
-        with self.database.read() as connection:
-            query = sa.select(sa.func.max(event_table.c.id)).where(event_table.c.job_id == job_id)
-            return connection.scalar(query) or 0

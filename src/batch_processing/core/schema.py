@@ -1,12 +1,11 @@
 """The tables of the ledger, and how older databases become like them.
 
-`ledger`, `transitions`, `edits` and `drops` alone read and write them. A migration runs once, in the order of `MIGRATIONS`, and never
+`ledger`, `transitions`, `reads`, `edits` and `drops` alone read and write them. A migration runs once, in the order of `MIGRATIONS`, and never
 changes after it was released: the next change is the next migration.
 """
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import Any
 
@@ -14,20 +13,9 @@ import sqlalchemy as sa
 
 from .database import MessageText
 from .model import DropEnd, DropState, EditState, EventKind, ItemState, JobState, Role, Wish
-
-# The tally of what is planned and was not asked for (`--pages`); it stands beside those of the states.
-HELD = "held"
+from .reads import path_of, stored_path
 
 metadata = sa.MetaData()
-
-
-def stored_text(value: str | None) -> str | bytes | None:
-    if value is not None:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return os.fsencode(value)
-    return value
 
 
 class FsText(sa.TypeDecorator[str]):
@@ -37,10 +25,10 @@ class FsText(sa.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return stored_text(value)
+        return stored_path(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> str | None:
-        return os.fsdecode(value) if isinstance(value, bytes) else value
+        return path_of(value)
 
 
 class Word(sa.TypeDecorator[StrEnum]):

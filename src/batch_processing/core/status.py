@@ -19,6 +19,7 @@ from .model import TERMINAL, EventKind, ItemState, JobState
 if TYPE_CHECKING:
     from .ledger import Ledger
     from .model import Event, Item, Job
+    from .reads import Reads
 
 # The rate is that of the last finished images: a night of work begins with small pages and ends with
 # large ones, and a person asks about what comes next.
@@ -272,7 +273,7 @@ class Snapshot:
 class JobNews:
     """Follows one job in the ledger, from whichever process."""
 
-    def __init__(self, ledger: Ledger, job_id: int) -> None:
+    def __init__(self, ledger: Reads, job_id: int) -> None:
         self._ledger, self._job_id = ledger, job_id
         self._last = ledger.last_event(job_id)
         # Also of what finished before somebody came to look: else who comes late would see a slow job.

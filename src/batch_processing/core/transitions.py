@@ -10,28 +10,26 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from ..messages import Message, as_message, stored
+from ..messages import as_message, stored
+from . import reads
 from .model import (
     ACTIVE_JOB_STATES,
-    Event,
     EventKind,
     Item,
     ItemSpec,
     ItemState,
     Job,
-    JobState,
     Outline,
     Settlement,
     Source,
     Told,
 )
 from .plain import JsonObject
-from .processes import process_alive
 from .resources import Took
 from .schema import event_table, item_table, job_table
 
@@ -192,27 +190,39 @@ def told(connection: sa.Connection, job_id: int, names: Sequence[str]) -> list[T
     ]
 
 
-CLAIM_ORDER = (item_table.c.priority.desc(), item_table.c.turn, item_table.c.ordinal)
+def asking(connection: sa.Connection) -> reads.Ask:
+    """The door of `reads` within a transaction."""
+    return lambda text, values: connection.exec_driver_sql(text, tuple(values)).all()
+
+
+_WAITING = "WHERE job_id = ? AND held = 0 AND state = 'pending' "
+
+
+def waiting(ask: reads.Ask, job_id: int, count: int | None) -> list[Item]:
+    """The first `count` pending items (all of them without one), in the order in which they are leased."""
+    rest = _WAITING + "ORDER BY priority DESC, turn, ordinal LIMIT ?"
+    return reads.items(ask, rest, job_id, -1 if count is None else count)
 
 
 def claim(connection: sa.Connection, job_id: int, count: int, *, batches: bool = False) -> list[Item]:
-    t = item_table
     if count < 1:
         return []
     # Nobody can change these rows before they are leased: the transaction has the write lock.
-    waiting = sa.select(t).where(t.c.job_id == job_id, t.c.held.is_(False), t.c.state == ItemState.PENDING)
-    rows = {row.id: row for row in connection.execute(waiting.order_by(*CLAIM_ORDER).limit(count))}
-    for row in list(rows.values()):
-        if batches and row.turn and not row.deaths:
-            company = waiting.where(t.c.turn == row.turn, t.c.deaths == 0).order_by(t.c.ordinal)
-            rows |= {other.id: other for other in connection.execute(company)}
+    ask = asking(connection)
+    found = {item.id: item for item in waiting(ask, job_id, count)}
+    for item in list(found.values()):
+        if batches and item.turn and not item.deaths:
+            company = reads.items(
+                ask, _WAITING + "AND turn = ? AND deaths = 0 ORDER BY ordinal", job_id, item.turn
+            )
+            found |= {other.id: other for other in company}
     now = time.time()
     claimed = []
-    for row in rows.values():
-        token, attempts = secrets.token_hex(8), row.attempts + 1
-        connection.exec_driver_sql(_LEASE, (token, attempts, now, row.id))
+    for item in found.values():
+        token, attempts = secrets.token_hex(8), item.attempts + 1
+        connection.exec_driver_sql(_LEASE, (token, attempts, now, item.id))
         claimed.append(
-            item_of(row, state=ItemState.PROCESSING, token=token, attempts=attempts, started_at=now)
+            replace(item, state=ItemState.PROCESSING, token=token, attempts=attempts, started_at=now)
         )
     return claimed
 
@@ -225,46 +235,6 @@ def say(connection: sa.Connection, job_id: int, kind: EventKind, key: str | None
 def _forget_old(connection: sa.Connection, newest: int) -> None:
     if newest % 1000 == 0:
         connection.execute(event_table.delete().where(event_table.c.id <= newest - EVENTS_KEPT))
-
-
-def finished(connection: sa.Connection, job_id: int, limit: int) -> list[float]:
-    """When the last pages of a job settled that were not cancelled, oldest first; up to so many."""
-    t = event_table
-    state = sa.func.json_extract(t.c.data, "$.state")
-    query = sa.select(t.c.at).where(
-        t.c.job_id == job_id, t.c.kind == EventKind.PAGE, state != ItemState.CANCELLED.value
-    )
-    return list(connection.scalars(query.order_by(t.c.id.desc()).limit(limit)))[::-1]
-
-
-def warnings(connection: sa.Connection, job_id: int) -> list[Event]:
-    """The job's warnings since it was submitted last. By the order of events: clocks are set back."""
-    t = event_table
-    submitted = sa.func.json_extract(t.c.data, "$.submitted").is_not(None)
-    since = sa.select(sa.func.coalesce(sa.func.max(t.c.id), 0)).where(
-        t.c.job_id == job_id, t.c.kind == EventKind.STATE, submitted
-    )
-    query = (
-        sa.select(t)
-        .where(t.c.job_id == job_id, t.c.kind == EventKind.WARNING, t.c.id > since.scalar_subquery())
-        .order_by(t.c.id)
-    )
-    return [event_of(row) for row in connection.execute(query).all()]
-
-
-def event_of(row: sa.Row[Any]) -> Event:
-    told = {name: Message.from_json(row.data[name]) for name in ("text", "error") if row.data.get(name)}
-    return Event(row.id, row.job_id, row.at, row.kind, row.key, {**row.data, **told})
-
-
-def job_of(row: sa.Row[Any]) -> Job:
-    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's names
-    del values["key"]
-    active = values["state"] in ACTIVE_JOB_STATES
-    alive = active and values["owner"] is not None and process_alive(values["owner"])
-    if active and not alive and values["state"] != JobState.PAUSED:
-        values["state"] = JobState.INTERRUPTED
-    return Job(**values, alive=alive)
 
 
 def source_of(row: sa.Row[Any]) -> Source:
@@ -281,10 +251,6 @@ def source_of(row: sa.Row[Any]) -> Source:
         row.id,
         row.written_stamp,
     )
-
-
-def item_of(row: sa.Row[Any], **changes: Any) -> Item:
-    return Item(**{**row._mapping, **changes})  # noqa: SLF001
 
 
 @dataclass(frozen=True)

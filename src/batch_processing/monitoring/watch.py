@@ -130,7 +130,7 @@ class Watch:
 
     def look(self) -> Observation:
         """The workspace now."""
-        rows = self._workspace.ledger.jobs() if self._workspace.has_ledger else []
+        rows = self._workspace.reads.jobs() if self._workspace.has_ledger else []
         active = [row for row in rows if _is_active(row)]
         self._forget_others({row.id for row in active})
         jobs = tuple(self._view(row) for row in active)
@@ -194,8 +194,8 @@ class Watch:
             rate = look.looks_done / look.seconds if look.seconds else None
         else:
             if running and row.id not in self._news:
-                self._news[row.id] = JobNews(self._workspace.ledger, row.id)
-            news = self._news.get(row.id) or JobNews(self._workspace.ledger, row.id)
+                self._news[row.id] = JobNews(self._workspace.reads, row.id)
+            news = self._news.get(row.id) or JobNews(self._workspace.reads, row.id)
             news.events()
             snapshot = news.snapshot()
             counts, rate, eta = snapshot.counts, snapshot.rate, snapshot.eta

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batch_processing.backends.base import PageSettings, PaletteColor, Reference
+from batch_processing.backends.cobra.flats import CobraFlatsBackend
 from batch_processing.backends.flats import FlatsBackend, describe, ink, regions, structure
 from batch_processing.backends.flats.arrays import packed, unpacked
 from batch_processing.exceptions import Cancelled, ImageProcessingError
@@ -324,6 +325,26 @@ def test_the_same_bytes_on_each_run(references: list[Reference], tmp_path: Path)
         done = backend.color(drawn, LINE, None, quiet)
         results.append((artefact.read_bytes(), done.rgb.tobytes(), json.dumps(done.details), done.state))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("kind", [FlatsBackend, CobraFlatsBackend])
+def test_references_that_are_learned_in_rounds_teach_the_same(
+    kind: type[FlatsBackend], references: list[Reference], tmp_path: Path
+) -> None:
+    Image.new("RGB", (300, 200), "white").save(tmp_path / "blank.png")  # which teaches nothing
+    every = [*references, Reference(tmp_path / "blank.png", "")]
+    kind().prepare(every, tmp_path / "at once", PageSettings(), quiet)
+    own: list[list[Path]] = [[] for _ in every]
+    made: Path | None = None
+    for number in range(kind.rounds):
+        common, made = made, tmp_path / f"{number}"
+        files = [tmp_path / f"{number} {place}" for place in range(len(every))]
+        for place in reversed(range(len(every))):  # in any order, each in a process of its own
+            kind().study(number, every[place], own[place], common, files[place])
+            own[place].append(files[place])
+        kind().agree(number, every, files, common, made)
+    assert made is not None
+    assert made.read_bytes() == (tmp_path / "at once").read_bytes()
 
 
 def test_details_carry_palette_review_list_and_regions(backend: FlatsBackend) -> None:

@@ -19,7 +19,7 @@ from ...exceptions import ImageProcessingError
 from ...messages import Message
 from ..base import Colored, PageJob, PageSettings, Progress, Reference, Survey, Underway
 from ..flats import FlatsBackend
-from ..painting import ARCHIVE_TIME
+from ..painting import ARCHIVE_TIME, keep_references
 from .backend import FLATS, CobraBackend
 
 if TYPE_CHECKING:
@@ -57,8 +57,26 @@ class CobraFlatsBackend(FlatsBackend):
         try:
             super().prepare(references, learned, settings, progress)
             self._cobra.prepare(references, artefact, settings, progress)
-            with zipfile.ZipFile(artefact, "a", zipfile.ZIP_STORED) as archive:
-                archive.writestr(zipfile.ZipInfo(FLATS, ARCHIVE_TIME), learned.read_bytes())
+            _append(learned, artefact)
+        finally:
+            learned.unlink(missing_ok=True)
+
+    def agree(
+        self,
+        number: int,
+        references: Sequence[Reference],
+        own: Sequence[Path],
+        common: Path | None,
+        made: Path,
+    ) -> None:
+        if number < self.rounds - 1:
+            super().agree(number, references, own, common, made)
+            return
+        learned = made.with_name(f"{made.name}.{FLATS}")
+        try:
+            super().agree(number, references, own, common, learned)
+            keep_references(references, made, lambda done, total: None)
+            _append(learned, made)
         finally:
             learned.unlink(missing_ok=True)
 
@@ -124,6 +142,12 @@ class CobraFlatsBackend(FlatsBackend):
                 return restored(Knowledge, archive.read(FLATS))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
             raise damaged(artefact) from fault
+
+
+def _append(learned: Path, artefact: Path) -> None:
+    """Put what flats have learned into the file that holds the references."""
+    with zipfile.ZipFile(artefact, "a", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(FLATS, ARCHIVE_TIME), learned.read_bytes())
 
 
 class FlatsUnderway:

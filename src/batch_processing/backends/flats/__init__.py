@@ -65,8 +65,6 @@ class FlatsBackend:
     ) -> None:
         import cv2
 
-        from ...io.images import decode
-        from ...io.profiles import to_srgb
         from . import references as learning
 
         cv2.setNumThreads(1)
@@ -75,12 +73,38 @@ class FlatsBackend:
         def pictures() -> Iterator[NDArray[np.uint8]]:
             for number, reference in enumerate(references):
                 progress(number, total)
-                page = decode(reference.path)
-                yield to_srgb(learning.shrink(page.rgb, learning.WORK_SIDE), page.icc)
+                yield _picture(reference)
 
         known = learning.learn(pictures())
         artefact.write_bytes(known.to_bytes())
         progress(total, total)
+
+    rounds = 3
+
+    def study(
+        self, number: int, reference: Reference, before: Sequence[Path], common: Path | None, own: Path
+    ) -> None:
+        import cv2
+
+        from . import rounds
+
+        cv2.setNumThreads(1)
+        if common is None:
+            rounds.look_at(_picture(reference), own)
+        else:
+            rounds.study(number, before, common, own)
+
+    def agree(
+        self,
+        number: int,
+        references: Sequence[Reference],
+        own: Sequence[Path],
+        common: Path | None,
+        made: Path,
+    ) -> None:
+        from . import rounds
+
+        rounds.agree(number, own, common, made)
 
     def load(self, artefact: Path | None) -> None:
         from .references import Knowledge
@@ -335,3 +359,13 @@ def _deepest(flatted: Flatted, region: _Region) -> list[int]:
         left + int((x + 0.5) * (right - left) / max(1, x1 - x0)),
         top + int((y + 0.5) * (bottom - top) / max(1, y1 - y0)),
     ]
+
+
+def _picture(reference: Reference) -> NDArray[np.uint8]:
+    """A reference in sRGB, at the size at which it is studied."""
+    from ...io.images import decode
+    from ...io.profiles import to_srgb
+    from . import references as learning
+
+    page = decode(reference.path)
+    return to_srgb(learning.shrink(page.rgb, learning.WORK_SIDE), page.icc)

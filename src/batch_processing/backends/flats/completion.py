@@ -66,14 +66,15 @@ def ends(mask: Mask) -> Ends:
         if len(outline) < 3 * step:
             continue
         here = outline[:, 0].astype(np.float64) - 1
-        before, after = np.roll(here, step, 0), np.roll(here, -step, 0)
+        n = len(here)
+        closed = np.concatenate([here[-step:], here, here[:step]])
+        before, after = closed[:n], closed[2 * step :]
         opening = np.hypot(*(after - before).T)
         reach = here - (before + after) / 2
         length = np.hypot(*reach.T)
         # Twice the area between the outline and the chord from before to after: negative where ink lies in it.
-        edge = np.roll(here, -1, 0)
+        edge = closed[step + 1 : step + 1 + n]
         turn = np.cumsum(np.tile(here[:, 0] * edge[:, 1] - here[:, 1] * edge[:, 0], 3))
-        n = len(here)
         at = np.arange(n) + n
         area = turn[at + step - 1] - turn[at - step - 1]
         area += after[:, 0] * before[:, 1] - after[:, 1] * before[:, 0]
@@ -127,11 +128,12 @@ class Joins:
     def points(self, number: NDArray[np.intp], t: NDArray[np.float64]) -> Points:
         """Points of curves `number` at `t`, (m, 2)."""
         (a, b), (p, q), t = self.ends[number].swapaxes(0, 1), self.ways[number].swapaxes(0, 1), t[:, None]
+        square, cube = t**2, t**3
         return np.asarray(
-            (2 * t**3 - 3 * t**2 + 1) * a
-            + (t**3 - 2 * t**2 + t) * p
-            + (3 * t**2 - 2 * t**3) * b
-            + (t**3 - t**2) * q
+            (2 * cube - 3 * square + 1) * a
+            + (cube - 2 * square + t) * p
+            + (3 * square - 2 * cube) * b
+            + (cube - square) * q
         )
 
     def traced(self) -> tuple[Points, NDArray[np.intp]]:

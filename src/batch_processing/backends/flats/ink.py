@@ -174,8 +174,6 @@ and scans, whose spectrum falls off smoothly."""
 
 def _screen_period(light: Plane) -> Plane:
     """Period in pixels of the dot screen in each tile of 64 pixels, 0 where there is none."""
-    from scipy.ndimage import maximum_filter
-
     h, w = light.shape
     rows, cols = h // TILE, w // TILE
     if rows == 0 or cols == 0:
@@ -185,8 +183,9 @@ def _screen_period(light: Plane) -> Plane:
     radius = np.hypot(f[:, None], f[None, :])
     band = (radius >= 1 / 12) & (radius <= 0.36)
     # A Hann window spreads a pure tone over 3 x 3 bins; what lies 3 bins off is another frequency.
-    ring = np.ones((1, 7, 7), bool)
-    ring[0, 1:6, 1:6] = False
+    down, across = (off.ravel() for off in np.mgrid[-3:4, -3:4])
+    ring = np.maximum(np.abs(down), np.abs(across)) == 3
+    down, across = down[ring, None], across[ring, None]
     period = np.zeros((rows, cols), np.float32)
     for row in range(rows):
         tiles = light[row * TILE : (row + 1) * TILE, : cols * TILE].reshape(TILE, cols, TILE).swapaxes(0, 1)
@@ -195,11 +194,12 @@ def _screen_period(light: Plane) -> Plane:
         met = np.percentile(np.stack(begins), 90, axis=2)
         tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * (window[:, None] * window)
         power = (np.abs(np.fft.fft2(tiles)) ** 2).astype(np.float32)
-        around = maximum_filter(power, footprint=ring, mode="wrap").reshape(cols, -1)
         inside = np.where(band, power, 0).reshape(cols, -1)
         best = inside.argmax(axis=1)
         peak = inside.max(axis=1)
-        sharp = peak > PEAK * np.take_along_axis(around, best[:, None], axis=1)[:, 0]
+        y, x = np.divmod(best, TILE)
+        around = power[np.arange(cols), (y + down) % TILE, (x + across) % TILE].max(axis=0)
+        sharp = peak > PEAK * around
         fine = np.where(radius >= 1 / 20, power, 0).sum(axis=(1, 2))
         # A real tone's peak comes twice, for the frequency and its negative.
         loud = (2 * peak > 0.04 * fine) & (power.sum(axis=(1, 2)) > 8)

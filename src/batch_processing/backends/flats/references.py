@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import describe, graph, ink, regions, runs, structure
 from .arrays import packed
-from .tints import Colors, nearest_tint, palette, pieces_of
+from .tints import Colors, Votes, palette, pieces_of, tinted, tints, votes
 
 WORK_SIDE = 1400
 """Longest side in pixels at which references are studied; more shows no other shapes."""
@@ -74,12 +74,32 @@ class Knowledge:
 
 
 def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
-    """Learn from coloured pictures, (h, w, 3) of 8 bit each, read one after the other (the order is kept)."""
-    small = [shrink(picture, WORK_SIDE) for picture in pictures]
-    inks = [ink.find_in_color(picture) for picture in small]
-    colors = palette(small, inks)
-    studied = [study(picture, drawn, colors) for picture, drawn in zip(small, inks, strict=True)]
+    """Learn from coloured pictures, (h, w, 3) of 8 bit each, read one after the other (the order is kept).
+
+    What `rounds` does on many processors, and the same."""
+    opened = [opened_up(picture) for picture in pictures]
+    rgb = tints([one.votes for one in opened])
+    seen = [tinted(one.picture, one.drawn, rgb) for one in opened]
+    colors = palette(rgb, seen)
+    studied = [study(one.drawn, of.tint, colors) for one, of in zip(opened, seen, strict=True)]
     return summed_up(colors.rgb, [one for one in studied if one is not None])
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A reference at the size at which it is studied, and what can be said of it by itself."""
+
+    picture: NDArray[np.uint8]
+    """(h, w, 3)"""
+    drawn: ink.Ink
+    votes: Votes
+
+
+def opened_up(picture: NDArray[np.uint8]) -> Opened:
+    """Look at a coloured picture, (h, w, 3) of 8 bit, by itself."""
+    small = shrink(picture, WORK_SIDE)
+    drawn = ink.find_in_color(small)
+    return Opened(small, drawn, votes(small, drawn))
 
 
 def summed_up(rgb: NDArray[np.uint8], taught: list[Studied]) -> Knowledge:
@@ -185,9 +205,10 @@ class Studied:
     """Whether anything but paper lies behind the things in it."""
 
 
-def study(picture: NDArray[np.uint8], drawn: ink.Ink, colors: Colors) -> Studied | None:
-    """Study an (h, w, 3) picture against the job's palette; None where it shows nothing."""
-    pieces, color = pieces_of(colors.base[nearest_tint(picture, colors.tints)], drawn)
+def study(drawn: ink.Ink, tint: NDArray[np.uint8], colors: Colors) -> Studied | None:
+    """Study a picture, of which each pixel's tint is given, (h, w), against the job's palette; None where it shows
+    nothing."""
+    pieces, color = pieces_of(colors.base[tint], drawn)
     if not color.size:
         return None
     what = describe.shapes(pieces)

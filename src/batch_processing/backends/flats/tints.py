@@ -6,6 +6,7 @@ palette is a function of the references and their order alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,16 +63,71 @@ class Colors:
     """Row of `rgb` that each tint belongs to, (T,)."""
 
 
-def palette(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> Colors:
-    """The job's colours, most common first after white; the shadows and highlights of cels are their base's."""
-    rgb = _tints(pictures, inks)
+@dataclass(frozen=True)
+class Votes:
+    """What one picture says of which colours there are: codes as of `_code`, each once."""
+
+    color: NDArray[np.int32]
+    share: NDArray[np.float64]
+    """Of the picture's pixels off the ink, in each colour."""
+    plain: NDArray[np.int32]
+    pixels: NDArray[np.float64]
+    """On which each of the `plain` colours lies alone, at a unit of 1."""
+
+
+@dataclass(frozen=True)
+class Tinted:
+    """One picture in T tints."""
+
+    tint: NDArray[np.uint8]
+    """Of each pixel, (h, w)."""
+    exact: NDArray[np.int64]
+    """Pixels off the ink in exactly each tint, (T,), and in all of what is taken for it."""
+    there: NDArray[np.int64]
+    area: NDArray[np.float64]
+    """Share of the picture's area, (T,)."""
+    length: NDArray[np.float64]
+    """How long each tint borders on each other, and how much of that without ink, (T, T) in units of length."""
+    bare: NDArray[np.float64]
+    piece: NDArray[np.int32]
+    """The tint of each piece of one colour, and how much area it has by each tint that it lies beside with no ink between,
+    (pieces, T)."""
+    beside: NDArray[np.float64]
+
+
+def tinted(picture: NDArray[np.uint8], drawn: ink.Ink, rgb: NDArray[np.uint8]) -> Tinted:
+    """See a picture in the tints `rgb`, (T, 3), of `tints`."""
+    lab = to_lab(rgb)
+    tint = nearest_tint(picture, lab).astype(np.uint8)
+    exact, there = _flat(picture, drawn, rgb, tint)
+    t = len(rgb)
+    if _alike(lab).any():
+        contacts = _contacts(tint, drawn, t)
+    else:  # nobody will ask
+        nothing, none = np.zeros((t, t)), np.zeros((0, t))
+        contacts = np.zeros(t), nothing, nothing, np.zeros(0, np.int32), none
+    return Tinted(tint, exact, there, *contacts)
+
+
+def palette(rgb: NDArray[np.uint8], seen: Sequence[Tinted]) -> Colors:
+    """The job's colours, most common first after white, of all its pictures in the tints `rgb`; the shadows and highlights
+    of cels are their base's."""
     lab = to_lab(rgb)
     base = np.arange(len(rgb))
-    seen = [nearest_tint(picture, lab).astype(np.uint8) for picture in pictures]
-    alike = _alike(lab) & (_flat(pictures, inks, rgb, seen) >= FLAT)
+    flat = sum(one.exact for one in seen) / np.maximum(sum(one.there for one in seen), 1)
+    alike = _alike(lab) & (flat >= FLAT)
     alike &= alike.T
     if alike.any():
-        base = _bases(lab, alike, *_contacts(seen, inks, len(lab)))
+        t = len(rgb)
+        area, length, bare, beside = np.zeros(t), np.zeros((t, t)), np.zeros((t, t)), np.zeros((t, t))
+        for one in seen:
+            area += one.area
+            length += one.length
+            bare += one.bare
+            np.add.at(beside, one.piece, one.beside)
+        np.fill_diagonal(length, 0)
+        np.fill_diagonal(bare, 0)
+        base = _bases(lab, alike, area, length, bare, beside)
     kept, row = np.unique(base, return_inverse=True)
     return Colors(rgb[kept], lab, row.astype(np.int32))
 
@@ -110,48 +166,37 @@ def _alike(lab: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _flat(
-    pictures: list[NDArray[np.uint8]],
-    inks: list[ink.Ink],
-    rgb: NDArray[np.uint8],
-    seen: list[NDArray[np.uint8]],
-) -> NDArray[np.float64]:
-    """How much of each tint is exactly that colour, (T,), off the ink; `seen` is the tint of each pixel, (h, w)."""
-    exact, there = np.zeros(len(rgb)), np.zeros(len(rgb))
-    for picture, drawn, tints in zip(pictures, inks, seen, strict=True):
-        free = cv2.erode((~drawn.mask).view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_)
-        smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
-        off = cv2.absdiff(smooth, rgb[tints])
-        near = cv2.inRange(off, (0, 0, 0), (LEVEL, LEVEL, LEVEL)) > 0
-        tint = tints[free]
-        exact += np.bincount(tints[free & near], minlength=len(rgb))
-        there += np.bincount(tint, minlength=len(rgb))
-    return exact / np.maximum(there, 1)
+    picture: NDArray[np.uint8], drawn: ink.Ink, rgb: NDArray[np.uint8], tint: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels off the ink that are exactly of their tint's colour, (T,), and all of them."""
+    free = cv2.erode((~drawn.mask).view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_)
+    smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
+    off = cv2.absdiff(smooth, rgb[tint])
+    near = cv2.inRange(off, (0, 0, 0), (LEVEL, LEVEL, LEVEL)) > 0
+    return np.bincount(tint[free & near], minlength=len(rgb)), np.bincount(tint[free], minlength=len(rgb))
 
 
 def _contacts(
-    seen: list[NDArray[np.uint8]], inks: list[ink.Ink], t: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """From the tint of each pixel, the area of each of T tints, (T,), how long it borders on each other, how much of that without ink, and how much of its
-    area lies in pieces that do, (T, T)."""
-    area, length, bare, beside = np.zeros(t), np.zeros((t, t)), np.zeros((t, t)), np.zeros((t, t))
-    for tints, drawn in zip(seen, inks, strict=True):
-        pieces, tint = pieces_of(tints.astype(np.int32), drawn)
-        if not tint.size:
-            continue
-        share = np.bincount(pieces.ravel())[1:] / pieces.size
-        area += np.bincount(tint, share, minlength=t)
-        a, b, inked = regions.borders(pieces, drawn.mask.astype(np.float32))
-        pair = tint[a - 1].astype(np.int64) * t + tint[b - 1]
-        for border, part in ((length, np.ones(len(pair))), (bare, 1.0 - inked)):
-            counts = np.bincount(pair, part, minlength=t * t).reshape(t, t) / drawn.unit
-            np.add(border, counts + counts.T, out=border)
-        meets = np.zeros((len(tint), t))
-        for piece, other in ((a - 1, b - 1), (b - 1, a - 1)):
-            np.add.at(meets, (piece, tint[other]), (1.0 - inked) / drawn.unit)
-        np.add.at(beside, tint, (meets >= LONG) * share[:, None])
-    np.fill_diagonal(length, 0)
-    np.fill_diagonal(bare, 0)
-    return area, length, bare, beside
+    tints: NDArray[np.uint8], drawn: ink.Ink, t: int
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]
+]:
+    """The fields of `Tinted` from `area` on, from the tint of each pixel."""
+    pieces, tint = pieces_of(tints.astype(np.int32), drawn)
+    length, bare = np.zeros((t, t)), np.zeros((t, t))
+    if not tint.size:
+        return np.zeros(t), length, bare, tint, np.zeros((0, t))
+    share = np.bincount(pieces.ravel())[1:] / pieces.size
+    area = np.asarray(np.bincount(tint, share, minlength=t), np.float64)
+    a, b, inked = regions.borders(pieces, drawn.mask.astype(np.float32))
+    pair = tint[a - 1].astype(np.int64) * t + tint[b - 1]
+    for border, part in ((length, np.ones(len(pair))), (bare, 1.0 - inked)):
+        counts = np.bincount(pair, part, minlength=t * t).reshape(t, t) / drawn.unit
+        np.add(border, counts + counts.T, out=border)
+    meets = np.zeros((len(tint), t))
+    for piece, other in ((a - 1, b - 1), (b - 1, a - 1)):
+        np.add.at(meets, (piece, tint[other]), (1.0 - inked) / drawn.unit)
+    return area, length, bare, tint, (meets >= LONG) * share[:, None]
 
 
 def _bases(
@@ -189,7 +234,22 @@ def _bases(
         beside[:, to] += beside[:, tint]
 
 
-def _tints(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np.uint8]:
+def votes(picture: NDArray[np.uint8], drawn: ink.Ink) -> Votes:
+    """What a picture, (h, w, 3), says of which colours there are."""
+    free = cv2.erode((~drawn.mask).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
+    pixels = smooth[free]
+    if not pixels.size:
+        nothing, none = np.zeros(0, np.int32), np.zeros(0)
+        return Votes(nothing, none, nothing, none)
+    used, times = np.unique(_code(pixels), return_counts=True)
+    square = np.ones((5, 5), np.uint8)
+    plain = free & ((cv2.dilate(smooth, square) - cv2.erode(smooth, square)).max(axis=2) <= PLAIN)
+    alone, count = np.unique(_code(smooth[plain]), return_counts=True)
+    return Votes(used, times / len(pixels), alone, count / drawn.unit**2)
+
+
+def tints(said: Sequence[Votes]) -> NDArray[np.uint8]:
     """The colours that the references show, most common first after white.
 
     Every picture has one vote, however large it is. The commonest colour takes all within MERGE of it, and so
@@ -197,20 +257,11 @@ def _tints(pictures: list[NDArray[np.uint8]], inks: list[ink.Ink]) -> NDArray[np
     """
     votes: dict[int, float] = {}
     small: dict[int, float] = {}
-    for picture, drawn in zip(pictures, inks, strict=True):
-        free = cv2.erode((~drawn.mask).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-        smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
-        pixels = smooth[free]
-        if not pixels.size:
-            continue
-        used, times = np.unique(_code(pixels), return_counts=True)
-        for value, count in zip(used.tolist(), times.tolist(), strict=True):
-            votes[value] = votes.get(value, 0.0) + count / len(pixels)
-        square = np.ones((5, 5), np.uint8)
-        plain = free & ((cv2.dilate(smooth, square) - cv2.erode(smooth, square)).max(axis=2) <= PLAIN)
-        used, times = np.unique(_code(smooth[plain]), return_counts=True)
-        for value, count in zip(used.tolist(), times.tolist(), strict=True):
-            small[value] = small.get(value, 0.0) + count / drawn.unit**2
+    for one in said:
+        for value, share in zip(one.color.tolist(), one.share.tolist(), strict=True):
+            votes[value] = votes.get(value, 0.0) + share
+        for value, pixels in zip(one.plain.tolist(), one.pixels.tolist(), strict=True):
+            small[value] = small.get(value, 0.0) + pixels
     if not votes:
         return np.array([[255, 255, 255]], np.uint8)
     colors, weight = _by_cell(votes)

@@ -9,24 +9,65 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import typer
 
 from ...exceptions import BatchProcessingError
 from ...i18n import _, translate, translate_command
-
-# isort: off
-from . import colorize, watch, jobs, top, care, page  # noqa: F401 - each adds its commands, in this order
-
-# isort: on
-from .common import COMICS, PHOTOS, app
-from .models import models_app
-from .photos import photos_app
+from .common import COMICS, PHOTOS, Application, app
+from .photos import only
 from .usage import USAGE_ERRORS, locate, told
 
-app.add_typer(models_app, name="models", rich_help_panel=COMICS)
-app.add_typer(photos_app, name="photos", rich_help_panel=PHOTOS)
+# Which module adds which commands, in the order of the help. Loading all of them takes as long as `lote status` does
+# without; a command that is named nowhere is found, too, for then all are loaded.
+MODULES = {
+    "colorize": ("colorize", "classify", "evaluate"),
+    "watch": ("watch",),
+    "jobs": ("list", "status", "pause", "cancel", "resume", "retry", "recolor", "approve", "open"),
+    "top": ("top", "metrics"),
+    "care": ("doctor", "backup", "restore", "clean"),
+    "page": ("ui",),
+}
+GROUPS = ("models", "photos")
+
+
+def complete() -> Application:
+    """The command with everything in it."""
+    for module in MODULES:
+        import_module(f".{module}", __package__)
+    for name in GROUPS:
+        _add(name, ())
+    return app
+
+
+def sufficient(words: Sequence[str]) -> Application:
+    """The command with all that is needed for this command line (the words after `lote`)."""
+    name = words[0] if words else ""
+    if name in GROUPS:
+        _add(name, words[1:])
+        return app
+    if name == "--version":
+        return app
+    for module, names in MODULES.items():
+        if name in names:
+            import_module(f".{module}", __package__)
+            return app
+    return complete()
+
+
+def _add(name: str, words: Sequence[str]) -> None:
+    """Add a group of commands, once."""
+    if any(group.name == name for group in app.registered_groups):
+        return
+    if name == "models":
+        from .models import models_app
+
+        app.add_typer(models_app, name=name, rich_help_panel=COMICS)
+    else:
+        app.add_typer(only(words), name=name, rich_help_panel=PHOTOS)
 
 
 def main() -> None:
@@ -38,7 +79,7 @@ def main() -> None:
     # Arithmetic is done in workers, a core each. Where a user may have no more threads (`ulimit -u`), OpenBLAS
     # interrupts the process that loads it, as Ctrl-C would.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(sufficient(sys.argv[1:]))
     try:
         translate_command(command)
         code = command.main(prog_name="lote", standalone_mode=False)

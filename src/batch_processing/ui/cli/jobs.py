@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,13 +17,11 @@ from ...exceptions import BatchProcessingError, QueueError, beside
 from ...i18n import _, ngettext, pgettext, translate
 from ...messages import as_message
 from .common import JOBS, JobArgument, JsonOption, QuietOption, WorkspaceOption, app
-from .following import follow, hand_over
-from .photos.pixels import facts as look_facts
-from .photos.scan import facts as scan_facts
 
 if TYPE_CHECKING:
     from ...core.model import Job
     from ...core.workspace import Workspace
+    from ...messages import Message
 
 
 # Kinds of jobs without pages.
@@ -37,8 +35,8 @@ def job_of(workspace: Workspace, job_id: int | None, kind: str | None = None) ->
             root=workspace.root,
         )
     if job_id is None:
-        return workspace.ledger.current_job(kind)
-    job = workspace.ledger.job(job_id)
+        return workspace.reads.current_job(kind)
+    job = workspace.reads.job(job_id)
     if kind is not None and job.kind != kind:
         raise QueueError(
             "Job {job} is a scan of photos: this command is for comics; `lote list` shows their numbers.",
@@ -55,8 +53,8 @@ def list_jobs(as_json: JsonOption = False, workspace: WorkspaceOption = None) ->
     from ..console import count_of, put_json
 
     opened = Workspace(workspace)
-    jobs = opened.ledger.jobs() if opened.has_ledger else []
-    counted = opened.ledger.all_counts() if jobs else {}
+    jobs = opened.reads.jobs() if opened.has_ledger else []
+    counted = opened.reads.all_counts() if jobs else {}
     for job in jobs:
         counts, scanned = counted.get(job.id, dict.fromkeys(ItemState, 0)), _scanned(job)
         if as_json:
@@ -102,6 +100,17 @@ def _scanned(job: Job) -> dict[str, Any]:
     return values
 
 
+def _facts(job: Job) -> Iterable[tuple[str, Message | str]]:
+    """The same as `lote status` shows it."""
+    if job.kind == "looks":
+        from .photos.pixels import facts as facts_of_look
+
+        return facts_of_look(job)
+    from .photos.scan import facts as facts_of_scan
+
+    return facts_of_scan(job)
+
+
 @app.command(rich_help_panel=JOBS)
 def status(
     job: JobArgument = None,
@@ -112,7 +121,7 @@ def status(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Show how far a job is, and what failed."""
-    from ...comics.model import book_of
+    from ...comics.book_place import book_of
     from ...core.status import JobNews
     from ...core.workspace import Workspace
     from ...formatting import safe, seconds, size
@@ -120,21 +129,21 @@ def status(
 
     opened = Workspace(workspace)
     row = job_of(opened, job)
-    snapshot = JobNews(opened.ledger, row.id).snapshot()
+    snapshot = JobNews(opened.reads, row.id).snapshot()
+    listed = opened.reads.items(row.id, *(() if pages else (ItemState.FAILED, ItemState.PROCESSING)))
     if as_json:
-        for item in opened.ledger.items(row.id):
-            if pages or item.state in (ItemState.FAILED, ItemState.PROCESSING):
-                put_json(
-                    "page",
-                    job=row.id,
-                    page=item.key,
-                    state=item.state,
-                    seconds=item.seconds,
-                    cpu_seconds=item.cpu_seconds,
-                    peak_memory=item.peak_memory,
-                    gpu_memory=item.gpu_memory,
-                    error=item.error,
-                )
+        for item in listed:
+            put_json(
+                "page",
+                job=row.id,
+                page=item.key,
+                state=item.state,
+                seconds=item.seconds,
+                cpu_seconds=item.cpu_seconds,
+                peak_memory=item.peak_memory,
+                gpu_memory=item.gpu_memory,
+                error=item.error,
+            )
         put_json(
             "summary", job=row.id, state=row.state, wanted=row.wanted, phase=row.phase, error=row.error,
             inputs=row.inputs, output=row.output, total=snapshot.total, rate=snapshot.rate, eta=snapshot.eta,
@@ -150,7 +159,7 @@ def status(
         told = text.format(number=place.number, count=place.count, name=safe(place.name))
         typer.echo(f"  {_('book'):<5} {told}")
     if row.kind in PHOTO_JOBS:
-        for name, value in scan_facts(row) if row.kind == "photos" else look_facts(row):
+        for name, value in _facts(row):
             typer.echo(f"  {_(name):<14} {translate(as_message(value))}")
     else:
         counts = ", ".join(count_of(name, count) for name, count in snapshot.counts.items() if count)
@@ -163,15 +172,14 @@ def status(
         typer.echo(f"  {_('error'):<5} {safe(translate(row.error))}")
     if row.state in (JobState.INTERRUPTED, JobState.PAUSED) and not row.alive:
         typer.echo("  " + _("lote resume {job} goes on").format(job=row.id))
-    for item in opened.ledger.items(row.id):
-        if pages or item.state in (ItemState.FAILED, ItemState.PROCESSING):
-            took = "  " + seconds(item.seconds) if item.seconds else ""
-            if item.peak_memory and pages:
-                took += "  " + _("{cpu} CPU, {memory}").format(
-                    cpu=seconds(item.cpu_seconds), memory=size(item.peak_memory)
-                )
-            error = f"  {safe(translate(beside(item.error)))}" if item.error else ""
-            typer.echo(f"  {page_state(item.state):<10}  {safe(item.key)}{took}{error}")
+    for item in listed:
+        took = "  " + seconds(item.seconds) if item.seconds else ""
+        if item.peak_memory and pages:
+            took += "  " + _("{cpu} CPU, {memory}").format(
+                cpu=seconds(item.cpu_seconds), memory=size(item.peak_memory)
+            )
+        error = f"  {safe(translate(beside(item.error)))}" if item.error else ""
+        typer.echo(f"  {page_state(item.state):<10}  {safe(item.key)}{took}{error}")
 
 
 @app.command(rich_help_panel=JOBS)
@@ -226,6 +234,7 @@ def resume(
     from ...core.processes import process_identity
     from ...core.workspace import Workspace
     from .. import background
+    from .following import follow, hand_over
 
     opened = Workspace(workspace)
     row = job_of(opened, job)
@@ -256,6 +265,7 @@ def retry(
     from ...core.processes import process_identity
     from ...core.workspace import Workspace
     from .. import background
+    from .following import follow
 
     opened = Workspace(workspace)
     row = job_of(opened, job)
@@ -299,6 +309,7 @@ def recolor(
     from ...colorize import recolor_job
     from ...core.processes import process_identity
     from ...core.workspace import Workspace
+    from .following import follow
 
     if palette is None and not learn:
         raise typer.BadParameter(_("give --palette FILE, --learn, or both"))
