@@ -430,6 +430,8 @@ class _Run:
             raise Interrupted(self._how_to_go_on())
         if wish == Wish.PAUSE:
             self._wait_while_paused()
+        if isinstance(self.application, StageApplication):
+            self._say_waiting(not self.pool.slots)
         self._tell()
 
     def _how_to_go_on(self) -> Message:
