@@ -448,6 +448,7 @@ class _Run:
             self._tell()
             time.sleep(TICK_S)
         self._check()
+        self._before_wait = None  # whether it still has to wait is said anew
         self._phase = "" if before.state == JobState.RUNNING else before.phase
         self.ledger.set_job(self.job.id, state=before.state, phase=self._phase)
 

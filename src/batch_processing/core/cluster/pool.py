@@ -94,7 +94,7 @@ class _Beside:
         for tasks in ended:
             self._waiting.remove(tasks)
             self.ids -= {task.id for task in tasks}
-        return stopped(ended)
+        return _stopped(ended)
 
     def close(self) -> None:
         self._pool.close()
@@ -102,7 +102,7 @@ class _Beside:
         self.ids.clear()
 
 
-def stopped(pieces: Sequence[tuple[Task, ...]]) -> list[Result]:
+def _stopped(pieces: Sequence[tuple[Task, ...]]) -> list[Result]:
     return [Result(task.id, None, STOPPED, 0.0) for tasks in pieces for task in tasks]
 
 
@@ -235,7 +235,7 @@ class ClusterPool:
                 if self._unwanted.isdisjoint(task.id for task in tasks):
                     self._beside.take(tasks)
                 else:
-                    self._end(stopped([tasks]))
+                    self._end(_stopped([tasks]))
         elif kind == "slots":
             self.slots = rest[0]
             self._was_up, self._tries, self._down_since = True, 0, 0.0
