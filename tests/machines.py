@@ -5,19 +5,23 @@
         machines.kill(machines.names[0])          # as a power cut
         machines.unplug("m1"); machines.plug("m1")
 
-They see this machine's programs, but no file below its /tmp, where tests have theirs. Needs root and iproute2.
+They see this machine's programs, but no file below its /tmp, where tests have theirs; `folder` is one that all see. Needs root
+and iproute2. No call waits longer than it says, whatever Ray does; a cluster that does not start is a `NoClusterError`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +31,13 @@ import psutil
 
 import batch_processing
 
-PATIENCE_S = 120.0
-PORT = 6379
-TRIES = 6
+# What starting a machine, or the head, may take in all, with as many tries as fit into it.
+START_S = 90.0
+# One try: Ray comes up within 5 s, and within 20 on a machine that does other things.
+TRY_S = 60.0
+# What ends at once, on a machine that does other things.
+MOMENT_S = 20.0
+_NUMBERS = itertools.count()
 # Where the programs of tests are found, also by machines: Lote itself travels.
 SEARCH = os.pathsep.join([str(Path(__file__).parent)])
 
@@ -55,24 +63,32 @@ def missing() -> str | None:
         return "only root can make namespaces"
     if any(shutil.which(program) is None for program in ("ip", "unshare", "nsenter")):
         return "iproute2 and util-linux are not installed"
-    if subprocess.run(
-        ["unshare", "-n", "-m", "-p", "-f", "true"], capture_output=True, check=False
-    ).returncode:
+    try:
+        Machines._run("unshare", "-n", "-m", "-p", "-f", "true")
+    except subprocess.SubprocessError:
         return "namespaces are not allowed here"
     return None
+
+
+class NoClusterError(AssertionError):
+    """Ray, or a machine, did not start."""
 
 
 class Machines:
     """Machines `m1`, `m2` and so on, with `slots` cores for Ray each, and the head of their cluster, which has none."""
 
-    def __init__(self, count: int, slots: int = 2) -> None:
+    def __init__(self, count: int, slots: int = 2, **environment: str) -> None:
+        """`environment`: of all of Ray, also on the machines."""
         self._count, self._slots = count, slots
-        self._mark = f"{os.getpid() % 100_000:05}"
-        self._net = f"10.{64 + os.getpid() // 250 % 64}.{os.getpid() % 250}"
+        number = os.getpid() * 8 + next(_NUMBERS) % 8  # another network for each
+        self._mark = f"{number % 1_000_000:06}"
+        self._net = f"10.{64 + number // 250 % 128}.{number % 250}"
         self._processes: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
         self._numbers = iter(range(1, 200))
         self._temporary = tempfile.mkdtemp(prefix="lr-", dir="/tmp")
-        self.address = f"{self._net}.254:{PORT}"
+        self.folder = Path(tempfile.mkdtemp(prefix="lote-machines-", dir="/var/tmp"))
+        # Ray's head listens on all addresses of this machine, on which there may be another.
+        self.address = f"{self._net}.254:{20_000 + number % 10_000}"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("LOTE_", "RAY_"))},
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -82,6 +98,7 @@ class Machines:
             "RAY_worker_register_timeout_seconds": "300",
             "RAY_raylet_start_wait_time_s": "40",
             "PYTHONPATH": SEARCH,
+            **environment,
         }
 
     def __enter__(self) -> Self:
@@ -103,25 +120,34 @@ class Machines:
         for name in list(self._processes):
             self.kill(name)
         self.stop_head()
-        subprocess.run(["ip", "link", "del", self._bridge], capture_output=True, check=False)
+        self._try("ip", "link", "del", self._bridge)
         shutil.rmtree(self._temporary, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def names(self) -> list[str]:
         return list(self._processes)
 
-    def add(self) -> str:
-        """One machine more."""
+    def add(self, **environment: str) -> str:
+        """One machine more; `environment`: of its own."""
         name = self._make()
-        self._join(name)
+        self._join(name, environment)
         return name
+
+    def mend(self, count: int) -> None:
+        """At least `count` machines, all of them with their cables plugged in."""
+        for name in self.names:
+            self.plug(name)
+        while len(self._processes) < count:
+            self.add()
 
     def kill(self, name: str) -> None:
         """All of it at once, as a power cut."""
         process, first = self._processes.pop(name)
-        os.kill(first, signal.SIGKILL)
-        process.communicate()
-        subprocess.run(["ip", "netns", "del", self._space(name)], capture_output=True, check=False)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(first, signal.SIGKILL)
+        _bury(process)
+        self._try("ip", "netns", "del", self._space(name))
 
     def unplug(self, name: str) -> None:
         """Cut its cable."""
@@ -148,7 +174,7 @@ class Machines:
         for process in own:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(own, timeout=PATIENCE_S)
+        psutil.wait_procs(own, timeout=MOMENT_S)
 
     # -- how ----------------------------------------------------------------------------------------
 
@@ -179,37 +205,54 @@ class Machines:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
+        ready, _, _ = select.select([process.stdout], [], [], MOMENT_S)
+        if not ready or process.stdout.readline() != b"ready\n":  # it is one short write
+            process.kill()
+            _bury(process)
+            raise NoClusterError(f"{name} does not start")
         (first,) = psutil.Process(process.pid).children()
         self._processes[name] = process, first.pid
         return name
 
-    def _join(self, name: str) -> None:
+    def _join(self, name: str, environment: dict[str, str]) -> None:
         """Have its Ray join the cluster."""
         number = name.removeprefix("m")
         inside = ["nsenter", "-t", str(self._processes[name][1]), "-n", "-m", "-p", "-u", "-i"]
         self._told(*inside, *_RAY, f"--address={self.address}", f"--node-ip-address={self._net}.{number}",
-                   f"--num-cpus={self._slots}", "--object-store-memory=100000000")  # fmt: skip
+                   f"--num-cpus={self._slots}", "--object-store-memory=100000000", **environment)  # fmt: skip
 
-    def _told(self, *command: str, before: Callable[[], object] = lambda: None) -> None:
+    def _told(self, *command: str, before: Callable[[], object] = lambda: None, **environment: str) -> None:
         """Start Ray; `before` another try. On a busy machine its parts lose patience with each other."""
-        for tries_left in reversed(range(TRIES)):
-            done = subprocess.run(
-                command,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
-            if done.returncode == 0:
-                return
-            assert tries_left, "Ray does not start"
+        until = time.monotonic() + START_S
+        while True:
+            # Not a pipe: what Ray leaves running would hold it.
+            with tempfile.TemporaryFile() as told:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    done = subprocess.run(
+                        command,
+                        env=self.environment | environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=told,
+                        stderr=subprocess.STDOUT,
+                        timeout=min(until - time.monotonic(), TRY_S),
+                        check=False,
+                    )
+                    if done.returncode == 0:
+                        return
+                told.seek(0)
+                words = told.read().decode(errors="replace")[-2000:]
             before()
+            if time.monotonic() > until - 1.0:
+                raise NoClusterError(f"Ray does not start within {START_S:.0f} s: {words}")
 
     @staticmethod
     def _run(*command: str) -> None:
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=MOMENT_S)
+
+    @staticmethod
+    def _try(*command: str) -> None:
+        with contextlib.suppress(subprocess.SubprocessError, OSError):
+            Machines._run(*command)
 
 
 _RAY = [
@@ -219,6 +262,14 @@ _RAY = [
     "start",
     "--disable-usage-stats",
 ]
+
+
+def _bury(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of what was killed."""
+    if process.stdout is not None:
+        process.stdout.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(MOMENT_S)
 
 
 def _kept(*paths: str) -> tuple[str, str]:

@@ -430,6 +430,8 @@ class _Run:
             raise Interrupted(self._how_to_go_on())
         if wish == Wish.PAUSE:
             self._wait_while_paused()
+        if isinstance(self.application, StageApplication):
+            self._say_waiting(not self.pool.slots)
         self._tell()
 
     def _how_to_go_on(self) -> Message:
@@ -446,6 +448,7 @@ class _Run:
             self._tell()
             time.sleep(TICK_S)
         self._check()
+        self._before_wait = None  # whether it still has to wait is said anew
         self._phase = "" if before.state == JobState.RUNNING else before.phase
         self.ledger.set_job(self.job.id, state=before.state, phase=self._phase)
 

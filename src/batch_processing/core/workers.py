@@ -459,14 +459,16 @@ def in_pool(
     *,
     group: int = 1,
     may_begin: Callable[[bool], bool] = lambda idle: True,
+    fits: Callable[[Sequence[Task]], bool] = lambda piece: True,
     tick_s: float = 0.1,
 ) -> Generator[list[Result], None, None]:
     """Run tasks, as many at once as the pool has slots: what has ended, every `tick_s` seconds at least, perhaps nothing.
 
     `group`: so many tasks that follow on each other, and are `Joint` work of one kind, are begun as one piece of work. A task
     whose worker died is done once more, by itself; it dies again only by its own doing. One whose machine was lost is done again
-    by another, `LOSSES_ALLOWED` times. Before each turn
-    `may_begin(nothing is in flight)` says whether new work may begin. Whoever leaves early lets go of what is in flight."""
+    by another, `LOSSES_ALLOWED` times; one that was withdrawn, as in a pause, begins anew. `fits`: whether so many tasks may go
+    together. Before each turn `may_begin(nothing is in flight)` says whether new work may begin. Whoever leaves early lets go
+    of what is in flight."""
     source = iter(tasks)
     ahead: Task | None = next(source, None)
     again: deque[Task] = deque()
@@ -482,7 +484,7 @@ def in_pool(
                 else:
                     piece = []
                     while ahead is not None and len(piece) < group:
-                        if piece and not _joint(piece[0], ahead):
+                        if piece and not (_joint(piece[0], ahead) and fits([*piece, ahead])):
                             break
                         piece.append(ahead)
                         ahead = next(source, None)
@@ -492,7 +494,8 @@ def in_pool(
             for result in pool.completed(tick_s) if flying or not pool.free else ():
                 task = flying.pop(result.id)
                 losses[task.id] += result.lost
-                if result.lost and losses[task.id] <= LOSSES_ALLOWED:
+                is_withdrawn = result.failure is not None and result.failure.type == STOPPED.type
+                if is_withdrawn or (result.lost and losses[task.id] <= LOSSES_ALLOWED):
                     again.append(task)
                 elif result.died and task.id not in died:
                     died.add(task.id)

@@ -36,6 +36,7 @@ class ErrorKind(StrEnum):
     CRASH = "crash"
     TIME = "time"
     READ = "read"
+    LOST = "lost"  # the machines that were to read it
 
 
 # What the same readers would say of the same content again.

@@ -80,10 +80,12 @@ def _understood(result: Result) -> HeaderFacts | HeaderError:
 
 
 def fault_of(result: Result) -> ErrorKind:
-    """Why a task that reads a file gave nothing: TIME, MEMORY or CRASH. ResourceError where no worker can work."""
+    """Why a task that reads a file gave nothing: TIME, MEMORY, CRASH or LOST. ResourceError where no worker can work."""
     failure = result.failure
     if failure is not None and failure.fatal:
         raise ResourceError(failure.text)
+    if result.lost:
+        return ErrorKind.LOST
     kinds = {"TimeoutError": ErrorKind.TIME, "MemoryError": ErrorKind.MEMORY}
     return kinds.get(failure.type, ErrorKind.CRASH) if failure is not None else ErrorKind.CRASH
 

@@ -20,7 +20,7 @@ from ... import __version__
 from ...backends import create
 from ...backends.base import Editing
 from ...classification.classifier import ASK_BELOW
-from ...config.settings import PAGE_FIELDS, built_in
+from ...config.settings import ALL_SLOTS, AUTO, PAGE_FIELDS, built_in
 from ...core.application import JobContext
 from ...core.edits import JOB
 from ...core.model import Item, ItemState, JobState, Role, Source
@@ -313,7 +313,8 @@ class Book:
             if name in WHERE_IT_RUNS:
                 continue
             given = value != built_in(name)
-            yield view.JobSetting(name, value, origins.get(name) or ("given" if given else "built-in"))
+            shown = AUTO if value == ALL_SLOTS else value
+            yield view.JobSetting(name, shown, origins.get(name) or ("given" if given else "built-in"))
 
     # -- one page --------------------------------------------------------------------------------------
 

@@ -35,8 +35,8 @@ from .parcels import Answer, Parcel, Piece, unpacked
 CACHE_BYTES = 4 << 30
 # What was used within this time is not removed: another slot may be about to open it.
 IN_USE_S = 600.0
-# Of these other versions may give other pixels.
-DISTRIBUTIONS = ("numpy", "scipy", "opencv-python-headless", "pillow")
+# Of these other versions may give other pixels, or none where one is not installed.
+DISTRIBUTIONS = ("numpy", "scipy", "opencv-python-headless", "pillow", "pi-heif", "pillow-jxl-plugin")
 _OWNER = "owner.json"
 _TICK_S = 0.05
 

@@ -190,6 +190,9 @@ def _pass_on(slots: Slots, watcher: _Watcher, send: Callable[..., None]) -> None
             send("slots", up)
         if ended:
             send("end", ended)
+        if slots.stay:
+            send("here", slots.stay)
+            slots.stay = []
         for note in slots.notes:
             send("note", note)
         slots.notes.clear()

@@ -19,6 +19,12 @@ from ..files import File, Use, relocated
 from ..workers import Result, Task
 
 _MARK = "\0"
+# A larger file does not travel: the bridge, Ray and the machine would each hold it in memory.
+LARGEST = 256 << 20
+
+
+class StaysHere(Exception):  # noqa: N818 - no fault: the coordinator does it
+    """Work whose files cannot travel."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +93,24 @@ def unpacked(parcel: Parcel, path_of: Callable[[int], str]) -> list[Task]:
 class Reader:
     """Reads what parcels need, on the coordinator's machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, all_travels: bool = False) -> None:
+        """`all_travels`: also what is too large; and of what cannot be read, the work says that it is not there."""
+        self._all_travels = all_travels
         self._hashes: dict[tuple[str, int, int, int], str] = {}
 
     def contents(self, parcel: Parcel) -> Iterator[tuple[Blob, Callable[[], bytes]]]:
-        """What is there of the files that the parcel's work reads, and how to get its bytes. Of what is not there, or cannot
-        be read, the work says so itself."""
+        """What is there of the files that the parcel's work reads, and how to get its bytes. Of what is not there the work
+        says so itself. StaysHere for what cannot be read, so that the work says why as on one machine, and for what is
+        larger than `LARGEST`."""
         for number, file in enumerate(parcel.files):
             if file.use in (Use.READ, Use.SHARED, Use.CACHED):
                 try:
                     yield self._found(number, file)
-                except OSError:
+                except FileNotFoundError:
                     continue
+                except OSError as error:
+                    if file.use is not Use.CACHED and not self._all_travels:
+                        raise StaysHere from error
 
     def _found(self, number: int, file: File) -> tuple[Blob, Callable[[], bytes]]:
         with open_regular(Path(file.path)) as opened:
@@ -108,7 +120,10 @@ class Reader:
                 if known not in self._hashes:
                     self._hashes[known] = hashlib.file_digest(opened, "sha256").hexdigest()
                 return Blob(number, stat.st_mtime_ns, self._hashes[known]), Path(file.path).read_bytes
+            if file.use is Use.READ and stat.st_size > LARGEST and not self._all_travels:
+                raise StaysHere
             content = opened.read()
+            stat = os.fstat(opened.fileno())  # one that is written meanwhile is seen to have changed
         if file.use is Use.CACHED:
             os.utime(file.path)  # the cache keeps what was used last
         return Blob(number, stat.st_mtime_ns), lambda: content

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -18,7 +19,7 @@ from ...exceptions import ConfigurationError, ResourceError
 from ...logging_config import handle_record
 from ...messages import NOTHING, Message
 from ..processes import cores, end, start_child
-from ..workers import Failure, LocalPool, Result, Task
+from ..workers import STOPPED, Failure, LocalPool, Result, Task
 from .bridge import ClusterOptions
 from .slots import Wanted
 
@@ -28,6 +29,8 @@ AGAIN_S = (1.0, 2.0, 5.0, 10.0)
 GIVE_UP_S = 600.0
 # How long the bridge may take to give its slots back.
 CLOSE_S = 3.0
+# How often it is asked what became of work that is done here.
+BESIDE_S = 0.05
 _LOST = Message("the connection to the cluster was lost")
 
 
@@ -56,6 +59,53 @@ class _Bridge:
         return code, words
 
 
+class _Beside:
+    """Pieces of work whose files cannot travel: done on this machine, one after the other."""
+
+    def __init__(self, memory_limit: int) -> None:
+        self._pool = LocalPool(1, memory_limit=memory_limit)
+        self._waiting: deque[tuple[Task, ...]] = deque()
+        self.ids: set[str] = set()  # of tasks
+
+    def take(self, tasks: tuple[Task, ...]) -> None:
+        self._waiting.append(tasks)
+        self.ids |= {task.id for task in tasks}
+
+    def completed(self) -> list[Result]:
+        if self._waiting and self._pool.free:
+            self._pool.submit(*self._waiting.popleft())
+        results = self._pool.completed(0.0)
+        self.ids -= {result.id for result in results}
+        return results
+
+    def progress(self) -> dict[str, tuple[int, int]]:
+        return self._pool.progress()
+
+    def stop(self, task_ids: Sequence[str]) -> list[Result]:
+        """The ends of those that were not begun."""
+        self._pool.stop(task_ids)
+        return self._without([some for some in self._waiting if any(task.id in task_ids for task in some)])
+
+    def withdraw(self) -> list[Result]:
+        """The same, of all."""
+        return self._without(list(self._waiting))
+
+    def _without(self, ended: list[tuple[Task, ...]]) -> list[Result]:
+        for tasks in ended:
+            self._waiting.remove(tasks)
+            self.ids -= {task.id for task in tasks}
+        return _stopped(ended)
+
+    def close(self) -> None:
+        self._pool.close()
+        self._waiting.clear()
+        self.ids.clear()
+
+
+def _stopped(pieces: Sequence[tuple[Task, ...]]) -> list[Result]:
+    return [Result(task.id, None, STOPPED, 0.0) for tasks in pieces for task in tasks]
+
+
 class ClusterPool:
     """A `Pool` of the slots of a Ray cluster. Tasks that need this machine run in `here`."""
 
@@ -64,6 +114,9 @@ class ClusterPool:
         self._options = ClusterOptions(address, wanted)
         self.here = LocalPool(cores(), memory_limit=memory_limit)
         self.slots = 0
+        self._beside = _Beside(wanted.memory_limit)
+        self._ended: list[Result] = []  # taken in, and not asked for yet
+        self._unwanted: set[str] = set()  # tasks that are to stop
         self._bridge: _Bridge | None = None
         self._flights: dict[str, tuple[tuple[Task, ...], float]] = {}  # by the id of the first task
         self._first: dict[str, str] = {}  # the first of its parcel, by each task
@@ -80,6 +133,8 @@ class ClusterPool:
         return max(0, self.slots - len(self._flights))
 
     def news(self) -> list[Message]:
+        # Who asks for nothing but news is paused: what ends meanwhile must not fill the connection.
+        self._take_in(0.0)
         news, self._news = self._news, []
         return news
 
@@ -95,43 +150,64 @@ class ClusterPool:
         until = time.monotonic() + timeout
         if not self._flights:
             self._want()
-        results: list[Result] = []
         while True:
-            left = 0.0 if results else max(0.0, until - time.monotonic())
+            left = 0.0 if self._ended else max(0.0, until - time.monotonic())
+            if self._beside.ids:
+                left = min(left, BESIDE_S)
             if self._bridge is None:
                 time.sleep(min(left, max(0.0, self._again_at - time.monotonic())))
                 if time.monotonic() >= self._again_at:
                     self._open()
             else:
-                try:
-                    while self._bridge is not None and self._bridge.connection.poll(left):
-                        results += self._heard(*self._bridge.connection.recv())
-                        left = 0.0
-                except (EOFError, OSError):
-                    results += self._gone()
-            if results or time.monotonic() >= until:
-                return results
+                self._take_in(left)
+            if self._beside.ids:
+                self._end(self._beside.completed())
+            if self._ended or time.monotonic() >= until:
+                ended, self._ended = self._ended, []
+                return ended
 
     def progress(self) -> dict[str, tuple[int, int]]:
-        return self._progress | self.here.progress()
+        return self._progress | self._beside.progress() | self.here.progress()
 
     def stop(self, task_ids: Sequence[str]) -> None:
+        self._unwanted |= set(task_ids) & self._first.keys()
+        self._end(self._beside.stop(task_ids))
         if self._bridge is not None:
             self._bridge.send(("stop", list(task_ids)))
 
     def withdraw(self) -> None:
+        self._end(self._beside.withdraw())
         if self._bridge is not None:
             self._bridge.send(("withdraw",))
 
     def close(self) -> None:
         self.here.close()
+        self._beside.close()
         if self._bridge is not None:
             self._bridge.send(("close",))
             self._bridge.end(CLOSE_S)
         self._bridge = None
         self.slots = 0
+        self._ended.clear()
+        self._unwanted.clear()
         for held in (self._flights, self._first, self._progress):
             held.clear()
+
+    def _take_in(self, timeout: float) -> None:
+        """What the bridge has said, waiting up to `timeout` seconds for the first."""
+        try:
+            while self._bridge is not None and self._bridge.connection.poll(timeout):
+                self._heard(*self._bridge.connection.recv())
+                timeout = 0.0
+        except (EOFError, OSError):
+            self._gone()
+
+    def _end(self, results: Sequence[Result]) -> None:
+        for result in results:
+            self._progress.pop(result.id, None)
+            self._flights.pop(self._first.pop(result.id, result.id), None)
+        self._unwanted -= {result.id for result in results}
+        self._ended += results
 
     def _want(self) -> None:
         """Somebody waits for slots."""
@@ -151,14 +227,16 @@ class ClusterPool:
             )
         self._bridge = _Bridge(self._options)
 
-    def _heard(self, kind: str, *rest: Any) -> list[Result]:
+    def _heard(self, kind: str, *rest: Any) -> None:
         if kind == "end":
-            results: list[Result] = rest[0]
-            for result in results:
-                self._progress.pop(result.id, None)
-                self._flights.pop(self._first.pop(result.id, result.id), None)
-            return results
-        if kind == "slots":
+            self._end(rest[0])
+        elif kind == "here":
+            for tasks in [self._flights[first][0] for first in rest[0]]:
+                if self._unwanted.isdisjoint(task.id for task in tasks):
+                    self._beside.take(tasks)
+                else:
+                    self._end(_stopped([tasks]))
+        elif kind == "slots":
             self.slots = rest[0]
             self._was_up, self._tries, self._down_since = True, 0, 0.0
         elif kind == "progress":
@@ -173,9 +251,8 @@ class ClusterPool:
             if not self._was_up:
                 self.close()
                 raise ConfigurationError(self._why)
-        return []
 
-    def _gone(self) -> list[Result]:
+    def _gone(self) -> None:
         """The bridge has ended: so has everything that was in flight."""
         if self._bridge is not None:
             code, words = self._bridge.end(CLOSE_S)
@@ -183,15 +260,15 @@ class ClusterPool:
             self._why = Message(words.splitlines()[-1]) if words and not self._why else self._why
         self._bridge, self.slots = None, 0
         now = time.monotonic()
-        results = [
-            Result(task.id, None, Failure("Lost", _LOST), (now - began) / len(tasks), lost=True)
-            for tasks, began in self._flights.values()
-            for task in tasks
-        ]
-        for held in (self._flights, self._first, self._progress):
-            held.clear()
+        self._end(
+            [
+                Result(task.id, None, Failure("Lost", _LOST), (now - began) / len(tasks), lost=True)
+                for tasks, began in self._flights.values()
+                for task in tasks
+                if task.id not in self._beside.ids
+            ]
+        )
         self._again_at = now + AGAIN_S[min(self._tries, len(AGAIN_S) - 1)]
         self._tries += 1
         if not self._was_up and self._tries > len(AGAIN_S):
             raise ResourceError("No connection to a Ray cluster can be made: {why}", why=self._why or _LOST)
-        return results

@@ -26,7 +26,7 @@ from ...logging_config import handle_record
 from ...messages import Message
 from ..workers import STOP_GRACE_S, STOPPED, Failure, Result, Task, failure_of
 from .agent import Agent, Hello, processor_level, versions
-from .parcels import Answer, Blob, Parcel, Reader, pack, place
+from .parcels import Answer, Blob, Parcel, Reader, StaysHere, pack, place
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,9 @@ class Wanted:
     gpus: int = 0
     memory_limit: int = 0
     shared: bool = False  # every machine sees the coordinator's files under the same paths
+    same_level: bool = (
+        False  # of machines whose processors are like this one's, as far as numbers hang on them
+    )
 
 
 class _State(Enum):
@@ -109,7 +112,7 @@ class Slots:
         self._senders = ThreadPoolExecutor(SENDERS, "lote-cluster")
         self._lock = threading.Lock()  # around which flights there are
         self._numbers = itertools.count()
-        self._reader = Reader()
+        self._reader = Reader(all_travels=bool(wanted.gpus))  # the coordinator may have none
         self._on_host: dict[str, set[str]] = {}  # SHA-256 of the shared files that a machine should have
         self._objects: dict[str, object] = {}  # the same, to Ray's references
         self._room = 0  # slots that the cluster has
@@ -121,6 +124,7 @@ class Slots:
         self._said: set[str] = set()
         self._ended: list[Result] = []
         self.notes: list[Message] = []
+        self.stay: list[str] = []  # first tasks of parcels that cannot travel: the coordinator does them
 
     # -- doors --------------------------------------------------------------------------------------
 
@@ -232,7 +236,7 @@ class Slots:
             return
         self._not_begun = 0
         slot.host, slot.idle_since = hello.host, time.monotonic()
-        if why_not := self._refused.get(hello.host) or _unlike(hello):
+        if why_not := self._refused.get(hello.host) or _unlike(hello, same_level=self._wanted.same_level):
             slot.state = _State.REFUSED
             self._say_once(Message("{host} is not used: {why}", host=hello.host, why=why_not))
         else:
@@ -285,6 +289,8 @@ class Slots:
             flight.parcel = replace(flight.parcel, blobs=tuple(blobs))
             answer = flight.slot.actor.run.remote(flight.parcel, *contents)
             answer.future().add_done_callback(lambda future: self._senders.submit(self._land, flight, future))
+        except StaysHere:
+            self.later(self._stays, flight)
         except (BatchProcessingError, OSError, MemoryError, self._ray.exceptions.RayError) as error:
             self.later(self._failed, flight, error)
         except Exception as error:  # the border of a thread: whatever it is belongs to the parcel
@@ -332,6 +338,14 @@ class Slots:
             self._refuse(flight.slot.host, fatal[0])
             results = [_of_machine(result, flight.slot.host) for result in results]
         self._ended += results
+
+    def _stays(self, flight: _Flight) -> None:
+        if self._over(flight) is None:
+            return
+        if flight.stop_by < float("inf"):
+            self._end(flight, STOPPED)
+        else:
+            self.stay.append(flight.tasks[0].id)
 
     def _failed(self, flight: _Flight, error: Exception) -> None:
         exceptions = self._ray.exceptions
@@ -387,13 +401,13 @@ def _of_machine(result: Result, host: str) -> Result:
     return replace(result, failure=replace(result.failure, text=text, fatal=False), lost=True)
 
 
-def _unlike(hello: Hello) -> Message | None:
+def _unlike(hello: Hello, *, same_level: bool) -> Message | None:
     """Why a machine would give other pixels than this one, if it might."""
     for name, here in versions().items():
         there = hello.versions.get(name, "none")
         if there != here:
             return Message("{name} {there} there, {here} here", name=name, there=there, here=here)
     here = processor_level()
-    if hello.level != here and not {hello.level, here} <= ALIKE:
+    if hello.level != here and (same_level or not {hello.level, here} <= ALIKE):
         return Message("its processor is {there}, this one's {here}", there=hello.level, here=here)
     return None

@@ -7,7 +7,8 @@ Promises: a hostile photo costs itself at most. The pixels of one photo are deco
 from __future__ import annotations
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import numpy as np
 from ...core.files import READ
 from ...core.resources import Meter
 from ...core.workers import LocalPool, Progress, Result, Task, in_pool, one_by_one
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, ResourceError
 from ...messages import Message
 from ..header_facts import ErrorKind
 from ..header_pool import fault_of
@@ -39,6 +40,8 @@ MEMORY_LIMIT = 4 * 1024**3
 TIME_LIMIT_S = 120.0
 # Photos that a worker is given at once: what one of them kills is done again.
 HANDFUL = 8
+# And so many bytes, unless one alone has more: they may have to be sent there.
+HANDFUL_BYTES = 64 << 20
 PHOTOS_PER_WORKER = 2000
 PREVIEW_QUALITY = 80
 # So much of the side that is asked for is enough: photos of 4000 and 4032 pixels, of which most phones and cameras make
@@ -111,15 +114,30 @@ class Opened:
     name: str
 
 
-def check_finder(pool: Pool, faces: FaceSource) -> None:
-    """Open `faces` in a worker, once. ConfigurationError if it cannot be, or kills the worker."""
+def cluster_pool(address: str, slots: int, *, shared: bool) -> Pool:
+    """The same on the machines of a Ray cluster: at most `slots` of them (0: all that there are); `shared`: they have the
+    photos under the same paths as this one."""
+    from ...core.cluster.pool import ClusterPool
+    from ...core.cluster.slots import Wanted
+
+    wanted = Wanted(slots, memory_limit=MEMORY_LIMIT, shared=shared, same_level=True)
+    return ClusterPool(address, wanted, memory_limit=MEMORY_LIMIT)
+
+
+def check_finder(pool: Pool, faces: FaceSource, stopped: Callable[[], bool]) -> None:
+    """Open `faces` in a worker, once, unless `stopped` says True before. ConfigurationError if it cannot be, or kills the
+    worker."""
     task = Task("faces", OpenFinder(faces), TIME_LIMIT_S, quiet_s=TIME_LIMIT_S)
-    for results in in_pool(pool, [task]):
-        for result in results:
-            if result.value is None:
-                _refuse_networks(result)
-                fault_of(result)  # ResourceError where no worker can work
-                raise ConfigurationError("The networks that find faces crash OpenCV: use others.")
+    with closing(in_pool(pool, [task])) as running:
+        for results in running:
+            for result in results:
+                if result.value is None:
+                    _refuse_networks(result)
+                    if fault_of(result) == ErrorKind.LOST and result.failure is not None:
+                        raise ResourceError(result.failure.text)
+                    raise ConfigurationError("The networks that find faces crash OpenCV: use others.")
+            if stopped():  # there may be no machine for long
+                return
 
 
 def _refuse_networks(result: Result) -> None:
@@ -211,4 +229,5 @@ _FAULTS = {
     ),
     ErrorKind.MEMORY: Message("needs too much memory to be decoded"),
     ErrorKind.CRASH: Message("made its decoder crash"),
+    ErrorKind.LOST: Message("was not looked at: the machines that began it were lost, one after the other"),
 }

@@ -22,7 +22,7 @@ from ..library_job import LibraryJob, database_of, follow, library, run_own
 from ..people.asked import ask, wanted
 from ..people.models import find
 from ..store import Store, database_name, scan_roots, server_lock
-from .looking import look_pool
+from .looking import cluster_pool, look_pool
 from .previews import previews_of
 from .stage import Looking, LookStats
 
@@ -42,16 +42,28 @@ KIND = "looks"
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Machines that look: of the Ray cluster at `address` ("auto": the one that this machine belongs to, or HOST:PORT), at most
+    `slots` at once (0: as many as there are). `shared`: they have the photos under the same paths as this machine; else photos
+    are sent there."""
+
+    address: str = "auto"
+    slots: int = 0
+    shared: bool = False
+
+
+@dataclass(frozen=True)
 class LookRequest:
     """What is asked of a look. `roots`: absolute folders as text (surrogateescape); `database`: an SQLAlchemy URL or the
     path of an SQLite file. `faces`: look for faces on all photos, by the networks in `face_model` (a folder; None: Lote's
-    own); else on new ones alone, if they were ever asked for."""
+    own); else on new ones alone, if they were ever asked for. `cluster`: whose machines look, None for this one."""
 
     roots: tuple[str, ...]
     database: str
     batch_size: int = 100
     faces: bool = False
     face_model: str | None = None
+    cluster: Cluster | None = None
 
     @classmethod
     def of(cls, job: Job) -> LookRequest:
@@ -133,7 +145,10 @@ class Looks(LibraryJob[Looking]):
         self._on_batch = on_batch
 
     def pool(self, job: Job) -> Pool:
-        return look_pool(tuned(self._workspace).lookers)
+        cluster = LookRequest.of(job).cluster
+        if cluster is None:
+            return look_pool(tuned(self._workspace).lookers)
+        return cluster_pool(cluster.address, cluster.slots, shared=cluster.shared)
 
     def plan(self, context: JobContext) -> None:
         request = LookRequest.of(context.job)

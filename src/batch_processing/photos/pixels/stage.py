@@ -59,7 +59,7 @@ from ..tables import (
 )
 from .fingerprints import fingerprint_of
 from .look import Look, LookError
-from .looking import HANDFUL, TIME_LIMIT_S, LookAt, check_finder, understood
+from .looking import HANDFUL, HANDFUL_BYTES, TIME_LIMIT_S, LookAt, check_finder, understood
 
 if TYPE_CHECKING:
     from ...core.workers import Pool
@@ -266,7 +266,7 @@ class Looking:
             self._drop_errors()
             self.total = self._count()
             if self._faces is not None and self.total:
-                check_finder(pool, self._faces)
+                check_finder(pool, self._faces, self._stopped)
             yield from self._look(pool, self._files())
             while self._delayed and not self.was_stopped:
                 again, self._delayed = self._delayed, []
@@ -388,7 +388,10 @@ class Looking:
                 order.append(task.id)
                 yield task
 
-        with closing(in_pool(pool, tasks(), group=HANDFUL, tick_s=TICK_S)) as running:
+        def fits(piece: Sequence[Task]) -> bool:
+            return sum(asked[task.id].size for task in piece) <= HANDFUL_BYTES
+
+        with closing(in_pool(pool, tasks(), group=HANDFUL, fits=fits, tick_s=TICK_S)) as running:
             for results in running:
                 known |= {result.id: understood(result) for result in results}
                 while order and order[0] in known:

@@ -121,6 +121,30 @@ BatchSizeOption = Annotated[
         help="Photos in a batch (LOTE_BATCH_SIZE; 100); auto: what doctor --tune found.",
     ),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="WHERE", help="local: this machine. ray: the machines of a Ray cluster."
+    ),
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Head of the cluster; auto is the one that this machine belongs to.",
+    ),
+]
+FilesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--files", metavar="HOW", help="bytes: sent to the machines. shared: they have the same paths."
+    ),
+]
+SlotsOption = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N", help="At most so many slots of the cluster; all if left out."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 YesOption = Annotated[
     bool, typer.Option("--yes", help="Do it; without this only what would be done is shown.")

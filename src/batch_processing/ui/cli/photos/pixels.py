@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ....core.model import JobState
+from ....core.model import EventKind, JobState
 from ....exceptions import ConfigurationError
 from ....i18n import N_, _, ngettext
 from ....messages import NOTHING, Message
@@ -20,8 +20,12 @@ from .common import (
     BatchSizeOption,
     BottomLine,
     DatabaseOption,
+    EngineOption,
+    FilesOption,
     JsonOption,
     QuietOption,
+    RayAddressOption,
+    SlotsOption,
     WorkspaceOption,
     folders_given,
     open_store,
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from ....core.model import Event, Job
     from ....core.status import Snapshot
     from ....core.workspace import Workspace
-    from ....photos.pixels.looks_job import LookFigures, LookResult, Looks
+    from ....photos.pixels.looks_job import Cluster, LookFigures, LookResult, Looks
     from ....photos.pixels.stage import LookBatch, Looking, LookStats
     from ....photos.store import Store
 
@@ -59,6 +63,10 @@ def look(
     folders: _Folders = None,
     batch_size: BatchSizeOption = None,
     no_wait: _NoWait = False,
+    engine: EngineOption = None,
+    ray_address: RayAddressOption = None,
+    files: FilesOption = None,
+    workers: SlotsOption = None,
     database: DatabaseOption = None,
     metrics: MetricsOption = None,
     quiet: QuietOption = False,
@@ -76,8 +84,9 @@ def look(
     from ....monitoring import metrics_kept
 
     size = photo_settings({"batch_size": batch_size}, None)["batch_size"].value
+    cluster = _cluster(engine, ray_address, files, workers)
     with open_store(database, workspace) as (store, opened), metrics_kept(opened, metrics):
-        if not quiet and not as_json:
+        if not quiet and not as_json and cluster is None:
             warn_of_tuning(opened)
         code = run_look(
             store,
@@ -88,6 +97,7 @@ def look(
             wait=not no_wait,
             as_json=as_json,
             quiet=quiet,
+            cluster=cluster,
         )
     raise typer.Exit(code)
 
@@ -105,6 +115,10 @@ def faces(
     ] = None,
     batch_size: BatchSizeOption = None,
     no_wait: _NoWait = False,
+    engine: EngineOption = None,
+    ray_address: RayAddressOption = None,
+    files: FilesOption = None,
+    workers: SlotsOption = None,
     database: DatabaseOption = None,
     metrics: MetricsOption = None,
     quiet: QuietOption = False,
@@ -114,7 +128,8 @@ def faces(
     """Find the faces on scanned photos, within the same look at their pixels, and tell whose they are.
 
     Nothing about faces is computed before this is first given; from then on every look at new photos finds their faces, too.
-    The networks that find them are not part of Lote: lote models path faces says how to get them. Nothing leaves this machine.
+    The networks that find them are not part of Lote: lote models path faces says how to get them. Nothing leaves this machine,
+    but for those of a cluster where --engine ray asks for one.
 
     Exit codes: 0 done, 2 the networks are not here, 3 some photos could not be looked at, 11 somebody else is at it (--no-wait), 130 interrupted;
     run the same command again and it goes on."""
@@ -124,8 +139,9 @@ def faces(
     from .people import tell_apart
 
     size = photo_settings({"batch_size": batch_size}, None)["batch_size"].value
+    cluster = _cluster(engine, ray_address, files, workers)
     with open_store(database, workspace) as (store, opened), metrics_kept(opened, metrics):
-        if not quiet and not as_json:
+        if not quiet and not as_json and cluster is None:
             warn_of_tuning(opened)
         code = run_look(
             store,
@@ -136,6 +152,7 @@ def faces(
             wait=not no_wait,
             as_json=as_json,
             quiet=quiet,
+            cluster=cluster,
             faces=True,
             face_model=face_model,
         )
@@ -157,10 +174,11 @@ def run_look(
     brief: bool = False,
     faces: bool = False,
     face_model: str | None = None,
+    cluster: Cluster | None = None,
 ) -> int:
     """Look at the photos below `folders`, or at all that were scanned, and say what became of it; the exit code.
-    `brief`: it serves something else: nothing is said but how far it is, and what went wrong. `faces`, `face_model`: as
-    `LookRequest` has them."""
+    `brief`: it serves something else: nothing is said but how far it is, and what went wrong. `faces`, `face_model`,
+    `cluster`: as `LookRequest` has them."""
     from ....photos.pixels.looks_job import LookRequest, Looks
     from ....photos.pixels.looks_job import look as begin
 
@@ -168,9 +186,25 @@ def run_look(
     view = _LookView(as_json=as_json, quiet=quiet, brief=brief)
     paths = tuple(os.fsdecode(root) for root in roots)
     named = None if face_model is None else os.path.abspath(face_model)  # noqa: PTH100 - no resolving
-    request = LookRequest(paths, database, batch_size, faces, named)
+    request = LookRequest(paths, database, batch_size, faces, named, cluster)
     looks = Looks(opened, store, on_batch=view.batch, on_wait=print_note, wait=wait)
     return _run(looks, store, view, partial(begin, opened, request, looks, store))
+
+
+def _cluster(
+    engine: str | None, ray_address: str | None, files: str | None, workers: str | None
+) -> Cluster | None:
+    """Whose machines are to look, as flags and environment have it; None: this one."""
+    from ....config.effective import Settings
+    from ....photos.pixels.looks_job import Cluster
+    from ..colorize import is_automatic
+
+    given = {"engine": engine, "ray_address": ray_address, "files": files, "max_concurrent": workers}
+    force = Settings(given).effective()
+    if force["engine"].value != "ray":
+        return None
+    slots = 0 if is_automatic(force["max_concurrent"]) else force["max_concurrent"].value
+    return Cluster(force["ray_address"].value, slots, force["files"].value == "shared")
 
 
 def scanned(store: Store) -> list[bytes]:
@@ -272,11 +306,15 @@ class _LookView:
         from ....photos.pixels.looks_job import LookFigures
 
         for event in events:
-            if event.kind == "warning":
+            if event.kind == EventKind.WARNING:
                 print_note("warning: {text}", text=event.data["text"])
+            elif event.kind == EventKind.NOTE and not self._brief:
+                print_note(event.data["text"])
         job = snapshot.job
         if job.state == JobState.PAUSED and self._bottom.is_due:
             self._bottom.say("paused; lote resume {job} goes on", job=job.id)
+        elif job.state == JobState.RUNNING and self._bottom.is_due and job.phase:
+            self._bottom.say(_(job.phase))
         elif job.state == JobState.RUNNING and self._bottom.is_due:
             figures = LookFigures.of(job)
             self._bottom.say(
