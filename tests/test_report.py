@@ -643,7 +643,8 @@ class TestLong:
         colored(10)
         after = {path: path.stat().st_mtime_ns for path in before}
         changed = {path.name for path in before if after[path] != before[path]}
-        assert changed == {"pages-00004.html", "pages-00007.html"}  # a page of the first was tried again
+        # A page of the first was tried again, and may have taken as long as before.
+        assert {"pages-00007.html"} <= changed <= {"pages-00004.html", "pages-00007.html"}
         assert (folder / "report" / "pages-00007.html").read_text() == "a person's own"
         colored(7)  # in one file again
         assert files() == {

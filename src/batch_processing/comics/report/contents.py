@@ -245,13 +245,12 @@ class Book:
         ]
         names = [source.key for source in self._placed()] if layout.pages <= NAMED else []
         text = json.dumps([safe(name) for name in names], ensure_ascii=True, separators=(",", ":"))
-        # In a script element only "<" could end it.
         return view.Paged(
             tuple(parts),
             files.PAGES_A_FILE,
             layout.part(1).replace("00001", "{first}"),
             tuple(sheets),
-            text.replace("<", "\\u003c"),
+            text,
         )
 
     def _general(self, left_out: Sequence[view.LeftOut]) -> Iterator[Message]:

@@ -3,7 +3,7 @@
 const field = document.querySelector("input[type=search]");
 const list = document.querySelector("#found");
 const said = document.querySelector(".bar output");
-const names = JSON.parse(document.querySelector("#names").textContent);
+const names = JSON.parse(document.querySelector("#names").dataset.names);
 const lower = names.map((name) => name.toLowerCase());
 const { size, pages, address, page } = list.dataset;
 const MOST = 50;
