@@ -47,7 +47,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
             _Clock.spent += time.monotonic() - began
 
 
-@pytest.fixture(scope="session")
+# Not for the session: machines that stand while other tests run take their time, and are found among their processes.
+@pytest.fixture(scope="module")
 def started() -> Iterator[machines.Machines]:
     if (why := machines.missing()) is not None:
         lacking(f"needs machines: {why}")
