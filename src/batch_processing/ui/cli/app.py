@@ -28,7 +28,7 @@ MODULES = {
     "watch": ("watch",),
     "jobs": ("list", "status", "pause", "cancel", "resume", "retry", "recolor", "approve", "open"),
     "top": ("top", "metrics"),
-    "care": ("doctor", "backup", "restore", "clean"),
+    "care": ("doctor", "verify", "backup", "restore", "clean"),
     "page": ("ui",),
 }
 GROUPS = ("models", "photos")
