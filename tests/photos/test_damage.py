@@ -173,7 +173,7 @@ def test_a_tail_of_zeros_is_told(tmp_path: Path, name: str, content: bytes) -> N
 @pytest.fixture
 def on_disk() -> Iterator[Path]:
     """A folder that is not in memory, where a hole is filled by who maps it."""
-    with tempfile.TemporaryDirectory(prefix="lote-", dir="/var/tmp") as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="lote-", dir="/var/tmp") as folder:
         yield Path(folder)
 
 
