@@ -33,6 +33,7 @@ def color() -> Color:
         {"1": "/no/path"},
         {},
         (0, 1),
+        "/regions/.1.part",
         "/pics",
         "/out",
     )
@@ -60,6 +61,7 @@ def test_a_page_names_all_its_files() -> None:
         "/out/.1.png.t.part": Use.WRITTEN,
         "/docs/layers/.1.psd.document.part": Use.WRITTEN,
         "/docs": Use.ROOT,
+        "/regions/.1.part": Use.WRITTEN,
         "/pics": Use.FILLED,
         "/out": Use.ROOT,
     }

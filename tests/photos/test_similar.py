@@ -131,6 +131,7 @@ def trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from send2trash import plat_other
 
     home = tmp_path / "trash-home"
+    monkeypatch.setenv("HOME", str(tmp_path))  # whose disk is that of the photos
     monkeypatch.setenv("XDG_DATA_HOME", str(home))
     monkeypatch.setattr(plat_other, "HOMETRASH", str(home / "Trash"))
     monkeypatch.setattr(plat_other, "HOMETRASH_B", os.fsencode(home / "Trash"))
