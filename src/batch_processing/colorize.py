@@ -297,7 +297,7 @@ def _said_of_palette(workspace: Workspace, job: Job, file: Path) -> dict[str, An
     kept = edits.palette_with(request_of(job).palette, workspace.ledger.edits.of(job.id, JOB))
     said = palettes.read(file)
     known = set(palettes.said(kept))
-    for item in workspace.ledger.items(job.id, state=ItemState.COMPLETED):
+    for item in workspace.ledger.items(job.id, ItemState.COMPLETED):
         known |= {str(color["id"]) for color in (item.details or {}).get("palette", ())}
     if strange := [color for color in said if color not in known]:
         raise ValidationError(

@@ -192,7 +192,7 @@ def result_of(workspace: Workspace, job_id: int) -> JobResult:
     """What the ledger knows of a job, ended or not."""
     job, counts = workspace.ledger.job(job_id), workspace.ledger.counts(job_id)
     failures = [
-        (item.key, str(item.error or "")) for item in workspace.ledger.items(job_id, state=ItemState.FAILED)
+        (item.key, str(item.error or "")) for item in workspace.ledger.items(job_id, ItemState.FAILED)
     ]
     return JobResult(
         job=job_id,

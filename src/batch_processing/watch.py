@@ -397,7 +397,7 @@ class _Watcher:
         """What is wrong with a book, for who put it there."""
         if result.state == JobState.CANCELLED:
             return Message("Job {job} was cancelled.", job=result.job)
-        for item in self._workspace.ledger.items(result.job, state=ItemState.FAILED):
+        for item in self._workspace.ledger.items(result.job, ItemState.FAILED):
             return Message(
                 "{failed} of {total} pages failed, such as {page} ({error}); the others are in {output}.",
                 failed=result.failed,

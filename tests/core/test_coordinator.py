@@ -98,7 +98,7 @@ def states(ledger: Ledger, number: int = 1) -> list[str]:
 
 def check_output(ledger: Ledger, output: Path, number: int = 1) -> None:
     """Every completed item has its file, with the hash on record; nothing else lies there."""
-    completed = {item.key: item for item in ledger.items(number, state="completed")}
+    completed = {item.key: item for item in ledger.items(number, "completed")}
     found = {path.name: path for path in output.iterdir()} if output.exists() else {}
     assert set(found) == set(completed)
     for name, path in found.items():
@@ -171,7 +171,7 @@ class TestOneRun:
     def test_a_failed_item_costs_itself_only(self, workspace: Workspace, tmp_path: Path) -> None:
         config = {"items": items(*"abc") | items("bad", how="it is torn")}
         assert run(workspace, tmp_path / "out", config).state == "done"
-        (failed,) = workspace.ledger.items(1, state="failed")
+        (failed,) = workspace.ledger.items(1, "failed")
         assert failed.key == "bad"
         assert "it is torn" in str(failed.error)
         check_output(workspace.ledger, tmp_path / "out")
@@ -396,7 +396,7 @@ class TestControl:
         until(lambda: workspace.database.exists() and "completed" in _states_if_any(workspace))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        token = next(workspace.ledger.items(1, state="processing")).token
+        token = next(workspace.ledger.items(1, "processing")).token
         (tmp_path / "out" / f".b.{token}.part").write_text("half")
         assert workspace.ledger.job(1).state == "interrupted"
         assert cancel_job(workspace, 1, Tiny()).state == "cancelled"
@@ -509,7 +509,7 @@ class TestFencing:
                 def late(timeout: float) -> list[Result]:
                     results = completed(timeout)
                     if results and not stolen:
-                        for item in ledger.items(job.id, state="processing"):
+                        for item in ledger.items(job.id, "processing"):
                             stolen.append(item.key)
                             with ledger.database.write() as connection:
                                 connection.exec_driver_sql(

@@ -159,7 +159,7 @@ class TestRetry:
         ledger.cancel_pending(number)
         assert ledger.retry(number) == ["b", "c"]
         assert states(ledger, number) == {"a": "completed", "b": "pending", "c": "pending"}
-        assert all(item.forced for item in ledger.items(number, state="pending"))
+        assert all(item.forced for item in ledger.items(number, "pending"))
 
     def test_everything_spares_what_was_approved(self, ledger: Ledger) -> None:
         number = new_job(ledger, *"ab")

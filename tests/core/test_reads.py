@@ -56,7 +56,7 @@ def everything(reads: Reads) -> list[object]:
         found += [
             reads.job(job.id), reads.counts(job.id), list(reads.items(job.id)), reads.events(job.id), reads.warnings(job.id),
             reads.finished(job.id, 5), reads.last_event(job.id), reads.window(job.id, 1, 2), reads.item(job.id, ODD),
-            list(reads.items(job.id, state=ItemState.FAILED)), reads.owners_of([f"/o/{ODD}"]),
+            list(reads.items(job.id, ItemState.FAILED)), reads.owners_of([f"/o/{ODD}"]),
         ]  # fmt: skip
     return found
 
@@ -68,7 +68,7 @@ def test_a_glance_sees_what_the_ledger_knows(ledger: Ledger, tmp_path: Path) -> 
     job = glance.job(1)
     assert (job.inputs[1], job.state, job.alive, job.owner) == (ODD, "running", True, process_identity())
     assert str(job.error) == f"{ODD} is empty"
-    (failed,) = glance.items(1, state=ItemState.FAILED)
+    (failed,) = glance.items(1, ItemState.FAILED)
     assert (failed.key, str(failed.error), failed.held) == (ODD, str(job.error), False)
     assert glance.counts(1) == {"pending": 1, "processing": 0, "completed": 1, "failed": 1, "cancelled": 0}
 

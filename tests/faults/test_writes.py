@@ -50,7 +50,7 @@ def check(root: Path) -> None:
     workspace = Workspace(root / "ws")
     assert workspace.ledger.database.integrity_check() == "ok"
     for job in workspace.ledger.jobs():
-        for item in workspace.ledger.items(job.id, state="completed"):
+        for item in workspace.ledger.items(job.id, "completed"):
             assert hashlib.sha256(Path(item.output).read_bytes()).hexdigest() == item.output_hash
     workspace.close()
 

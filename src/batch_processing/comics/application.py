@@ -245,7 +245,7 @@ class Comics:
         """Before a long job: how many pages, and whether the disk will do."""
         pages_left = 0
         needed = 0.0
-        for item in context.ledger.items(context.job.id, state=ItemState.PENDING):
+        for item in context.ledger.items(context.job.id, ItemState.PENDING):
             if not item.held:
                 pages_left += 1
                 needed += work_of(item).pixels * BYTES_PER_PIXEL
@@ -271,7 +271,7 @@ class Comics:
             return
         context.phase("looking up references")
         waiting: dict[str | None, list[Item]] = {}
-        for item in context.ledger.items(context.job.id, state=ItemState.PENDING):
+        for item in context.ledger.items(context.job.id, ItemState.PENDING):
             if not item.held and not item.turn and (work := work_of(item)).lost is None:
                 waiting.setdefault(work.artefact, []).append(item)
         for key, items in waiting.items():
@@ -394,7 +394,7 @@ class Comics:
         What is missing is made again, once; a page that is gone a second time has failed."""
         gone = [
             item
-            for item in context.ledger.items(context.job.id, state=ItemState.COMPLETED)
+            for item in context.ledger.items(context.job.id, ItemState.COMPLETED)
             if not item.held and not self._stands(item)
         ]
         for item in gone:

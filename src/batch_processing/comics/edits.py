@@ -91,7 +91,7 @@ class PageEdits:
         self._by_page = context.ledger.edits.by_page(context.job.id)
         self._approved: dict[str, str | None] = {}
         if self._by_page or context.job.result.get(EDITED):
-            for item in context.ledger.items(context.job.id, state=ItemState.COMPLETED):
+            for item in context.ledger.items(context.job.id, ItemState.COMPLETED):
                 if item.approved:
                     self._approved[item.key] = work_of(item).edits
         if not isinstance(backend, Editing) and any(key != JOB for key in self._by_page):

@@ -74,7 +74,7 @@ class Bindery:
 
     def keep_preview(self, context: JobContext) -> str:
         """Copy the page that was coloured to where a person looks for the preview."""
-        for item in context.ledger.items(context.job.id, state=ItemState.COMPLETED):
+        for item in context.ledger.items(context.job.id, ItemState.COMPLETED):
             if not item.held:
                 target = beside(context.ledger, context.job) / f"preview{Path(item.output).suffix}"
                 with self._deposits.save(target) as file, Path(item.output).open("rb") as page:
@@ -329,7 +329,7 @@ _LARGEST_METADATA = 64 << 20  # bytes: 10,000 pages take some 20 million
 
 def _names(context: JobContext) -> Iterator[str]:
     """What everything in the output is called."""
-    for item in context.ledger.items(context.job.id, state=ItemState.COMPLETED):
+    for item in context.ledger.items(context.job.id, ItemState.COMPLETED):
         yield work_of(item).name
     for role in (Role.COPY, Role.KEPT):
         for source in context.ledger.sources(context.job.id, role=role):
@@ -422,7 +422,7 @@ def size_of_output(context: JobContext) -> int:
     if output.suffix.lower() in ARCHIVES:
         paths = [output]
     else:
-        pages = context.ledger.items(context.job.id, state=ItemState.COMPLETED)
+        pages = context.ledger.items(context.job.id, ItemState.COMPLETED)
         paths = [Path(item.output) for item in pages if not item.held]
         paths += [path for path, _ in passed_through(context)]
     return sum(path.stat().st_size for path in paths if path.exists())

@@ -175,7 +175,7 @@ class Ownership:
         Each other one is compared when it is published. OutputExistsError if it does not.
 
         `task_of` is the application's `task`."""
-        pending = context.ledger.items(context.job.id, state=ItemState.PENDING)
+        pending = context.ledger.items(context.job.id, ItemState.PENDING)
         item = next((item for item in pending if item.output in self._unproven and not item.held), None)
         if item is None:
             return

@@ -163,7 +163,7 @@ class Learning:
         folder = context.workspace.folder("jobs", str(job_id), "remembered")
         parts: dict[str, tuple[str, Path]] = {}
         tasks = []
-        for item in context.ledger.items(job_id, state=ItemState.COMPLETED):
+        for item in context.ledger.items(job_id, ItemState.COMPLETED):
             work = work_of(item)
             same = now.get(item.key) == item.input_hash and work.backend == self.backend.name
             if same and not work.single:
@@ -207,7 +207,7 @@ class Learning:
         """Learn each set of references that a page still needs, unless it was learned before."""
         context.phase("learning the references")
         needed: set[str | None] = set()
-        for item in context.ledger.items(context.job.id, state=ItemState.PENDING):
+        for item in context.ledger.items(context.job.id, ItemState.PENDING):
             if not item.held:
                 work = work_of(item)
                 needed |= {work.artefact, work.first}

@@ -54,7 +54,7 @@ class Verified:
 
 def verify(workspace: Workspace, job: Job) -> Iterator[Verified]:
     """Read every page of a comics job, every copy in its folder, and its archive."""
-    done = workspace.ledger.items(job.id, state=ItemState.COMPLETED)
+    done = workspace.ledger.items(job.id, ItemState.COMPLETED)
     for some in chunks(done, TOGETHER):
         stamps: list[tuple[int, str, str | None]] = []
         for item in some:

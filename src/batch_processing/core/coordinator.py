@@ -218,7 +218,7 @@ def recover(ledger: Ledger, job: Job, application: Application) -> None:
     it meets that file."""
     job_id = job.id
     settlements = []
-    for item in ledger.items(job_id, state=ItemState.PROCESSING):
+    for item in ledger.items(job_id, ItemState.PROCESSING):
         target, token = Path(item.output), str(item.token)
         part = part_path(target, token)
         state, details = ItemState.PENDING, dict(item.details or {})

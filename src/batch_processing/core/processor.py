@@ -147,7 +147,7 @@ class BatchProcessor:
         by_path = {item.input_path: item for item in batch}
 
         def on_news(events: list[Event], snapshot: Snapshot) -> None:
-            for row in ledger.items(job.id, state=ItemState.PROCESSING):
+            for row in ledger.items(job.id, ItemState.PROCESSING):
                 self._show(row, by_path)
             for key in (event.key for event in events if event.kind == EventKind.PAGE):
                 if key is not None and (settled := ledger.item(job.id, key)) is not None:

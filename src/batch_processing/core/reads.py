@@ -170,10 +170,9 @@ class Reads(ABC):
 
     # -- items --------------------------------------------------------------------------------------
 
-    def items(self, job_id: int, *states: ItemState, state: ItemState | None = None) -> Iterator[Item]:
+    def items(self, job_id: int, *states: ItemState) -> Iterator[Item]:
         """The job's items in order, or those in one of these states, read in short transactions."""
         last = -1
-        states = states if state is None else (state,)
         which = f"AND state IN ({', '.join('?' * len(states))}) " if states else ""
         while True:
             rest = f"WHERE job_id = ? AND ordinal > ? {which}ORDER BY ordinal LIMIT ?"

@@ -181,7 +181,7 @@ class StatusTracker:
         """The ids of the images in that state."""
         wanted = _state(state)
         if self._ledger is not None and self._job is not None:
-            items = self._ledger.items(self._job, state=wanted)
+            items = self._ledger.items(self._job, wanted)
             return [item.key for item in items if not item.held]
         with self._lock:
             return list(self._by_state[wanted])

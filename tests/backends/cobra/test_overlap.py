@@ -229,6 +229,6 @@ def test_a_kill_while_pages_are_side_by_side_costs_these(
 def done_pages(workspace: Path) -> set[str]:
     ledger = Ledger(workspace / "lote.db")
     try:
-        return {Path(item.key).stem for item in ledger.items(1, state="completed")}
+        return {Path(item.key).stem for item in ledger.items(1, "completed")}
     finally:
         ledger.close()

@@ -63,7 +63,7 @@ def follow(workspace: Workspace, job: Job, *, as_json: bool, quiet: bool) -> int
         put_json("summary", **result.told(), exit_code=result.exit_code)
     else:
         if not quiet or result.failed:
-            failed = islice(workspace.ledger.items(job.id, state=ItemState.FAILED), SHOWN)
+            failed = islice(workspace.ledger.items(job.id, ItemState.FAILED), SHOWN)
             summary(console, result, [(item.key, item.error or NOTHING) for item in failed])
         if result.state == JobState.DONE and not quiet:
             typer.echo(result.output)

@@ -339,15 +339,13 @@ def approve(
         typer.echo(text.format(page=safe(key)))
 
 
-def _finished(
-    workspace: Workspace, job: Job, texts: Sequence[str], state: ItemState | None = None
-) -> list[str]:
+def _finished(workspace: Workspace, job: Job, texts: Sequence[str], *states: ItemState) -> list[str]:
     """The finished pages that these texts name, by path, name or pattern. QueueError where there is none; texts that
     name none beside others are warned of."""
     from ...comics.selection import selected
     from ...formatting import safe
 
-    ended = [item.key for item in workspace.ledger.items(job.id, state=state) if item.state in TERMINAL]
+    ended = [item.key for item in workspace.ledger.items(job.id, *states) if item.state in TERMINAL]
     keys, unused = selected(texts, ended)
     if not keys:
         raise QueueError(

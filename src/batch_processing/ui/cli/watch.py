@@ -188,7 +188,7 @@ class _Teller:
             if self._as_json:
                 put_json("summary", **result.told(), exit_code=result.exit_code)
             elif not self._quiet:
-                failed = islice(self._workspace.ledger.items(result.job, state=ItemState.FAILED), SHOWN)
+                failed = islice(self._workspace.ledger.items(result.job, ItemState.FAILED), SHOWN)
                 summary(self._console, result, [(item.key, item.error or NOTHING) for item in failed])
         if self._as_json:
             put_json(

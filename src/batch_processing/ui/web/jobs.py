@@ -388,7 +388,7 @@ def bundle(workspace: Workspace, job: Job, chosen: Collection[int] = ()) -> Path
     numbers in the ledger, where there are any. FileNotFoundError where none of these is finished."""
 
     def members() -> Iterator[tuple[str, Path]]:
-        done = {item.key: item for item in workspace.ledger.items(job.id, state=ItemState.COMPLETED)}
+        done = {item.key: item for item in workspace.ledger.items(job.id, ItemState.COMPLETED)}
         root = Path(job.output)
         for source in workspace.ledger.sources(job.id):
             item = done.get(source.key)
