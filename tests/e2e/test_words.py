@@ -140,3 +140,23 @@ def test_without_a_desktop_open_is_one_sentence(tmp_path: Path) -> None:
     assert done.err.replace("\n", " ").strip() == (
         f"lote: There is no desktop here with a program that opens {tmp_path / 'in_colorized'}: open it from another one."
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "value"),
+    [
+        (["colorize", "in"], "--ray-address", "head:6379"),
+        (["colorize", "in"], "--files", "shared"),
+        (["photos", "look", "in"], "--workers", "2"),
+        (["photos", "faces", "in"], "--files", "shared"),
+    ],
+)
+def test_what_only_a_cluster_heeds_is_not_passed_over(
+    command: list[str], flag: str, value: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    run = lote(*command, flag, value, workspace=tmp_path / "ws", cwd=tmp_path)
+    assert run.code == 2
+    assert run.err.splitlines()[-1].endswith(
+        f"{flag} is about the machines of a cluster: say --engine ray, too."
+    )

@@ -407,6 +407,17 @@ def colorize(options: ColorizeOptions) -> None:
         raise typer.Exit(asked.code(shelf, target))
 
 
+def heed_cluster(force: Mapping[str, Effective], *flags: str) -> None:
+    """ConfigurationError where a flag was given that only the machines of a cluster heed, and none was asked for."""
+    from ...exceptions import ConfigurationError
+
+    given = next((flag for flag in flags for each in force.values() if each.origin == flag), None)
+    if given is not None and force["engine"].value == "local":
+        raise ConfigurationError(
+            "{flag} is about the machines of a cluster: say --engine ray, too.", flag=given
+        )
+
+
 def in_force(
     workspace: Workspace, force: Mapping[str, Effective]
 ) -> tuple[dict[str, object], dict[str, str]]:
@@ -414,6 +425,7 @@ def in_force(
     from ...config.settings import ALL_SLOTS
     from ...core.tuning import tuned
 
+    heed_cluster(force, "--ray-address", "--files")
     values = {name: effective.value for name, effective in force.items() if effective.value is not None}
     if is_automatic(force["max_concurrent"]):
         local = force["engine"].value == "local"

@@ -197,10 +197,11 @@ def _cluster(
     """Whose machines are to look, as flags and environment have it; None: this one."""
     from ....config.effective import Settings
     from ....photos.pixels.looks_job import Cluster
-    from ..colorize import is_automatic
+    from ..colorize import heed_cluster, is_automatic
 
     given = {"engine": engine, "ray_address": ray_address, "files": files, "max_concurrent": workers}
     force = Settings(given).effective()
+    heed_cluster(force, "--ray-address", "--files", "--workers")
     if force["engine"].value != "ray":
         return None
     slots = 0 if is_automatic(force["max_concurrent"]) else force["max_concurrent"].value
