@@ -26,12 +26,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 from benchmarks import flats_drawings as drawings
+from benchmarks import flats_invented as invented
 from numpy.typing import NDArray
 
 TRAINED = ("bigsmile", "bigears", "personas")
 CHOSEN = ("dylan",)
 JUDGED = ("micah", "miniavs")
-HEADS = ("bigsmile", "bigears", "dylan")
+INVENTED = ("heads", "busts")
+"""Of flats_invented.py, for learning too: these need no sprites."""
+HEADS = ("bigsmile", "bigears", "dylan", "heads")
 """Styles whose figures are heads: they get a neck and shoulders of our own."""
 CHARACTERS, VARIANTS = 4, 6
 LEAST = 60
@@ -71,9 +74,7 @@ def figure(path: Path) -> Figure:
     away = np.abs(values[:, None, None] // np.array([65536, 256, 1]) % 256 - few[None]).sum(axis=2)
     nearest = few[away.argmin(axis=1)].astype(np.uint8)
     rgb[there] = nearest[np.searchsorted(values, code[there])]
-    ys, xs = np.nonzero(there)
-    box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-    return Figure(rgb[box], there[box])
+    return _boxed(rgb, there)
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,43 @@ class Cast:
     sprites: Path
     world: drawings.Series
     shirts: list[drawings.Rgb]
+    bend: float = 0.0
+    """How far each character is bent in its own way, see flats_invented.bent; for learning."""
 
     def look(self, character: int, variant: int) -> Figure:
-        name = f"{self.style}_s{self.number}c{character}v{variant}_c.png"
-        return figure(self.sprites / name)
+        identity = [sum(self.style.encode()), self.number, character]
+        if self.style in INVENTED:
+            colors = _colors_of_one(identity)
+            return _boxed(*invented.figure(identity, variant, colors, bust=self.style not in HEADS))
+        seen = figure(self.sprites / f"{self.style}_s{self.number}c{character}v{variant}_c.png")
+        if not self.bend:
+            return seen
+        return _boxed(*invented.bent(seen.rgb, seen.there, identity, self.bend))
 
 
-def cast(sprites: Path, style: str, number: int) -> Cast:
+SKINS: list[drawings.Rgb] = [(242, 211, 177), (236, 173, 128), (201, 138, 91), (158, 86, 34), (118, 57, 0)]
+
+
+def _colors_of_one(identity: list[int]) -> list[drawings.Rgb]:
+    rng = np.random.default_rng([*identity, 9])
+    colors = drawings.colors_of(rng, 6)
+    if rng.random() < 0.7:
+        colors[0] = SKINS[rng.integers(len(SKINS))]
+    return colors
+
+
+def _boxed(rgb: NDArray[np.uint8], there: NDArray[np.bool_]) -> Figure:
+    ys, xs = np.nonzero(there)
+    box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    return Figure(np.ascontiguousarray(rgb[box]), there[box])
+
+
+def cast(sprites: Path, style: str, number: int, *, bend: float = 0.0) -> Cast:
     seed = sum(style.encode()) * 1000 + number
     world = drawings.series(seed)
     world.busts = True
-    return Cast(style, number, sprites, world, drawings.colors_of(np.random.default_rng(seed), CHARACTERS))
+    shirts = drawings.colors_of(np.random.default_rng(seed), CHARACTERS)
+    return Cast(style, number, sprites, world, shirts, bend)
 
 
 CLOSE, EMPTY = 0.6, 0.2

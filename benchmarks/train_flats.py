@@ -2,22 +2,15 @@
 
     python benchmarks/train_flats.py measure FOLDER --sprites SPRITES [--painted DATA/train/painted]
     python benchmarks/train_flats.py metric FOLDER OUT.npz
-    python benchmarks/train_flats.py gates FOLDER OUT.npz
 
-`measure` draws pages and measures them once; `metric` trains the metric anew, with gates that all are alike; `gates` trains
-the gates for the metric that stands in the package by then.
+`measure` draws pages and measures them once; then `benchmarks/train_outlines.py` trains the network that `metric` builds on,
+and `benchmarks/train_gates.py` what is heeded.
 
-Needs PyTorch. Each takes about half an hour on one core. The pages are those of flats_drawings.py, those of flats_styles.py
+Needs PyTorch. Each takes about a quarter of an hour on two cores. The pages are those of flats_drawings.py, those of flats_styles.py
 in its styles for training (SPRITES as that module says, made with 56 series, beside those that flats.py measures on), and
 with --painted the pages of Pepper&Carrot (David Revoy, CC BY 4.0) with line art taken from them. A step takes one page and
 the references of its series; the loss is -log of the share that the softmax over all reference regions gives to regions of
-a right colour. Colours themselves are never an input, so none can be learned. The weights in the package come from this
-recipe without the series whose pages are mostly close, and from five epochs more with them (.05 left out, rate 4e-4).
-
-The gates say how much each vote counts for a region, how much a region tells those around it, and how much it heeds
-of what lies above, below, beside, some steps away and elsewhere in its panel. They are trained with the rounds of
-assign.py unrolled, on series that the metric has not seen. Those of the package are several runs (GATE_SEEDS), whose mean
-a wider network computes.
+a right colour. Colours themselves are never an input, so none can be learned.
 
 Pages of the sample chapter, of `synthetic` and of `cobra` are not used: benchmarks/flats.py judges on them.
 """
@@ -30,7 +23,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,40 +40,45 @@ from benchmarks import flats_drawings as drawings
 from benchmarks import flats_styles as styles
 
 from batch_processing.backends.flats import (
-    assign,
     describe,
+    encoder,
     graph,
     ink,
+    outlines,
     references,
     regions,
     structure,
     tints,
 )
-from batch_processing.backends.flats.arrays import packed, unpacked
+from batch_processing.backends.flats.arrays import packed
 from batch_processing.backends.flats.color import distances, to_lab
 from batch_processing.io.images import decode
 
 torch: Any = importlib.import_module("torch")
 
-HIDDEN = 96
+HIDDEN = 128
 LEVELS = 2
 NEAR, NEAR_PAINTED = 6.0, 15.0
 """Delta-E (CIE 1976) within which a colour is right."""
 HELD_EPISODES = ("E15", "E17", "E22")
 """Painted pages that are kept for judging."""
-PHASES = ((16, 0.2, 2e-3), (12, 0.08, 1.2e-3), (8, 0.05, 9e-4))
+PHASES = ((12, 0.2, 2e-3), (8, 0.1, 1.2e-3), (6, 0.05, 8e-4))
 """Epochs, the share of the inputs and hidden values that is left out in a step, and the highest rate of learning."""
 KINDS = (
     slice(0, describe.REGION_WIDTH),
     slice(describe.REGION_WIDTH, describe.REGION_WIDTH + describe.POINT_WIDTH),
-    slice(graph.NODE_WIDTH, graph.TOLD_WIDTH),
+    slice(graph.NODE_WIDTH, graph.NODE_WIDTH + encoder.WIDTH),
+    slice(graph.NODE_WIDTH + encoder.WIDTH, graph.TOLD_WIDTH),
 )
-"""What graph.facts_of says of a region's lines, of its points, and of what it shows."""
+"""What graph.facts_of says of a region's lines, of its points, of what it shows, and of its outline."""
 KIND_DROP = 0.15
 """How often each is left out of one drawing."""
 STRANGERS = 0.35
 """Share of the steps in which another series' reference lies among the right ones."""
 OWN_SERIES, OWN_WHOLE = 130, 30
+BENDS = (0.0, 0.02, 0.03, 0.04)
+"""How far characters of other hands are bent, each in its own way, one of these for each series."""
+INVENTED_CASTS, INVENTED_GATE_CASTS = range(60), range(60, 74)
 METRIC_CASTS, GATE_CASTS = (*range(8, 36), *range(44, 52)), (*range(36, 44), *range(52, 56))
 CLOSE_CASTS = range(44, 56)
 """Series of each style of other hands, those before them are measured on; and those whose pages are mostly close."""
@@ -109,6 +107,7 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
     for drawn, one in zip(inks, seen, strict=True):
         studied = references.study(drawn, one.tint, colors)
         if studied is not None:
+            pieces = tints.pieces_of(colors.base[one.tint], drawn)[0]
             item["studied"].append(studied)
             item["known"].append(
                 {
@@ -116,6 +115,7 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
                     "colour": studied.color,
                     "paper": studied.paper,
                     "share": studied.share,
+                    "windows": outlines.windows(drawn.line, pieces, describe.shapes(pieces)),
                 }
             )
     for i in asked:
@@ -138,6 +138,7 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
                 "right": right / np.maximum(count, 1)[:, None],
                 "count": count,
                 "paper": panels.white,
+                "windows": outlines.windows(drawn.line, labels, what),
             }
         )
     return item
@@ -178,10 +179,10 @@ def own_series(number: int) -> Series:
     return Series(pages, turns)
 
 
-def style_series(sprites: Path, style: str, number: int) -> Series:
+def style_series(sprites: Path, style: str, number: int, *, bent: bool = True) -> Series:
     """A series in a style of other hands; one to three pages teach one or two."""
     rng = np.random.default_rng([sum(style.encode()), number])
-    made = styles.cast(sprites, style, number)
+    made = styles.cast(sprites, style, number, bend=float(rng.choice(BENDS)) if bent else 0.0)
     pages = [styles.page(made, i, close=number in CLOSE_CASTS and i < 2) for i in range(4)]
     known = [[2, 3], [2], [1, 2, 3]][int(rng.choice(3, p=[0.6, 0.2, 0.2]))]
     return Series(pages, [(known, [i for i in range(4) if i not in known][:2])])
@@ -219,9 +220,14 @@ def planned(sprites: Path, painted: Path | None) -> dict[str, Callable[[], Serie
             plan[f"m-{style}-{number:03}"] = partial(style_series, sprites, style, number)
         for number in GATE_CASTS:
             plan[f"g-{style}-{number:03}"] = partial(style_series, sprites, style, number)
+    for style in styles.INVENTED:
+        for number in INVENTED_CASTS:
+            plan[f"m-{style}-{number:03}"] = partial(style_series, sprites, style, number)
+        for number in INVENTED_GATE_CASTS:
+            plan[f"g-{style}-{number:03}"] = partial(style_series, sprites, style, number)
     for style in styles.CHOSEN:
         for number in range(HELD_CASTS):
-            plan[f"held-{style}-{number:03}"] = partial(style_series, sprites, style, number)
+            plan[f"held-{style}-{number:03}"] = partial(style_series, sprites, style, number, bent=False)
     for number in range(GATE_SERIES):
         plan[f"g-own-{number:03}"] = partial(gate_series, number)
     episodes: dict[str, list[Path]] = {}
@@ -255,11 +261,22 @@ def measured(folder: Path, first: str) -> Iterator[dict[str, Any]]:
         yield from pickle.loads(path.read_bytes())  # noqa: S301 - written by `measure`
 
 
+def seen_anew(part: dict[str, Any]) -> graph.Look:
+    """The look of a measured drawing, with what the network of outlines says of it by now."""
+    windows = part["windows"]
+    shown = part["look"].turned[0]
+    turned = (shown, outlines.pictured(outlines.mirrored(windows)))
+    return replace(part["look"], outlined=outlines.pictured(windows), turned=turned)
+
+
 def tensors(part: dict[str, Any]) -> list[dict[str, Any]]:
     """A drawing and its mirror image, as tensors."""
     out = []
-    for look in (part["look"], part["look"].mirrored()):
-        made = {name: torch.from_numpy(np.asarray(part[name])) for name in part if name != "look"}
+    seen = seen_anew(part)
+    for look in (seen, seen.mirrored()):
+        made = {
+            name: torch.from_numpy(np.asarray(part[name])) for name in part if name not in {"look", "windows"}
+        }
         made |= {name: torch.from_numpy(getattr(look, name)) for name in ("here", "there", "ties")}
         made["nodes"] = torch.from_numpy(graph.facts_of(look))
         out.append(made)
@@ -400,7 +417,7 @@ def found_in(net: Any, items: list[dict[str, Any]]) -> float:
 
 
 def write(nets: list[Any], path: Path) -> None:
-    """The weights as graph.embed wants them, and untrained gates: (in, out), half precision, the inputs' scale within the first layer."""
+    """The weights as graph.embed wants them: (in, out), half precision, the inputs' scale within the first layer."""
     halved = {}
     for member, net in enumerate(nets):
         state = {name: value.double() for name, value in net.state_dict().items()}
@@ -409,202 +426,16 @@ def write(nets: list[Any], path: Path) -> None:
         for name, value in state.items():
             array = value.numpy()
             halved[f"{member}.{name}"] = (array.T if array.ndim == 2 else array).astype(np.float16)
-    save(halved | arrays_of_gates([Gates()]), path)
-
-
-PACKAGED = Path(graph.__file__).with_name("metric.npz")
+    save(halved, path)
 
 
 def save(arrays: dict[str, Any], path: Path) -> None:
     path.write_bytes(packed({name: arrays[name] for name in sorted(arrays)}, level=9))
 
 
-GATE_HIDDEN = 24
-GATE_SEEDS = (0, 1)
-GATE_EPOCHS, GATE_RATE = 6, 3e-3
-EARLY, EARLY_WEIGHT = 2, 0.3
-"""A round whose result counts in the loss too, and how much."""
-
-
-def ways_of(look: graph.Look) -> Any:
-    """What surroundings does, as matrices: (SIDES, n, n)."""
-    n = len(look.regions)
-    ones = np.ones((n, graph.SIDES), np.float32)
-    each = graph.surroundings(graph.walks(look), np.eye(n, dtype=np.float32), ones)
-    return torch.from_numpy(np.ascontiguousarray(each.transpose(1, 0, 2)))
-
-
-def unrolled(item: dict[str, Any]) -> dict[str, Any]:
-    """What the rounds of assign.assign work with, as tensors."""
-    known = references.summed_up(item["rgb"], item["studied"])
-    k = item["colours"]
-    places = any(one.shows_place for one in item["studied"])
-    around = []
-    for one in item["studied"]:
-        keep = torch.from_numpy(~(one.paper & places))
-        place = torch.from_numpy(graph.embed(one.seen))
-        around.append((ways_of(one.seen), place, torch.eye(k)[torch.from_numpy(one.color).long()], keep))
-    asked = []
-    for page in item["asked"]:
-        look = page["look"]
-        n = len(look.regions)
-        votes = assign.votes_on(look, known)
-        logs = [
-            np.log(assign.floored(votes.region, assign.FLOOR)),
-            votes.heard[:, None] * np.log(assign.floored(votes.point, assign.FLOOR)),
-            np.log(assign.floored(votes.kind, assign.KIND_FLOOR)),
-            np.tile(np.log(known.share[None, :] + 0.002), (n, 1)),
-        ]
-        whole = np.bincount(np.concatenate([look.a, look.b]), np.tile(look.length, 2), minlength=n)
-        small = np.maximum(np.minimum(whole[look.a], whole[look.b]), 1)
-        white = look.paper[look.a] | look.paper[look.b]
-        borders = np.zeros((2, n, n), np.float32)
-        borders[0, look.a, look.b] = np.where(white, 0, look.bare / small)
-        borders[1, look.a, look.b] = np.where(white, 0, np.sqrt((look.length - look.bare) / small))
-        asked.append(
-            {
-                "place": torch.from_numpy(votes.place),
-                "signs": torch.from_numpy(assign.signs(votes, look.share)),
-                "like": torch.from_numpy(votes.like),
-                "logs": torch.from_numpy(np.stack(logs).astype(np.float32)),
-                "borders": torch.from_numpy(borders + borders.transpose(0, 2, 1)),
-                "ways": ways_of(look),
-                "white": torch.from_numpy(look.paper),
-                "right": torch.from_numpy(page["right"]),
-                "count": torch.from_numpy(page["count"].astype(np.float32)),
-            }
-        )
-    return {
-        "colours": k,
-        "around": around,
-        "colour": torch.from_numpy(known.region_color).long(),
-        "share": torch.from_numpy(known.region_share),
-        "lift": torch.from_numpy(np.log(known.touch)),
-        "asked": asked,
-    }
-
-
-class Gate(torch.nn.Module):  # type: ignore[misc]
-    """What graph._gate computes; at the start all regions have the values of `start`."""
-
-    def __init__(self, width: int, start: tuple[float, ...]) -> None:
-        super().__init__()
-        self.a, self.b = torch.nn.Linear(width, GATE_HIDDEN), torch.nn.Linear(GATE_HIDDEN, len(start))
-        torch.nn.init.zeros_(self.b.weight)
-        self.b.bias.data = torch.log(torch.tensor(start))
-
-    def forward(self, rows: Any) -> Any:
-        hidden = torch.nn.functional.dropout(torch.relu(self.a(rows)), 0.2, self.training)
-        return torch.exp(torch.clamp(self.b(hidden), -5, 3))
-
-
-class Gates(torch.nn.Module):  # type: ignore[misc]
-    """The rounds of assign.assign where the metric is trusted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.send = Gate(graph.PLACE_WIDTH, (1.0,) * graph.SIDES)
-        self.read = Gate(graph.PLACE_WIDTH, (4.0,) * graph.SIDES)
-        self.trust = Gate(graph.PLACE_WIDTH + graph.SIGNS, assign.WEIGHTS)
-        self.area, self.open, self.touch = (torch.nn.Parameter(torch.tensor(v)) for v in assign.BALANCE)
-        self.product, self.prior = graph.sharpness()
-
-    def forward(self, item: dict[str, Any], page: dict[str, Any]) -> list[Any]:
-        """Share of each colour for each region, (n, colours), after each round."""
-        k, place, white = item["colours"], page["place"], page["white"][:, None]
-        theirs = []
-        for ways, there, color, keep in item["around"]:
-            sides = torch.einsum("snm,ms,mk->nsk", ways, self.send(there), color)
-            theirs += [torch.sqrt(sides + 1e-7)[keep].flatten(1)] * 2
-        those = torch.cat(theirs).T
-        weight = self.trust(torch.cat([place, page["signs"]], 1))
-        sent, read, logs = self.send(place), self.read(place), page["logs"]
-        votes = sum(weight[:, [vote]] * logs[vote] for vote in range(3)) + self.area * logs[3]
-        belief = torch.where(white, torch.full((k,), -30.0).index_fill(0, torch.tensor(0), 0), votes)
-        look = page["like"] * self.product * weight[:, 4:5] + self.prior * torch.log(item["share"] + 1e-5)
-        share = torch.softmax(belief, 1)
-        rounds = []
-        for _ in range(assign.ROUNDS):
-            wish = self.open * (page["borders"][0] @ share)
-            wish = wish + self.touch * (page["borders"][1] @ share) @ item["lift"]
-            told = share * share.max(1, keepdim=True)[0] ** 2
-            around = torch.stack([way @ (told * sent[:, [s]]) for s, way in enumerate(page["ways"])], 1)
-            mine = torch.sqrt(around + 1e-7) * read[:, :, None]
-            mass = torch.softmax(look + mine.flatten(1) @ those, 1)
-            scene = torch.zeros(len(share), k).index_add_(1, item["colour"], mass)
-            floor = assign.KIND_FLOOR
-            wish = wish + weight[:, 3:4] * torch.log((1 - floor) * scene + floor / k)
-            share = 0.5 * share + 0.5 * torch.softmax(belief + torch.where(white, 0.0, wish), 1)
-            rounds.append(share)
-        return rounds
-
-
-def gates_loss(rounds: list[Any], page: dict[str, Any]) -> Any:
-    weight = torch.sqrt(page["count"]) * ~page["white"] * (page["right"].max(1)[0] > 0.5)
-    weight = weight / weight.sum().clamp(min=1)
-
-    def away(share: Any) -> Any:
-        return -(weight * torch.log(0.98 * (share * page["right"]).sum(1) + 0.01)).sum()
-
-    return away(rounds[-1]) + EARLY_WEIGHT * away(rounds[EARLY])
-
-
-def train_gates(items: list[dict[str, Any]], others: list[dict[str, Any]], seed: int) -> Any:
-    """Learn from items; how well it does on others is printed."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(seed)
-    net = Gates()
-    steps = [(item, page) for item in items for page in item["asked"]]
-    optimiser = torch.optim.AdamW(net.parameters(), lr=GATE_RATE, weight_decay=1e-2)
-    total = GATE_EPOCHS * len(steps) + 1
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, GATE_RATE, total_steps=total, pct_start=0.1)
-    for epoch in range(GATE_EPOCHS):
-        lost = 0.0
-        for step in rng.permutation(len(steps)).tolist():
-            item, page = steps[step]
-            loss = gates_loss(net(item, page), page)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            lost += float(loss.detach())
-        net.eval()
-        with torch.no_grad():
-            right = [settled_right(net(item, page)[-1], page) for item in others for page in item["asked"]]
-        net.train()
-        print(
-            f"seed {seed}, epoch {epoch}: loss {lost / len(steps):.4f}, held back {np.mean(right):.3f}",
-            flush=True,
-        )
-    return net
-
-
-def settled_right(share: Any, page: dict[str, Any]) -> float:
-    """The share of a page's regions, by the root of their area, whose likeliest colour is right."""
-    weight = torch.sqrt(page["count"]) * ~page["white"] * (page["right"].max(1)[0] > 0.5)
-    best = page["right"].gather(1, share.argmax(1, keepdim=True))[:, 0] > 0.5
-    return float((weight * best).sum() / weight.sum().clamp(min=1))
-
-
-def arrays_of_gates(nets: list[Any]) -> dict[str, NDArray[np.float16]]:
-    """The mean of several runs, before its exponential, as one wider network."""
-    states = [{name: value.numpy() for name, value in net.state_dict().items()} for net in nets]
-    found = {name: np.mean([state[name] for state in states], axis=0) for name in ("area", "open", "touch")}
-    for gate in ("send", "read", "trust"):
-        weights, biases = ([state[f"{gate}.a.{part}"] for state in states] for part in ("weight", "bias"))
-        found[f"{gate}.a.weight"] = np.concatenate(weights).T
-        found[f"{gate}.a.bias"] = np.concatenate(biases)
-        weights, biases = ([state[f"{gate}.b.{part}"] for state in states] for part in ("weight", "bias"))
-        found[f"{gate}.b.weight"] = np.concatenate(weights, axis=1).T / len(states)
-        found[f"{gate}.b.bias"] = np.mean(biases, axis=0)
-    return {name: np.asarray(array, np.float16) for name, array in found.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["measure", "metric", "gates"])
+    parser.add_argument("what", choices=["measure", "metric"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path, nargs="?", default=Path("metric.npz"))
     parser.add_argument("--sprites", type=Path)
@@ -619,15 +450,9 @@ def main() -> None:
             going = [workers.submit(measure, chosen.folder, name, plan[name]) for name in sorted(plan)[::-1]]
             for count, done in enumerate(as_completed(going)):
                 print(f"{count + 1} of {len(plan)}: {done.result()}", flush=True)
-    elif chosen.what == "gates":
-        items, others = (
-            [unrolled(item) for item in measured(chosen.folder, first)] for first in ("g", "held")
-        )
-        gates = arrays_of_gates([train_gates(items, others, seed) for seed in GATE_SEEDS])
-        save(unpacked(PACKAGED.read_bytes()) | gates, chosen.out)
-    else:
-        items, others = (list(measured(chosen.folder, first)) for first in ("m", "held"))
-        write([train(items, others, seed) for seed in range(graph.MEMBERS)], chosen.out)
+        return
+    items, others = (list(measured(chosen.folder, first)) for first in ("m", "held"))
+    write([train(items, others, seed) for seed in range(graph.MEMBERS)], chosen.out)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ never saw a colour.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import describe, encoder, regions
+from . import describe, encoder, outlines, regions
 from .arrays import unpacked
 from .ink import Ink
 from .runs import largest
@@ -26,12 +27,17 @@ Rows = NDArray[np.float32]
 
 NODE_WIDTH = describe.REGION_WIDTH + describe.POINT_WIDTH + 13
 """Values that describe a region to the metric: its own row, the mean of its points' rows, and plain facts."""
-TOLD_WIDTH = NODE_WIDTH + encoder.WIDTH
-"""The same with what it shows."""
+TOLD_WIDTH = NODE_WIDTH + encoder.WIDTH + outlines.WIDTH
+"""The same with what it shows, and with its outline."""
 TIE_WIDTH = 7
 """Values that describe how one region borders on another."""
 SIDES = 7
 """Kinds of surroundings, see `surroundings`."""
+HEADS = 2
+"""Times that each is looked at, with other gates: whose hair is two steps away, and which sky."""
+AROUND = SIDES * HEADS
+TOUCHES = 2
+"""Times that colours which touch in the references are looked at, with other gates."""
 SIGNS = 7
 """Signs of how much the votes on a region can be trusted, see assign.signs."""
 ROWS = 512
@@ -74,8 +80,10 @@ class Look:
     """What stays white."""
     shown: Rows
     """(n, encoder.WIDTH), see encoder.pooled."""
-    shown_mirrored: Rows
-    """The same of the drawing in a mirror; (0, encoder.WIDTH) where nobody asked for it."""
+    outlined: Rows
+    """(n, outlines.WIDTH), see outlines.pictured."""
+    turned: tuple[Rows, Rows]
+    """`shown` and `outlined` of the drawing in a mirror; without rows where nobody asked for it."""
 
     def mirrored(self) -> Look:
         """The same drawing seen in a mirror (without measuring it again)."""
@@ -90,8 +98,9 @@ class Look:
             points=self.points[:, POINT_MIRRORED],
             nodes=nodes,
             ties=ties,
-            shown=self.shown_mirrored,
-            shown_mirrored=self.shown,
+            shown=self.turned[0],
+            outlined=self.turned[1],
+            turned=(self.shown, self.outlined),
         )
 
 
@@ -149,6 +158,8 @@ def look(
     nodes = np.concatenate([own, mean, np.stack(facts, axis=1)], axis=1).astype(np.float32)
 
     panel = np.unique(frame, axis=0, return_inverse=True)[1].reshape(-1)
+    seen = outlines.windows(drawn.line, labels, what)
+    none = (np.zeros((0, encoder.WIDTH), np.float32), np.zeros((0, outlines.WIDTH), np.float32))
     return Look(
         own,
         points,
@@ -165,7 +176,8 @@ def look(
         what.area / labels.size,
         paper,
         encoder.pooled(drawn.line, labels, n),
-        _shown_mirrored(drawn, labels, n) if mirrored else np.zeros((0, encoder.WIDTH), np.float32),
+        outlines.pictured(seen),
+        (_shown_mirrored(drawn, labels, n), outlines.pictured(outlines.mirrored(seen))) if mirrored else none,
     )
 
 
@@ -181,6 +193,7 @@ def parted(
         regions=seen.regions[home],
         nodes=seen.nodes[home],
         shown=seen.shown[home],
+        outlined=seen.outlined[home],
         panel=seen.panel[home],
         paper=paper,
         share=what.area / labels.size,
@@ -255,28 +268,42 @@ def _half_widths(drawn: Ink, labels: regions.Labels, n: int) -> NDArray[np.float
     return largest(labels, away, n + 1)[1:]
 
 
+Weights = Mapping[str, NDArray[np.float32]]
+
+
 @lru_cache(maxsize=1)
-def _weights() -> dict[str, NDArray[np.float32]]:
-    halved = unpacked((files(__package__) / "metric.npz").read_bytes())
-    return {name: array.astype(np.float32) for name, array in halved.items()}
+def _weights() -> Weights:
+    return weights_of((files(__package__) / "metric.npz").read_bytes())
+
+
+def weights_of(packed: bytes) -> Weights:
+    """The weights that a file holds."""
+    return {name: array.astype(np.float32) for name, array in unpacked(packed).items()}
 
 
 def facts_of(seen: Look) -> Rows:
     """All that the metric is told of each region by itself, (n, TOLD_WIDTH)."""
-    return np.concatenate([seen.nodes, seen.shown], axis=1)
+    return np.concatenate([seen.nodes, seen.shown, seen.outlined], axis=1)
 
 
-def embed(seen: Look) -> Rows:
+def embed(seen: Look, weights: Weights | None = None) -> Rows:
     """Each region's place in the learned metric, (n, PLACE_WIDTH), of length 1: those of MEMBERS networks that were
-    trained alike from other beginnings, side by side, so that a product of two is the mean of theirs."""
+    trained alike from other beginnings, side by side, so that a product of two is the mean of theirs. `weights` are
+    others than those of the package."""
+    every = _weights() if weights is None else weights
     nodes = facts_of(seen)
     first = np.flatnonzero(np.diff(seen.here, prepend=-1))
-    places = [_place(seen, nodes, first, f"{member}.") for member in range(MEMBERS)]
-    return np.concatenate(places, axis=1) * np.float32(MEMBERS**-0.5)
+    members = members_of(every)
+    places = [_place(seen, nodes, first, every, f"{member}.") for member in range(members)]
+    return np.concatenate(places, axis=1) * np.float32(members**-0.5)
 
 
-def _place(seen: Look, nodes: Rows, first: NDArray[np.int64], member: str) -> Rows:
-    w = {name.removeprefix(member): weight for name, weight in _weights().items() if name.startswith(member)}
+def members_of(weights: Weights) -> int:
+    return sum(name.endswith(".inp.weight") for name in weights)
+
+
+def _place(seen: Look, nodes: Rows, first: NDArray[np.int64], weights: Weights, member: str) -> Rows:
+    w = {name.removeprefix(member): weight for name, weight in weights.items() if name.startswith(member)}
     hidden = np.maximum(nodes @ w["inp.weight"] + w["inp.bias"], 0)
     hidden = np.maximum(hidden @ w["h2.weight"] + w["h2.bias"], 0) + hidden
     levels = [hidden]
@@ -336,24 +363,26 @@ def walks(seen: Look) -> Walks:
 
 
 def surroundings(ways: Walks, share: Rows, sent: Rows) -> Rows:
-    """The colours around each region, (n, SIDES, k), where `share` (n, k) says which colour each region has and
-    `sent` (n, SIDES) how much it tells others of it.
+    """The colours around each region, (n, AROUND, k), where `share` (n, k) says which colour each region has and
+    `sent` (n, AROUND) how much it tells others of it; the heads of a side lie side by side.
 
     Above, below and beside it; one, two and three steps away; and in its panel. None counts itself."""
-    told = [share * sent[:, [side]] for side in range(SIDES)]
+    n, k = share.shape
+    every = sent.reshape(n, SIDES, HEADS, 1) * share[:, None, None, :]
+    told = [every[:, side].reshape(n, HEADS * k) for side in range(SIDES)]
     sides = [ways.above @ told[0], ways.below @ told[1], ways.beside @ told[2], ways.step @ told[3]]
     for steps, back in zip((2, 3), ways.back, strict=True):
-        away, whole = told[steps + 2], np.ones(len(share), np.float32)
+        away, whole = told[steps + 2], np.ones(n, np.float32)
         for _ in range(steps):
             away, whole = ways.step @ away, ways.step @ whole
         sides.append(_without(away, back[:, None] * told[steps + 2], whole - back))
     own = ways.weight[:, None] * told[6]
     count = int(ways.panel.max(initial=-1)) + 1
-    total, weight = np.zeros((count, share.shape[1]), np.float32), np.zeros(count, np.float32)
+    total, weight = np.zeros((count, HEADS * k), np.float32), np.zeros(count, np.float32)
     np.add.at(total, ways.panel, own)
     np.add.at(weight, ways.panel, ways.weight)
     sides.append(_without(total[ways.panel], own, weight[ways.panel] - ways.weight))
-    return np.stack(sides, axis=1)
+    return np.stack(sides, axis=1).reshape(n, AROUND, k)
 
 
 def _without(all_of_it: Rows, own: Rows, left: NDArray[np.float32]) -> Rows:
@@ -362,14 +391,24 @@ def _without(all_of_it: Rows, own: Rows, left: NDArray[np.float32]) -> Rows:
 
 
 def sent(place: Rows) -> Rows:
-    """How much regions at these places in the metric tell those around them, (n, SIDES): hair says more of whose
-    shirt it is than a sky does."""
+    """How much regions at these places in the metric tell those around them, (n, AROUND): hair says more of
+    whose shirt it is than a sky does."""
     return _gate("send", place)
 
 
 def read(place: Rows) -> Rows:
-    """How much each of its surroundings counts for a region, (n, SIDES)."""
+    """How much each of its surroundings counts for a region, (n, AROUND)."""
     return _gate("read", place)
+
+
+def told_by_touch(place: Rows) -> Rows:
+    """How much regions at these places say by what they touch, (n, TOUCHES)."""
+    return _gate("tell", place)
+
+
+def heeded_by_touch(place: Rows) -> Rows:
+    """How much a region heeds what touches it, (n, TOUCHES)."""
+    return _gate("heed", place)
 
 
 def trust(place: Rows, signs: Rows) -> Rows:
@@ -392,9 +431,10 @@ def balance() -> tuple[float, float, float]:
     return float(w["area"].item()), float(w["open"].item()), float(w["touch"].item())
 
 
-def sharpness() -> tuple[float, float]:
-    """By how much the product of two places counts in a softmax, and the logarithm of a reference's area."""
-    w = _weights()
-    members = [f"{member}." for member in range(MEMBERS)]
+def sharpness(weights: Weights | None = None) -> tuple[float, float]:
+    """By how much the product of two places counts in a softmax, and the logarithm of a reference's area. `weights` are
+    others than those of the package."""
+    w = _weights() if weights is None else weights
+    members = [f"{member}." for member in range(members_of(w))]
     product = np.mean([np.exp(w[f"{member}tau"].item()) for member in members])
     return float(product), float(np.mean([w[f"{member}prior"].item() for member in members]))

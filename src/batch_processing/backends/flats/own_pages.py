@@ -40,7 +40,7 @@ class Memory:
     region_id: NDArray[np.int32]
     region_rgb: NDArray[np.uint8]
     region_around: NDArray[np.float16]
-    """The colours around each region, (R, graph.SIDES, C), and the palette ids of the C colours."""
+    """The colours around each region, (R, graph.AROUND, C), and the palette ids of the C colours."""
     around_id: NDArray[np.int32]
     point_rows: NDArray[np.float16]
     point_id: NDArray[np.int32]
@@ -123,7 +123,7 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
     region_color = np.array([row_of[i] for i in memory.region_id.tolist()], np.int32)
     point_color = np.array([row_of[i] for i in memory.point_id.tolist()], np.int32)
     # The references' shares stand for themselves; a new colour has its share of what was learned.
-    around = np.zeros((len(region_color), graph.SIDES, k), np.float16)
+    around = np.zeros((len(region_color), graph.AROUND, k), np.float16)
     met = np.isin(memory.around_id, ids)
     around[..., [row_of[i] for i in memory.around_id[met].tolist()]] = memory.region_around[..., met]
     before = np.pad(known.region_around, ((0, 0), (0, 0), (0, more)))
@@ -157,7 +157,7 @@ def _together(parts: list[Memory]) -> Memory:
         np.zeros(0, np.float32),
         np.zeros(0, np.int32),
         np.zeros((0, 3), np.uint8),
-        np.zeros((0, graph.SIDES, 0), np.float16),
+        np.zeros((0, graph.AROUND, 0), np.float16),
         np.zeros(0, np.int32),
         np.zeros((0, describe.POINT_WIDTH), np.float16),
         np.zeros(0, np.int32),

@@ -45,7 +45,7 @@ class Knowledge:
     region_share: NDArray[np.float32]
     """Each region's share of its picture's area."""
     region_around: NDArray[np.floating[Any]]
-    """The colours around each region, (R, SIDES, K), see graph.surroundings."""
+    """The colours around each region, (R, graph.AROUND, K), see graph.surroundings."""
     metric_trust: NDArray[np.float32]
     """From 0 to 1, (1,): how far the learned metric is to be trusted, by how well it tells what one reference shows
     from the others."""
@@ -66,7 +66,7 @@ class Knowledge:
             "point_turn": np.eye(describe.POINT_WIDTH, dtype=np.float32),
             "region_place": np.zeros((0, graph.PLACE_WIDTH), np.float16),
             "region_share": np.zeros(0, np.float32),
-            "region_around": np.zeros((0, graph.SIDES, k), np.float16),
+            "region_around": np.zeros((0, graph.AROUND, k), np.float16),
             "metric_trust": np.zeros(1, np.float32),
         }
         share = np.full(k, 1 / max(1, k), np.float32)

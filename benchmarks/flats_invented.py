@@ -1,0 +1,261 @@
+"""Figures that nobody drew: heads and busts whose outlines are random, each character's its own, for learning alone.
+
+What tells one of them from another is the exact shape of hair, face and shoulders, as there are endlessly many of
+them; in sets of parts by one hand it is which of a dozen haircuts somebody wears. `figure` draws a character the
+same in all its variants but for eyes and mouth; `bent` bends a figure of another hand a little, for each character in
+its own way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Rgb = tuple[int, int, int]
+SIZE = 520
+TURNS = np.linspace(0, 2 * np.pi, 181)[:-1]
+DARK: Rgb = (24, 20, 24)
+WHITE: Rgb = (250, 250, 250)
+
+
+def _waves(rng: np.random.Generator, most: int, size: float) -> NDArray[np.float64]:
+    """A random smooth closed function of TURNS, about `size` high."""
+    total = np.zeros(len(TURNS))
+    for k in range(1, most + 1):
+        total += rng.normal() / k * np.cos(k * TURNS + rng.uniform(0, 2 * np.pi))
+    return size * total
+
+
+def _ring(
+    x: float, y: float, rx: float, ry: float, more: Any = 0.0, power: float = 2.0
+) -> NDArray[np.float64]:
+    """A superellipse whose radius is (1 + more) times as long, clockwise from the right."""
+    c, s = np.cos(TURNS), np.sin(TURNS)
+    radius = (np.abs(c) ** power + np.abs(s) ** power) ** (-1 / power) * (1 + more)
+    return np.stack([x + rx * radius * c, y + ry * radius * s], axis=1)
+
+
+def _edge(rng: np.random.Generator) -> NDArray[np.float64]:
+    """How an outline of hair goes up and down: smooth, in curls, or in points."""
+    how, times = int(rng.integers(4)), int(rng.integers(6, 22))
+    phase = rng.uniform(0, 2 * np.pi)
+    if how == 0:
+        return float(rng.uniform(0.04, 0.14)) * np.abs(np.sin(times * TURNS / 2 + phase))
+    if how == 1:
+        return float(rng.uniform(0.05, 0.2)) * np.abs((times * TURNS / (2 * np.pi) + phase) % 1 * 2 - 1)
+    return np.zeros(len(TURNS))
+
+
+class _Canvas:
+    def __init__(self) -> None:
+        self.rgb = np.zeros((SIZE, SIZE, 3), np.uint8)
+        self.there = np.zeros((SIZE, SIZE), np.uint8)
+
+    def fill(
+        self, outline: NDArray[np.float64], color: Rgb, within: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 1, shift=4)
+        if within is not None:
+            mask &= within
+        self.rgb[mask > 0] = color
+        self.there |= mask
+        return mask
+
+    def stroke(self, points: NDArray[np.float64], width: int, *, closed: bool = False) -> None:
+        cv2.polylines(self.rgb, [np.rint(points).astype(np.int32)], closed, DARK, width)
+
+
+def figure(
+    identity: list[int], variant: int, colors: list[Rgb], *, bust: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A character, (SIZE, SIZE, 3), and where it is: the same `identity` gives the same one, `variant` its expression.
+
+    `colors` are those of skin, hair, clothes, and three things that it may wear."""
+    rng, mood = np.random.default_rng(identity), np.random.default_rng([*identity, variant, 1])
+    skin, hair, clothes, first, second, third = colors
+    canvas = _Canvas()
+    x, y = SIZE / 2, 0.42 * SIZE if bust else 0.5 * SIZE
+    ry = float(rng.uniform(0.17, 0.22) if bust else rng.uniform(0.25, 0.31)) * SIZE
+    rx = ry * float(rng.uniform(0.7, 1.2))
+    power = float(rng.choice([2.0, 2.4, 3.5, 6.0]))
+    face = _ring(x, y, rx, ry, _waves(rng, 3, 0.03), power)
+    low = np.maximum(0, (face[:, 1] - y) / ry)
+    face[:, 0] = x + (face[:, 0] - x) * (1 - float(rng.uniform(0, 0.35)) * low)
+    # Hair behind the face: a cap of some length, and what hangs beside.
+    cut = int(rng.integers(6))  # none, short, to the chin, long, a bun or tails on a short one
+    waves, edge = _waves(rng, 5, 0.07), _edge(rng)
+    tall, wide = float(rng.uniform(1.1, 1.7)), float(rng.uniform(1.05, 1.5))
+    down = [0.2, 0.5, 1.0, float(rng.uniform(1.2, 1.9)), 0.4, 0.3][cut]
+    if cut == 4:
+        for _ in range(int(rng.integers(1, 3))):
+            at, size = float(rng.uniform(-0.9, 0.9)), float(rng.uniform(0.3, 0.6))
+            canvas.fill(_ring(x + at * rx, y - tall * ry, size * rx, size * ry, _edge(rng)), hair)
+    elif cut == 5:
+        sides, out, low_at, size = (
+            (-1, 1) if rng.random() < 0.6 else (1,),
+            float(rng.uniform(1.1, 1.6)),
+            float(rng.uniform(-0.4, 0.8)),
+            float(rng.uniform(0.3, 0.5)),
+        )
+        tail_edge, long = _edge(rng), float(rng.uniform(0.5, 1.2))
+        for side in sides:
+            canvas.fill(_ring(x + side * out * rx, y + low_at * ry, size * rx, long * ry, tail_edge), hair)
+    if cut:
+        back = _ring(x, y, wide * rx, ry, waves + edge, float(rng.choice([2.0, 2.5, 4.0])))
+        above = back[:, 1] < y
+        back[:, 1] = np.where(above, y + (back[:, 1] - y) * tall, y + (back[:, 1] - y) * down)
+        canvas.fill(back, hair)
+    if bust:
+        slope, shoulder, chest = (
+            float(rng.uniform(0.05, 0.45)),
+            float(rng.uniform(1.3, 2.3)),
+            float(rng.uniform(1.15, 1.5)),
+        )
+        neck = np.array(
+            [
+                (x - 0.38 * rx, y + 0.5 * ry),
+                (x + 0.38 * rx, y + 0.5 * ry),
+                (x + 0.42 * rx, SIZE),
+                (x - 0.42 * rx, SIZE),
+            ]
+        )
+        top = y + chest * ry
+        collar = float(rng.uniform(0.4, 0.75))
+        dip = float(rng.uniform(0.0, 0.7)) * ry
+        body = np.array(
+            [
+                (x - collar * rx, top),
+                (x, top + dip),
+                (x + collar * rx, top),
+                (x + shoulder * rx, top + slope * ry),
+                (x + (shoulder + 0.2) * rx, SIZE + 5),
+                (x - (shoulder + 0.2) * rx, SIZE + 5),
+                (x - shoulder * rx, top + slope * ry),
+            ]
+        )
+        canvas.fill(neck, skin)
+        where = canvas.fill(body, clothes)
+        if rng.random() < 0.3:
+            half = float(rng.uniform(0.1, 0.4)) * rx
+            canvas.fill(
+                np.array([(x - half, top), (x + half, top), (x + half, SIZE), (x - half, SIZE)]),
+                second,
+                where,
+            )
+    if rng.random() < 0.6:
+        far, big = float(rng.uniform(0.95, 1.1)), float(rng.uniform(0.15, 0.32))
+        for side in (-1, 1):
+            canvas.fill(_ring(x + side * far * rx, y + 0.1 * ry, big * rx, 1.2 * big * ry), skin)
+    head = canvas.fill(face, skin)
+    if rng.random() < 0.25:  # a beard
+        above = y + float(rng.uniform(0.1, 0.6)) * ry
+        beard = np.stack(
+            [
+                np.linspace(x - 2 * rx, x + 2 * rx, 60),
+                above + 0.15 * ry * np.sin(np.linspace(0, float(rng.uniform(2, 20)), 60)),
+            ],
+            axis=1,
+        )
+        canvas.fill(
+            np.concatenate([beard, [(x + 2 * rx, y + 3 * ry), (x - 2 * rx, y + 3 * ry)]]),
+            hair if rng.random() < 0.7 else third,
+            head,
+        )
+    _face(canvas, rng, mood, x, y, rx, ry, third)
+    if cut or rng.random() < 0.5:  # what falls into the forehead
+        line, part = float(rng.uniform(-0.75, -0.15)), float(rng.uniform(-0.8, 0.8))
+        across = np.linspace(-1, 1, 81)
+        down_to = line + float(rng.uniform(-0.1, 0.6)) * (np.abs(across - part) - 0.5)
+        times = float(rng.uniform(2, 9))
+        how = int(rng.integers(3))
+        if how == 0:
+            down_to += float(rng.uniform(0.05, 0.25)) * np.abs(np.sin(times * np.pi * across))
+        elif how == 1:
+            down_to += float(rng.uniform(0.1, 0.35)) * ((times * across) % 1)
+        fringe = np.stack([x + 1.12 * rx * across, y + ry * down_to], axis=1)
+        crown = _ring(x, y, 1.1 * rx, 1.12 * ry, _waves(rng, 3, 0.03), max(2.0, power * 0.8))
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        region = np.concatenate([fringe, [(x + 1.2 * rx, y - 2.5 * ry), (x - 1.2 * rx, y - 2.5 * ry)]])
+        cv2.fillPoly(mask, [np.rint(region).astype(np.int32)], 1)
+        canvas.fill(crown, hair, mask)
+    if rng.random() < 0.2:  # a hat or a band
+        brim = float(rng.uniform(-0.8, -0.4))
+        if rng.random() < 0.5:
+            hat = _ring(x, y + brim * ry, 1.2 * rx, float(rng.uniform(0.6, 1.1)) * ry)
+            hat[:, 1] = np.minimum(hat[:, 1], y + brim * ry)
+            canvas.fill(hat, first)
+        canvas.fill(
+            _ring(x, y + brim * ry, float(rng.uniform(1.1, 1.6)) * rx, float(rng.uniform(0.08, 0.2)) * ry),
+            second,
+        )
+    return canvas.rgb, canvas.there > 0
+
+
+def _face(
+    canvas: _Canvas,
+    rng: np.random.Generator,
+    mood: np.random.Generator,
+    x: float,
+    y: float,
+    rx: float,
+    ry: float,
+    third: Rgb,
+) -> None:
+    width = max(2, round(0.05 * rx))
+    apart, eyes_at, kind = float(rng.uniform(0.3, 0.5)), float(rng.uniform(-0.15, 0.12)), int(rng.integers(3))
+    glasses, nose = rng.random() < 0.2, int(rng.integers(4))
+    look, lid = float(mood.uniform(-0.05, 0.05)), float(mood.uniform(0.5, 1.2))
+    for side in (-1, 1):
+        ex, ey = x + side * apart * rx, y + eyes_at * ry
+        if kind == 0 or lid < 0.6:
+            canvas.fill(_ring(ex, ey, 0.08 * rx, 0.1 * lid * ry), DARK)
+        else:
+            size = 0.15 if kind == 1 else 0.22
+            canvas.fill(_ring(ex, ey, size * rx, size * lid * ry), WHITE)
+            canvas.fill(_ring(ex + look * rx, ey, 0.09 * rx, 0.09 * ry), DARK)
+        tilt = float(mood.uniform(-0.1, 0.1)) * ry
+        canvas.stroke(
+            np.array([(ex - 0.16 * rx, ey - 0.3 * ry + tilt), (ex + 0.16 * rx, ey - 0.3 * ry - tilt)]), width
+        )
+        if glasses:
+            canvas.stroke(_ring(ex, ey, 0.32 * rx, 0.32 * ry), width, closed=True)
+    if nose == 1:
+        canvas.stroke(
+            np.array([(x, y + 0.1 * ry), (x + 0.12 * rx, y + 0.35 * ry), (x - 0.04 * rx, y + 0.36 * ry)]),
+            width,
+        )
+    elif nose == 2:
+        canvas.stroke(_ring(x, y + 0.3 * ry, 0.12 * rx, 0.08 * ry)[:90], width)
+    wide, deep, open_ = float(mood.uniform(0.15, 0.4)), float(mood.uniform(-0.2, 0.2)), mood.random()
+    at = y + 0.6 * ry
+    if open_ < 0.3:
+        canvas.fill(_ring(x, at, wide * rx, 0.14 * ry), third)
+    else:
+        across = np.linspace(-1, 1, 21)
+        canvas.stroke(np.stack([x + wide * rx * across, at + deep * ry * across**2], axis=1), width)
+
+
+def bent(
+    rgb: NDArray[np.uint8], there: NDArray[np.bool_], identity: list[int], strength: float
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A figure bent smoothly by up to some `strength` of its size, in the way of its `identity`."""
+    rng = np.random.default_rng(identity)
+    h, w = there.shape
+    room = round(0.12 * max(h, w))
+    padded = [np.pad(rgb, ((room, room), (room, room), (0, 0))), np.pad(there, room).astype(np.uint8)]
+    size = (w + 2 * room, h + 2 * room)
+    moves = []
+    for length in (w, h):
+        coarse = rng.normal(0, 1, (4, 4)).astype(np.float32)
+        fine = rng.normal(0, 0.35, (7, 7)).astype(np.float32)
+        field = sum(cv2.resize(part, size, interpolation=cv2.INTER_CUBIC) for part in (coarse, fine))
+        moves.append(np.asarray(field, np.float32) * strength * length)
+    stretch = float(np.exp(rng.normal(0, 2 * strength)))
+    ys, xs = np.mgrid[: size[1], : size[0]].astype(np.float32)
+    at_x = size[0] / 2 + (xs - size[0] / 2) * stretch + moves[0]
+    image, mask = (cv2.remap(part, at_x, ys + moves[1], cv2.INTER_NEAREST) for part in padded)
+    return np.asarray(image, np.uint8), np.asarray(mask > 0)
