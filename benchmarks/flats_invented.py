@@ -8,6 +8,7 @@ its own way.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -69,6 +70,17 @@ class _Canvas:
         cv2.polylines(self.rgb, [np.rint(points).astype(np.int32)], closed, DARK, width)
 
 
+@dataclass(frozen=True)
+class _Head:
+    """Where a head is, in pixels, and how square it is."""
+
+    x: float
+    y: float
+    rx: float
+    ry: float
+    power: float
+
+
 def figure(
     identity: list[int], variant: int, colors: list[Rgb], *, bust: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -80,131 +92,116 @@ def figure(
     canvas = _Canvas()
     x, y = SIZE / 2, 0.42 * SIZE if bust else 0.5 * SIZE
     ry = float(rng.uniform(0.17, 0.22) if bust else rng.uniform(0.25, 0.31)) * SIZE
-    rx = ry * float(rng.uniform(0.7, 1.2))
-    power = float(rng.choice([2.0, 2.4, 3.5, 6.0]))
-    face = _ring(x, y, rx, ry, _waves(rng, 3, 0.03), power)
+    at = _Head(x, y, ry * float(rng.uniform(0.7, 1.2)), ry, float(rng.choice([2.0, 2.4, 3.5, 6.0])))
+    face = _ring(x, y, at.rx, ry, _waves(rng, 3, 0.03), at.power)
     low = np.maximum(0, (face[:, 1] - y) / ry)
     face[:, 0] = x + (face[:, 0] - x) * (1 - float(rng.uniform(0, 0.35)) * low)
-    # Hair behind the face: a cap of some length, and what hangs beside.
-    cut = int(rng.integers(6))  # none, short, to the chin, long, a bun or tails on a short one
-    waves, edge = _waves(rng, 5, 0.07), _edge(rng)
-    tall, wide = float(rng.uniform(1.1, 1.7)), float(rng.uniform(1.05, 1.5))
-    down = [0.2, 0.5, 1.0, float(rng.uniform(1.2, 1.9)), 0.4, 0.3][cut]
-    if cut == 4:
-        for _ in range(int(rng.integers(1, 3))):
-            at, size = float(rng.uniform(-0.9, 0.9)), float(rng.uniform(0.3, 0.6))
-            canvas.fill(_ring(x + at * rx, y - tall * ry, size * rx, size * ry, _edge(rng)), hair)
-    elif cut == 5:
-        sides, out, low_at, size = (
-            (-1, 1) if rng.random() < 0.6 else (1,),
-            float(rng.uniform(1.1, 1.6)),
-            float(rng.uniform(-0.4, 0.8)),
-            float(rng.uniform(0.3, 0.5)),
-        )
-        tail_edge, long = _edge(rng), float(rng.uniform(0.5, 1.2))
-        for side in sides:
-            canvas.fill(_ring(x + side * out * rx, y + low_at * ry, size * rx, long * ry, tail_edge), hair)
-    if cut:
-        back = _ring(x, y, wide * rx, ry, waves + edge, float(rng.choice([2.0, 2.5, 4.0])))
-        above = back[:, 1] < y
-        back[:, 1] = np.where(above, y + (back[:, 1] - y) * tall, y + (back[:, 1] - y) * down)
-        canvas.fill(back, hair)
+    bald = not _behind(canvas, rng, at, hair)
     if bust:
-        slope, shoulder, chest = (
-            float(rng.uniform(0.05, 0.45)),
-            float(rng.uniform(1.3, 2.3)),
-            float(rng.uniform(1.15, 1.5)),
-        )
-        neck = np.array(
-            [
-                (x - 0.38 * rx, y + 0.5 * ry),
-                (x + 0.38 * rx, y + 0.5 * ry),
-                (x + 0.42 * rx, SIZE),
-                (x - 0.42 * rx, SIZE),
-            ]
-        )
-        top = y + chest * ry
-        collar = float(rng.uniform(0.4, 0.75))
-        dip = float(rng.uniform(0.0, 0.7)) * ry
-        body = np.array(
-            [
-                (x - collar * rx, top),
-                (x, top + dip),
-                (x + collar * rx, top),
-                (x + shoulder * rx, top + slope * ry),
-                (x + (shoulder + 0.2) * rx, SIZE + 5),
-                (x - (shoulder + 0.2) * rx, SIZE + 5),
-                (x - shoulder * rx, top + slope * ry),
-            ]
-        )
-        canvas.fill(neck, skin)
-        where = canvas.fill(body, clothes)
-        if rng.random() < 0.3:
-            half = float(rng.uniform(0.1, 0.4)) * rx
-            canvas.fill(
-                np.array([(x - half, top), (x + half, top), (x + half, SIZE), (x - half, SIZE)]),
-                second,
-                where,
-            )
+        _shoulders(canvas, rng, at, skin, clothes, second)
     if rng.random() < 0.6:
         far, big = float(rng.uniform(0.95, 1.1)), float(rng.uniform(0.15, 0.32))
         for side in (-1, 1):
-            canvas.fill(_ring(x + side * far * rx, y + 0.1 * ry, big * rx, 1.2 * big * ry), skin)
+            canvas.fill(_ring(x + side * far * at.rx, y + 0.1 * ry, big * at.rx, 1.2 * big * ry), skin)
     head = canvas.fill(face, skin)
-    if rng.random() < 0.25:  # a beard
-        above = y + float(rng.uniform(0.1, 0.6)) * ry
-        beard = np.stack(
-            [
-                np.linspace(x - 2 * rx, x + 2 * rx, 60),
-                above + 0.15 * ry * np.sin(np.linspace(0, float(rng.uniform(2, 20)), 60)),
-            ],
-            axis=1,
-        )
-        canvas.fill(
-            np.concatenate([beard, [(x + 2 * rx, y + 3 * ry), (x - 2 * rx, y + 3 * ry)]]),
-            hair if rng.random() < 0.7 else third,
-            head,
-        )
-    _face(canvas, rng, mood, x, y, rx, ry, third)
-    if cut or rng.random() < 0.5:  # what falls into the forehead
-        line, part = float(rng.uniform(-0.75, -0.15)), float(rng.uniform(-0.8, 0.8))
-        across = np.linspace(-1, 1, 81)
-        down_to = line + float(rng.uniform(-0.1, 0.6)) * (np.abs(across - part) - 0.5)
-        times = float(rng.uniform(2, 9))
-        how = int(rng.integers(3))
-        if how == 0:
-            down_to += float(rng.uniform(0.05, 0.25)) * np.abs(np.sin(times * np.pi * across))
-        elif how == 1:
-            down_to += float(rng.uniform(0.1, 0.35)) * ((times * across) % 1)
-        fringe = np.stack([x + 1.12 * rx * across, y + ry * down_to], axis=1)
-        crown = _ring(x, y, 1.1 * rx, 1.12 * ry, _waves(rng, 3, 0.03), max(2.0, power * 0.8))
-        mask = np.zeros((SIZE, SIZE), np.uint8)
-        region = np.concatenate([fringe, [(x + 1.2 * rx, y - 2.5 * ry), (x - 1.2 * rx, y - 2.5 * ry)]])
-        cv2.fillPoly(mask, [np.rint(region).astype(np.int32)], 1)
-        canvas.fill(crown, hair, mask)
+    if rng.random() < 0.25:
+        _beard(canvas, rng, at, head, hair, third)
+    _face(canvas, rng, mood, at, third)
+    if not bald or rng.random() < 0.5:
+        _fringe(canvas, rng, at, hair)
     if rng.random() < 0.2:  # a hat or a band
         brim = float(rng.uniform(-0.8, -0.4))
         if rng.random() < 0.5:
-            hat = _ring(x, y + brim * ry, 1.2 * rx, float(rng.uniform(0.6, 1.1)) * ry)
+            hat = _ring(x, y + brim * ry, 1.2 * at.rx, float(rng.uniform(0.6, 1.1)) * ry)
             hat[:, 1] = np.minimum(hat[:, 1], y + brim * ry)
             canvas.fill(hat, first)
-        canvas.fill(
-            _ring(x, y + brim * ry, float(rng.uniform(1.1, 1.6)) * rx, float(rng.uniform(0.08, 0.2)) * ry),
-            second,
-        )
+        wide, high = float(rng.uniform(1.1, 1.6)) * at.rx, float(rng.uniform(0.08, 0.2)) * ry
+        canvas.fill(_ring(x, y + brim * ry, wide, high), second)
     return canvas.rgb, canvas.there > 0
 
 
-def _face(
-    canvas: _Canvas,
-    rng: np.random.Generator,
-    mood: np.random.Generator,
-    x: float,
-    y: float,
-    rx: float,
-    ry: float,
-    third: Rgb,
+NONE, BUN, TAILS = 0, 4, 5
+LENGTHS = (0.2, 0.5, 1.0, 1.9, 0.4, 0.3)
+"""How far down hair hangs, in halves of a face; the fourth at most."""
+
+
+def _behind(canvas: _Canvas, rng: np.random.Generator, at: _Head, hair: Rgb) -> bool:
+    """Draw the hair behind a face; whether there is any."""
+    x, y, rx, ry = at.x, at.y, at.rx, at.ry
+    cut = int(rng.integers(len(LENGTHS)))
+    waves, edge = _waves(rng, 5, 0.07), _edge(rng)
+    tall, wide = float(rng.uniform(1.1, 1.7)), float(rng.uniform(1.05, 1.5))
+    longest = float(rng.uniform(1.2, LENGTHS[3]))
+    if cut == BUN:
+        for _ in range(int(rng.integers(1, 3))):
+            across, size = float(rng.uniform(-0.9, 0.9)), float(rng.uniform(0.3, 0.6))
+            canvas.fill(_ring(x + across * rx, y - tall * ry, size * rx, size * ry, _edge(rng)), hair)
+    elif cut == TAILS:
+        sides = (-1, 1) if rng.random() < 0.6 else (1,)
+        out, low, size = (float(rng.uniform(*span)) for span in ((1.1, 1.6), (-0.4, 0.8), (0.3, 0.5)))
+        tail, long = _edge(rng), float(rng.uniform(0.5, 1.2))
+        for side in sides:
+            canvas.fill(_ring(x + side * out * rx, y + low * ry, size * rx, long * ry, tail), hair)
+    if cut != NONE:
+        back = _ring(x, y, wide * rx, ry, waves + edge, float(rng.choice([2.0, 2.5, 4.0])))
+        down = longest if cut == 3 else LENGTHS[cut]
+        back[:, 1] = y + (back[:, 1] - y) * np.where(back[:, 1] < y, tall, down)
+        canvas.fill(back, hair)
+    return cut != NONE
+
+
+def _shoulders(
+    canvas: _Canvas, rng: np.random.Generator, at: _Head, skin: Rgb, clothes: Rgb, stripe: Rgb
 ) -> None:
+    x, y, rx, ry = at.x, at.y, at.rx, at.ry
+    slope, shoulder, chest = (float(rng.uniform(*span)) for span in ((0.05, 0.45), (1.3, 2.3), (1.15, 1.5)))
+    neck = [(-0.38, y + 0.5 * ry), (0.38, y + 0.5 * ry), (0.42, SIZE), (-0.42, SIZE)]
+    canvas.fill(np.array([(x + dx * rx, down) for dx, down in neck]), skin)
+    top = y + chest * ry
+    collar = float(rng.uniform(0.4, 0.75))
+    dip = float(rng.uniform(0.0, 0.7)) * ry
+    half = [(shoulder + 0.2, SIZE + 5), (shoulder, top + slope * ry), (collar, top)]
+    body = [(-dx, down) for dx, down in half] + [(0, top + dip)] + half[::-1]
+    where = canvas.fill(np.array([(x + dx * rx, down) for dx, down in body]), clothes)
+    if rng.random() < 0.3:
+        wide = float(rng.uniform(0.1, 0.4)) * rx
+        down = [(x - wide, top), (x + wide, top), (x + wide, SIZE), (x - wide, SIZE)]
+        canvas.fill(np.array(down), stripe, where)
+
+
+def _beard(
+    canvas: _Canvas, rng: np.random.Generator, at: _Head, head: NDArray[np.uint8], hair: Rgb, other: Rgb
+) -> None:
+    x, y, rx, ry = at.x, at.y, at.rx, at.ry
+    top = y + float(rng.uniform(0.1, 0.6)) * ry
+    waves = np.sin(np.linspace(0, float(rng.uniform(2, 20)), 60))
+    edge = np.stack([np.linspace(x - 2 * rx, x + 2 * rx, 60), top + 0.15 * ry * waves], axis=1)
+    below = [(x + 2 * rx, y + 3 * ry), (x - 2 * rx, y + 3 * ry)]
+    canvas.fill(np.concatenate([edge, below]), hair if rng.random() < 0.7 else other, head)
+
+
+def _fringe(canvas: _Canvas, rng: np.random.Generator, at: _Head, hair: Rgb) -> None:
+    """What falls into the forehead: its lower edge tells one head from another."""
+    x, y, rx, ry = at.x, at.y, at.rx, at.ry
+    line, part = float(rng.uniform(-0.75, -0.15)), float(rng.uniform(-0.8, 0.8))
+    across = np.linspace(-1, 1, 81)
+    down = line + float(rng.uniform(-0.1, 0.6)) * (np.abs(across - part) - 0.5)
+    times = float(rng.uniform(2, 9))
+    how = int(rng.integers(3))
+    if how == 0:
+        down += float(rng.uniform(0.05, 0.25)) * np.abs(np.sin(times * np.pi * across))
+    elif how == 1:
+        down += float(rng.uniform(0.1, 0.35)) * ((times * across) % 1)
+    edge = np.stack([x + 1.12 * rx * across, y + ry * down], axis=1)
+    crown = _ring(x, y, 1.1 * rx, 1.12 * ry, _waves(rng, 3, 0.03), max(2.0, at.power * 0.8))
+    above = np.zeros((SIZE, SIZE), np.uint8)
+    outline = np.concatenate([edge, [(x + 1.2 * rx, y - 2.5 * ry), (x - 1.2 * rx, y - 2.5 * ry)]])
+    cv2.fillPoly(above, [np.rint(outline).astype(np.int32)], 1)
+    canvas.fill(crown, hair, above)
+
+
+def _face(canvas: _Canvas, rng: np.random.Generator, mood: np.random.Generator, at: _Head, lips: Rgb) -> None:
+    x, y, rx, ry = at.x, at.y, at.rx, at.ry
     width = max(2, round(0.05 * rx))
     apart, eyes_at, kind = float(rng.uniform(0.3, 0.5)), float(rng.uniform(-0.15, 0.12)), int(rng.integers(3))
     glasses, nose = rng.random() < 0.2, int(rng.integers(4))
@@ -231,12 +228,12 @@ def _face(
     elif nose == 2:
         canvas.stroke(_ring(x, y + 0.3 * ry, 0.12 * rx, 0.08 * ry)[:90], width)
     wide, deep, open_ = float(mood.uniform(0.15, 0.4)), float(mood.uniform(-0.2, 0.2)), mood.random()
-    at = y + 0.6 * ry
+    mouth = y + 0.6 * ry
     if open_ < 0.3:
-        canvas.fill(_ring(x, at, wide * rx, 0.14 * ry), third)
+        canvas.fill(_ring(x, mouth, wide * rx, 0.14 * ry), lips)
     else:
         across = np.linspace(-1, 1, 21)
-        canvas.stroke(np.stack([x + wide * rx * across, at + deep * ry * across**2], axis=1), width)
+        canvas.stroke(np.stack([x + wide * rx * across, mouth + deep * ry * across**2], axis=1), width)
 
 
 def bent(

@@ -263,10 +263,11 @@ def measured(folder: Path, first: str) -> Iterator[dict[str, Any]]:
 
 def seen_anew(part: dict[str, Any]) -> graph.Look:
     """The look of a measured drawing, with what the network of outlines says of it by now."""
-    windows = part["windows"]
-    shown = part["look"].turned[0]
-    turned = (shown, outlines.pictured(outlines.mirrored(windows)))
-    return replace(part["look"], outlined=outlines.pictured(windows), turned=turned)
+    look: graph.Look = part["look"]
+    outlined, mirrored = (
+        outlines.pictured(windows) for windows in (part["windows"], outlines.mirrored(part["windows"]))
+    )
+    return replace(look, outlined=outlined, outlined_mirrored=mirrored)
 
 
 def tensors(part: dict[str, Any]) -> list[dict[str, Any]]:

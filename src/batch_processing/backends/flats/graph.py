@@ -82,8 +82,9 @@ class Look:
     """(n, encoder.WIDTH), see encoder.pooled."""
     outlined: Rows
     """(n, outlines.WIDTH), see outlines.pictured."""
-    turned: tuple[Rows, Rows]
-    """`shown` and `outlined` of the drawing in a mirror; without rows where nobody asked for it."""
+    shown_mirrored: Rows
+    outlined_mirrored: Rows
+    """The same of the drawing in a mirror; without rows where nobody asked for it."""
 
     def mirrored(self) -> Look:
         """The same drawing seen in a mirror (without measuring it again)."""
@@ -98,9 +99,10 @@ class Look:
             points=self.points[:, POINT_MIRRORED],
             nodes=nodes,
             ties=ties,
-            shown=self.turned[0],
-            outlined=self.turned[1],
-            turned=(self.shown, self.outlined),
+            shown=self.shown_mirrored,
+            outlined=self.outlined_mirrored,
+            shown_mirrored=self.shown,
+            outlined_mirrored=self.outlined,
         )
 
 
@@ -159,7 +161,6 @@ def look(
 
     panel = np.unique(frame, axis=0, return_inverse=True)[1].reshape(-1)
     seen = outlines.windows(drawn.line, labels, what)
-    none = (np.zeros((0, encoder.WIDTH), np.float32), np.zeros((0, outlines.WIDTH), np.float32))
     return Look(
         own,
         points,
@@ -177,7 +178,8 @@ def look(
         paper,
         encoder.pooled(drawn.line, labels, n),
         outlines.pictured(seen),
-        (_shown_mirrored(drawn, labels, n), outlines.pictured(outlines.mirrored(seen))) if mirrored else none,
+        _shown_mirrored(drawn, labels, n) if mirrored else np.zeros((0, encoder.WIDTH), np.float32),
+        outlines.pictured(outlines.mirrored(seen) if mirrored else seen[:0]),
     )
 
 
