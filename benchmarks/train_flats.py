@@ -62,7 +62,7 @@ NEAR, NEAR_PAINTED = 6.0, 15.0
 """Delta-E (CIE 1976) within which a colour is right."""
 HELD_EPISODES = ("E15", "E17", "E22")
 """Painted pages that are kept for judging."""
-PHASES = ((12, 0.2, 2e-3), (8, 0.1, 1.2e-3), (6, 0.05, 8e-4))
+PHASES = ((10, 0.2, 2e-3), (6, 0.1, 1.2e-3), (5, 0.05, 8e-4))
 """Epochs, the share of the inputs and hidden values that is left out in a step, and the highest rate of learning."""
 KINDS = (
     slice(0, describe.REGION_WIDTH),
@@ -78,7 +78,7 @@ STRANGERS = 0.35
 OWN_SERIES, OWN_WHOLE = 130, 30
 BENDS = (0.0, 0.02, 0.03, 0.04)
 """How far characters of other hands are bent, each in its own way, one of these for each series."""
-INVENTED_CASTS, INVENTED_GATE_CASTS = range(60), range(60, 74)
+INVENTED_CASTS, INVENTED_GATE_CASTS = (*range(60), *range(74, 137)), range(60, 74)
 METRIC_CASTS, GATE_CASTS = (*range(8, 36), *range(44, 52)), (*range(36, 44), *range(52, 56))
 CLOSE_CASTS = range(44, 56)
 """Series of each style of other hands, those before them are measured on; and those whose pages are mostly close."""
