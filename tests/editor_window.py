@@ -110,7 +110,9 @@ def chapter(folder: Path, *, pages: int = 4, strange: bool = False) -> Iterator[
             with Image.open(page) as image:
                 image.load()
             for x in (130, 270):
-                ImageDraw.Draw(image).ellipse((x + shift, 470, x + shift + 50, 520), outline="black", width=4)
+                for rim in (0, 15):  # a round window within another
+                    box = (x + shift + rim, 470 + rim, x + shift + 50 - rim, 520 - rim)
+                    ImageDraw.Draw(image).ellipse(box, outline="black", width=4)
             image.save(page)
     with served(folder) as running:
         yield running
