@@ -211,7 +211,7 @@ def test_a_bad_archive_does_not_keep_a_good_one_from_being_colored(
 
 
 def test_pause_reload_second_tab_resume_cancel_retry(visit: Visit, server: Server) -> None:
-    folder = long_book(server.folder / "long")
+    folder = long_book(server.folder / "long", 60)
     visitor = visit()
     visitor.add(folder)
     visitor.use("noop")
@@ -237,13 +237,13 @@ def test_pause_reload_second_tab_resume_cancel_retry(visit: Visit, server: Serve
     visitor.state("cancelled")
     told = server.job(number)
     assert told["state"] == "cancelled"
-    expect(page.locator(".facts")).to_contain_text(f"{told['completed']} / 30 pages")
+    expect(page.locator(".facts")).to_contain_text(f"{told['completed']} / 60 pages")
     spanish = visit("es-ES", f"?job={number}").page
     expect(spanish.locator(".job-title .state")).to_have_text("cancelado")
     expect(spanish.locator("[data-part=rows] td >> text=cancelada").first).to_be_visible()
     page.click(".controls [data-do=retry]")
     visitor.state("done", seconds=90)
-    assert server.job(number)["completed"] == 30
+    assert server.job(number)["completed"] == 60
 
 
 def test_the_server_is_killed_and_comes_back(browser: Browser, tmp_path: Path) -> None:
