@@ -74,10 +74,7 @@ def describe_regions(line: Plane, labels: Labels, what: Shapes, frame: NDArray[n
     """One row per region. `frame` holds the panel of each region as x0, y0, x1, y1 in pixels."""
     h, w = labels.shape
     soft = cv2.GaussianBlur(line, (0, 0), max(h, w) / 1400)
-    half = cv2.resize(soft, (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA)
-    quarter = cv2.resize(half, (max(1, w // 4), max(1, h // 4)), interpolation=cv2.INTER_AREA)
-    eighth = cv2.resize(quarter, (max(1, w // 8), max(1, h // 8)), interpolation=cv2.INTER_AREA)
-    pyramid = tuple(np.asarray(level, np.float32) for level in (soft, half, quarter, eighth))
+    levels = pyramid(np.asarray(soft, np.float32), 3)
     crops = np.zeros((len(BOXES), what.count, 32, 32), np.float32)
     masks = np.zeros((what.count, 64), np.float32)
     for i in range(what.count):
@@ -87,16 +84,31 @@ def describe_regions(line: Plane, labels: Labels, what: Shapes, frame: NDArray[n
         cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
         side = max(x1 - x0, y1 - y0, 16)
         for b, times in enumerate(BOXES):
-            crops[b, i] = _window(pyramid, cx, cy, side * times)
+            crops[b, i] = window(levels, cx, cy, side * times)
     parts = [0.5 * _gradients(crops[b]) for b in range(len(BOXES))]
     parts.append(0.12 * (masks - 0.5))
     parts.append(_scalars(what, frame, h, w))
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def _window(pyramid: tuple[Plane, ...], cx: float, cy: float, side: float) -> Plane:
-    """A square of the drawing around a point, as 32 x 32 pixels; beyond the page there is paper."""
-    level = int(np.clip(np.floor(np.log2(max(side / 32, 1))), 0, len(pyramid) - 1))
+def pyramid(plane: Plane, halvings: int) -> tuple[Plane, ...]:
+    """A plane (h, w), and its mean at half of the size, a quarter and so on."""
+    levels = [plane]
+    for _ in range(halvings):
+        h, w = levels[-1].shape
+        smaller = cv2.resize(levels[-1], (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(smaller, np.float32))
+    return tuple(levels)
+
+
+def level_of(side: float, halvings: int) -> int:
+    """Which level of a pyramid a square of so many pixels across is taken from, so that none of it is passed over."""
+    return int(np.clip(np.floor(np.log2(max(side / 32, 1))), 0, halvings))
+
+
+def window(levels: tuple[Plane, ...], cx: float, cy: float, side: float) -> Plane:
+    """A square of a pyramid's plane around a point, as 32 x 32 pixels; beyond the plane there is nothing."""
+    level = level_of(side, len(levels) - 1)
     scale = 0.5**level
     step = side * scale / 32
     move = np.array(
@@ -104,7 +116,7 @@ def _window(pyramid: tuple[Plane, ...], cx: float, cy: float, side: float) -> Pl
     )
     return np.asarray(
         cv2.warpAffine(
-            pyramid[level], move, (32, 32), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0
+            levels[level], move, (32, 32), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0
         ),
         np.float32,
     )

@@ -39,11 +39,7 @@ def windows(line: Plane, labels: Labels, what: describe.Shapes) -> Windows:
     """Each region's windows, (n, len(BOXES), 2, SIDE, SIDE): how much of a pixel is the region, and how much is ink.
 
     0 to 255; beyond the drawing there is nothing."""
-    inks = [line]
-    for _ in range(LEVELS):
-        h, w = inks[-1].shape
-        size = (max(1, w // 2), max(1, h // 2))
-        inks.append(np.asarray(cv2.resize(inks[-1], size, interpolation=cv2.INTER_AREA), np.float32))
+    inks = describe.pyramid(line, LEVELS)
     thinned = [labels[2**k // 2 :: 2**k, 2**k // 2 :: 2**k] for k in range(LEVELS + 1)]
     found = np.zeros((what.count, len(BOXES), 2, SIDE, SIDE), np.uint8)
     warp = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -51,17 +47,19 @@ def windows(line: Plane, labels: Labels, what: describe.Shapes) -> Windows:
         x0, y0, x1, y1 = (int(v) for v in what.box[i])
         cx, cy, side = (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0, 16)
         for b, times in enumerate(BOXES):
-            step = side * times / SIDE
-            level = int(np.clip(np.floor(np.log2(max(step, 1))), 0, LEVELS))
-            size = 2**level
-            sx, sy = x0 // size, y0 // size
-            own = (thinned[level][sy : y1 // size + 1, sx : x1 // size + 1] == i + 1).astype(np.float32) * 255
-            left, top, scale = cx - side * times / 2, cy - side * times / 2, step / size
-            move = np.array([[scale, 0, left / size], [0, scale, top / size]], np.float32)
-            found[i, b, 1] = np.rint(cv2.warpAffine(inks[level], move, (SIDE, SIDE), flags=warp) * 255)
-            move[:, 2] -= (sx, sy)
+            across = side * times
+            found[i, b, 1] = np.rint(describe.window(inks, cx, cy, across) * 255)
+            level = describe.level_of(across, LEVELS)
+            step = 2**level
+            left, top = x0 // step, y0 // step
+            own = thinned[level][top : y1 // step + 1, left : x1 // step + 1] == i + 1
             if own.size:
-                found[i, b, 0] = np.rint(cv2.warpAffine(own, move, (SIDE, SIDE), flags=warp))
+                scale = across / SIDE / step
+                corner = (cx - across / 2) / step, (cy - across / 2) / step
+                move = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]], np.float32)
+                move[:, 2] -= (left, top)
+                drawn = cv2.warpAffine(own.astype(np.float32) * 255, move, (SIDE, SIDE), flags=warp)
+                found[i, b, 0] = np.rint(drawn)
     return found
 
 
