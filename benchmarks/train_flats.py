@@ -364,6 +364,24 @@ def train(items: list[dict[str, Any]], others: list[dict[str, Any]], seed: int) 
     return net
 
 
+class Descent:
+    """Steps of AdamW down a loss, `total` of them, in one cycle of the rate of learning up to `rate`."""
+
+    def __init__(self, net: Any, rate: float, decay: float, total: int) -> None:
+        self._net = net
+        self._optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser, rate, total_steps=total + 1, pct_start=0.1
+        )
+
+    def step(self, loss: Any) -> None:
+        self._optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._net.parameters(), 1.0)
+        self._optimiser.step()
+        self._schedule.step()
+
+
 def learn(
     net: Any,
     made: list[dict[str, Any]],
@@ -374,9 +392,7 @@ def learn(
     rate: float,
     rng: np.random.Generator,
 ) -> None:
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=2e-2)
-    total_steps = epochs * len(steps) + 1
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=total_steps, pct_start=0.1)
+    descent = Descent(net, rate, 2e-2, epochs * len(steps))
     for epoch in range(epochs):
         net.train()
         rng.shuffle(steps)
@@ -395,11 +411,7 @@ def learn(
                 asked = asked | {"right": torch.nn.functional.pad(asked["right"], (0, 1))}
                 colors += 1
             loss, right = loss_of(net, colors, asked, known, drop)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
+            descent.step(loss)
             total += float(right.detach())
         net.eval()
         with torch.no_grad():

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
 
-from benchmarks.train_flats import measured, save, seen_anew
+from benchmarks.train_flats import Descent, measured, save, seen_anew
 
 from batch_processing.backends.flats import assign, graph, references
 from batch_processing.backends.flats.arrays import unpacked
@@ -195,19 +195,13 @@ def train(
     rng = np.random.default_rng(seed)
     net = Gates(sharpness)
     steps = [(item, page) for item in items for page in item["asked"]]
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
-    total = EPOCHS * len(steps) + 1
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=total, pct_start=0.1)
+    descent = Descent(net, RATE, 1e-2, EPOCHS * len(steps))
     for epoch in range(EPOCHS):
         lost = 0.0
         for step in rng.permutation(len(steps)).tolist():
             item, page = steps[step]
             loss = gates_loss(net(item, page), page)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
+            descent.step(loss)
             lost += float(loss.detach())
         net.eval()
         with torch.no_grad():

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
 
-from benchmarks.train_flats import STRANGERS, measured, save
+from benchmarks.train_flats import STRANGERS, Descent, measured, save
 
 from batch_processing.backends.flats import outlines
 
@@ -138,9 +138,7 @@ def train(items: list[dict[str, Any]], others: list[dict[str, Any]]) -> Any:
     learned = [item for i, item in enumerate(items) if i % 20 != 7]
     steps = [(item, page) for item in learned for page in item["asked"]]
     net = Net()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=2e-2)
-    total = EPOCHS * len(steps) + 1
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=total, pct_start=0.1)
+    descent = Descent(net, RATE, 2e-2, EPOCHS * len(steps))
 
     def at_random(part: dict[str, Any]) -> Seen:
         return part, bool(rng.integers(2))
@@ -159,11 +157,7 @@ def train(items: list[dict[str, Any]], others: list[dict[str, Any]]) -> Any:
             found = loss_of(net, item["colours"], at_random(page), known, rng, strange)
             if found is None:
                 continue
-            optimiser.zero_grad()
-            found[0].backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
+            descent.step(found[0])
             right += found[1]
         net.eval()
         print(
