@@ -20,6 +20,8 @@ Rows = NDArray[np.float32]
 
 BOXES = (1.3, 3.0)
 """Windows around a region that are described, as multiples of its bounding box."""
+WINDOW = 32
+"""Pixels across a window."""
 STRIDE = 24.0
 """Distance between described points, in units of length (see ink.UNIT_SIDE)."""
 SCALES = (1.5, 3.0, 6.0, 12.0)
@@ -75,7 +77,7 @@ def describe_regions(line: Plane, labels: Labels, what: Shapes, frame: NDArray[n
     h, w = labels.shape
     soft = cv2.GaussianBlur(line, (0, 0), max(h, w) / 1400)
     levels = pyramid(np.asarray(soft, np.float32), 3)
-    crops = np.zeros((len(BOXES), what.count, 32, 32), np.float32)
+    crops = np.zeros((len(BOXES), what.count, WINDOW, WINDOW), np.float32)
     masks = np.zeros((what.count, 64), np.float32)
     for i in range(what.count):
         x0, y0, x1, y1 = (float(v) for v in what.box[i])
@@ -103,20 +105,24 @@ def pyramid(plane: Plane, halvings: int) -> tuple[Plane, ...]:
 
 def level_of(side: float, halvings: int) -> int:
     """Which level of a pyramid a square of so many pixels across is taken from, so that none of it is passed over."""
-    return int(np.clip(np.floor(np.log2(max(side / 32, 1))), 0, halvings))
+    return int(np.clip(np.floor(np.log2(max(side / WINDOW, 1))), 0, halvings))
 
 
 def window(levels: tuple[Plane, ...], cx: float, cy: float, side: float) -> Plane:
-    """A square of a pyramid's plane around a point, as 32 x 32 pixels; beyond the plane there is nothing."""
+    """A square of a pyramid's plane around a point, WINDOW pixels across; beyond the plane there is nothing."""
     level = level_of(side, len(levels) - 1)
     scale = 0.5**level
-    step = side * scale / 32
+    step = side * scale / WINDOW
     move = np.array(
         [[step, 0, cx * scale - side * scale / 2], [0, step, cy * scale - side * scale / 2]], np.float32
     )
     return np.asarray(
         cv2.warpAffine(
-            levels[level], move, (32, 32), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0
+            levels[level],
+            move,
+            (WINDOW, WINDOW),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderValue=0,
         ),
         np.float32,
     )

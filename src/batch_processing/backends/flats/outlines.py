@@ -21,7 +21,7 @@ from .arrays import unpacked
 from .ink import Plane
 from .regions import Labels
 
-SIDE = 32
+SIDE = describe.WINDOW
 """Pixels across a window."""
 BOXES = describe.BOXES
 """Windows around a region, as multiples of the longer side of its box."""
