@@ -10,6 +10,8 @@ chapter, drawn anew. Measures, on pixels off the ink:
   those that were found.
 * reach: regions that would be right, had each region that was found the right colour of the palette. The others are cut
   off without a line, or in a colour that no reference shows.
+* either: the same of regions and of pixels where two colours of a place that no line tells apart may be exchanged: the wall of
+  each house in a street, and all tiles of a hall in a panel at once (flats_places.EITHER); of the sets of styles.
 * oracle: what a perfect colourist could reach with the regions found; cells: regions found per true region.
 * gmic: the same of G'MIC's smart colouring, where it is installed (Debian: gmic), and its CPU seconds.
 * sure: share of regions with confidence >= 0.9, and how many of them are right.
@@ -45,6 +47,7 @@ from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
 
+from benchmarks import flats_places as places
 from benchmarks import flats_styles as styles
 from benchmarks.flats_colorist import Colorist
 
@@ -70,6 +73,15 @@ STYLE_SERIES = 8
 
 
 @dataclass
+class Other:
+    """A page in other colours, of which no line tells that they are not the true ones."""
+
+    truth: Rgb
+    whole: bool
+    """Whether all of a panel that differs has the one colours or the other; else each area by itself."""
+
+
+@dataclass
 class Case:
     """One page with its truth; `clean` is the page whose ink decides which pixels count."""
 
@@ -79,6 +91,8 @@ class Case:
     clean: Rgb
     painted: bool = False
     register: bool = False
+    others: list[Other] | None = None
+    """None where nothing is known of such."""
 
 
 @dataclass
@@ -102,7 +116,12 @@ def style_jobs(data: Path, how: str) -> list[Job]:
             for each in (0, 1):
                 line, colored = styles.page(made, each)
                 page = gray_page(line)
-                job.cases.append(Case(f"page {each}", page, colored, page.rgb))
+                others = [
+                    Other(styles.page(styles.exchanged(made, kind), each)[1], whole=kind == "hall")
+                    for kind in places.EITHER
+                    if any(place.kind == kind for place in made.world.places)
+                ]
+                job.cases.append(Case(f"page {each}", page, colored, page.rgb, others=others))
             out.append(job)
     return out
 
@@ -208,6 +227,36 @@ def registered(case: Case) -> Case:
     return Case(case.name, case.page, np.asarray(truth, np.uint8), np.asarray(lines, np.uint8))
 
 
+WITHIN = 15
+"""Pixels over which lines part what belongs together in a panel, at most."""
+
+
+def nearest_truth(case: Case, painted: Rgb) -> Rgb:
+    """The truth of a page, or another that is as true where `painted`, (h, w, 3), has more of that."""
+    truth = case.truth.copy()
+    free = off_the_ink(case.clean)
+    for other in case.others or ():
+        differs = (other.truth != case.truth).any(axis=2)
+        if not differs.any():
+            continue
+        if other.whole:
+            near = cv2.dilate(differs.astype(np.uint8), np.ones((WITHIN, WITHIN), np.uint8))
+            area = cv2.connectedComponents(near)[1]
+        else:
+            area = of_one_color(case.truth)
+        at = np.nonzero(differs & free)
+        of = np.unique(area[at], return_inverse=True)[1]
+        given = to_lab(painted[at])
+        right, other_right = (
+            np.bincount(of, ((to_lab(picture[at]) - given) ** 2).sum(axis=1) < RIGHT_FLAT**2)
+            for picture in (case.truth, other.truth)
+        )
+        better = (other_right > right)[of]
+        chosen = tuple(axis[better] for axis in at)
+        truth[chosen] = other.truth[chosen]
+    return truth
+
+
 def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, float], NDArray[np.bool_]]:
     """All measures of one page, and the pixels that are wrong."""
     if case.register:
@@ -241,6 +290,10 @@ def measure(case: Case, flat: Any, tally: dict[Any, Any]) -> tuple[dict[str, flo
         best[hidden] = np.where(colors > 127, 0, 255)[meant[hidden]]  # far from what is right
         row["reach"] = compare(best[labels - 1], truth)[0].region_accuracy
         row["mIoU"] = scores.mean_iou or 0.0
+        if case.others is not None:
+            painted = given[labels - 1]
+            either = compare(painted, Truth.flat(nearest_truth(case, painted), free))[0]
+            row["either regions"], row["either pixels"] = either.region_accuracy, either.pixel_accuracy
         for k in range(len(colors)):
             theirs = (number == k) & free
             ids = np.bincount(flat.color[labels[theirs] - 1], minlength=len(flat.rgb))

@@ -1,14 +1,15 @@
-"""Figures that nobody drew: heads and busts whose outlines are random, each character's its own, for learning alone.
+"""Figures that nobody drew: heads, busts and whole bodies of random outlines, each character's its own, for learning alone.
 
 What tells one of them from another is the exact shape of hair, face and shoulders, as there are endlessly many of
 them; in sets of parts by one hand it is which of a dozen haircuts somebody wears. `figure` draws a character the
-same in all its variants but for eyes and mouth; `bent` bends a figure of another hand a little, for each character in
-its own way.
+same in all its variants but for eyes and mouth, and for how it holds arms and legs; `bent` bends a figure of another
+hand a little, for each character in its own way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import cv2
@@ -50,6 +51,14 @@ def _edge(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.zeros(len(TURNS))
 
 
+class Part(Enum):
+    """How much of a character is drawn."""
+
+    HEAD = "head"
+    BUST = "bust"
+    BODY = "body"
+
+
 class _Canvas:
     def __init__(self) -> None:
         self.rgb = np.zeros((SIZE, SIZE, 3), np.uint8)
@@ -81,8 +90,16 @@ class _Head:
     power: float
 
 
+HEAD_AT = {
+    Part.HEAD: (0.5, (0.25, 0.31)),
+    Part.BUST: (0.42, (0.17, 0.22)),
+    Part.BODY: (0.2, (0.075, 0.13)),
+}
+"""How far down a head is, and half of its height from least to most, as parts of SIZE."""
+
+
 def figure(
-    identity: list[int], variant: int, colors: list[Rgb], *, bust: bool
+    identity: list[int], variant: int, colors: list[Rgb], part: Part
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A character, (SIZE, SIZE, 3), and where it is: the same `identity` gives the same one, `variant` its expression.
 
@@ -90,15 +107,17 @@ def figure(
     rng, mood = np.random.default_rng(identity), np.random.default_rng([*identity, variant, 1])
     skin, hair, clothes, first, second, third = colors
     canvas = _Canvas()
-    x, y = SIZE / 2, 0.42 * SIZE if bust else 0.5 * SIZE
-    ry = float(rng.uniform(0.17, 0.22) if bust else rng.uniform(0.25, 0.31)) * SIZE
+    down, size = HEAD_AT[part]
+    x, y, ry = SIZE / 2, down * SIZE, float(rng.uniform(*size)) * SIZE
     at = _Head(x, y, ry * float(rng.uniform(0.7, 1.2)), ry, float(rng.choice([2.0, 2.4, 3.5, 6.0])))
     face = _ring(x, y, at.rx, ry, _waves(rng, 3, 0.03), at.power)
     low = np.maximum(0, (face[:, 1] - y) / ry)
     face[:, 0] = x + (face[:, 0] - x) * (1 - float(rng.uniform(0, 0.35)) * low)
     bald = not _behind(canvas, rng, at, hair)
-    if bust:
+    if part is Part.BUST:
         _shoulders(canvas, rng, at, skin, clothes, second)
+    elif part is Part.BODY:
+        _body(canvas, rng, mood, at, colors)
     if rng.random() < 0.6:
         far, big = float(rng.uniform(0.95, 1.1)), float(rng.uniform(0.15, 0.32))
         for side in (-1, 1):
@@ -167,6 +186,72 @@ def _shoulders(
         wide = float(rng.uniform(0.1, 0.4)) * rx
         down = [(x - wide, top), (x + wide, top), (x + wide, SIZE), (x - wide, SIZE)]
         canvas.fill(np.array(down), stripe, where)
+
+
+def _limb(canvas: _Canvas, points: NDArray[np.float64], wide: tuple[float, float], color: Rgb) -> None:
+    """A limb along three points, `wide` pixels across where it begins and where it ends."""
+    at = np.linspace(0, 1, 13)[:, None]
+    way = (1 - at) ** 2 * points[0] + 2 * at * (1 - at) * points[1] + at**2 * points[2]
+    along = np.gradient(way, axis=0)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+    half = (wide[0] + (wide[1] - wide[0]) * at) / 2
+    canvas.fill(np.concatenate([way + half * across, (way - half * across)[::-1]]), color)
+
+
+def _body(
+    canvas: _Canvas, rng: np.random.Generator, mood: np.random.Generator, at: _Head, colors: list[Rgb]
+) -> None:
+    """All below a head, down to the ground."""
+    skin, _, clothes, first, second, third = colors
+    x, ry = at.x, at.ry
+    top, ground = at.y + float(rng.uniform(0.95, 1.25)) * ry, 0.985 * SIZE
+    shoulder, waist = (float(rng.uniform(*span)) * ry for span in ((0.7, 1.4), (0.5, 1.1)))
+    hip = top + float(rng.uniform(0.38, 0.6)) * (ground - top)
+    thick = float(rng.uniform(0.35, 0.6)) * ry
+    bare, skirt, sleeve = rng.random() < 0.3, rng.random() < 0.3, float(rng.choice([0.0, 0.45, 0.8]))
+    shoe, stripe, belt = float(rng.uniform(0.3, 0.55)) * ry, rng.random() < 0.3, rng.random() < 0.4
+    canvas.fill(_ring(x, top - 0.1 * ry, 0.35 * ry, 0.5 * ry), skin)
+    for side in (-1, 1):
+        foot = x + side * (0.5 * waist + float(mood.uniform(0, 0.5)) * ry)
+        knee = x + side * (0.55 * waist + float(mood.uniform(-0.1, 0.4)) * ry)
+        leg = np.array(
+            [(x + side * 0.5 * waist, hip), (knee, (hip + ground) / 2), (foot, ground - 0.4 * shoe)]
+        )
+        _limb(canvas, leg, (1.2 * thick, thick), skin if bare or skirt else first)
+        canvas.fill(_ring(foot + 0.3 * side * shoe, ground - 0.4 * shoe, shoe, 0.45 * shoe), second)
+    if skirt or bare:
+        low = hip + float(rng.uniform(0.15, 0.5) if skirt else 0.2) * (ground - hip)
+        flare = float(rng.uniform(1.0, 1.9)) * waist
+        canvas.fill(
+            np.array([(x - waist, hip - 2), (x + waist, hip - 2), (x + flare, low), (x - flare, low)]), first
+        )
+    slope = float(rng.uniform(0.05, 0.4)) * ry
+    half = [(waist, hip + 2), (shoulder, top + slope), (0.4 * ry, top)]
+    dip = float(rng.uniform(0.0, 0.5)) * ry
+    outline = [(-dx, down) for dx, down in half] + [(0.0, top + dip)] + half[::-1]
+    where = canvas.fill(np.array([(x + dx, down) for dx, down in outline]), clothes)
+    if stripe:
+        high = float(rng.uniform(0.2, 0.6)) * (hip - top)
+        band = [(0, top + high), (SIZE, top + high), (SIZE, top + 1.5 * high), (0, top + 1.5 * high)]
+        canvas.fill(np.array(band), third, where)
+    if belt:
+        band = [(0, hip - 0.2 * ry), (SIZE, hip - 0.2 * ry), (SIZE, hip + 2), (0, hip + 2)]
+        canvas.fill(np.array(band), second, where)
+    long = float(rng.uniform(0.8, 1.1)) * (hip - top)
+    for side in (-1, 1):
+        turn = float(mood.uniform(-0.2, 1.3) if mood.random() < 0.7 else mood.uniform(1.6, 2.6))
+        bend = turn + float(mood.uniform(-0.9, 0.9))
+        start = np.array([x + side * 0.95 * shoulder, top + slope + 0.3 * thick])
+        elbow = start + 0.5 * long * np.array([side * np.sin(turn), np.cos(turn)])
+        hand = elbow + 0.5 * long * np.array([side * np.sin(bend), np.cos(bend)])
+        arm = np.array([start, 2 * elbow - (start + hand) / 2, hand])
+        _limb(canvas, arm, (0.9 * thick, 0.75 * thick), skin)
+        canvas.fill(_ring(hand[0], hand[1], 0.45 * thick, 0.45 * thick), skin)
+        if sleeve:
+            end = (1 - sleeve) ** 2 * arm[0] + 2 * sleeve * (1 - sleeve) * arm[1] + sleeve**2 * arm[2]
+            middle = (1 - sleeve) * arm[0] + sleeve * arm[1]
+            _limb(canvas, np.array([arm[0], middle, end]), (1.15 * thick, thick), clothes)
 
 
 def _beard(

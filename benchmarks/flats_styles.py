@@ -18,21 +18,28 @@ nobody looks at while anything is chosen.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
+
 from benchmarks import flats_drawings as drawings
 from benchmarks import flats_invented as invented
+from benchmarks import flats_places as places
+from benchmarks.flats_cast import thing
+from benchmarks.flats_pen import BLACK, Pen, Rgb
 from numpy.typing import NDArray
 
 TRAINED = ("bigsmile", "bigears", "personas")
 CHOSEN = ("dylan",)
 JUDGED = ("micah", "miniavs")
-INVENTED = ("heads", "busts")
+INVENTED = {"heads": invented.Part.HEAD, "busts": invented.Part.BUST, "bodies": invented.Part.BODY}
 """Of flats_invented.py, for learning too: these need no sprites."""
 HEADS = ("bigsmile", "bigears", "dylan", "heads")
 """Styles whose figures are heads: they get a neck and shoulders of our own."""
@@ -85,7 +92,7 @@ class Cast:
     number: int
     sprites: Path
     world: drawings.Series
-    shirts: list[drawings.Rgb]
+    shirts: list[Rgb]
     bend: float = 0.0
     """How far each character is bent in its own way, see flats_invented.bent; for learning."""
 
@@ -93,17 +100,17 @@ class Cast:
         identity = [sum(self.style.encode()), self.number, character]
         if self.style in INVENTED:
             colors = _colors_of_one(identity)
-            return _boxed(*invented.figure(identity, variant, colors, bust=self.style not in HEADS))
+            return _boxed(*invented.figure(identity, variant, colors, INVENTED[self.style]))
         seen = figure(self.sprites / f"{self.style}_s{self.number}c{character}v{variant}_c.png")
         if not self.bend:
             return seen
         return _boxed(*invented.bent(seen.rgb, seen.there, identity, self.bend))
 
 
-SKINS: list[drawings.Rgb] = [(242, 211, 177), (236, 173, 128), (201, 138, 91), (158, 86, 34), (118, 57, 0)]
+SKINS: list[Rgb] = [(242, 211, 177), (236, 173, 128), (201, 138, 91), (158, 86, 34), (118, 57, 0)]
 
 
-def _colors_of_one(identity: list[int]) -> list[drawings.Rgb]:
+def _colors_of_one(identity: list[int]) -> list[Rgb]:
     rng = np.random.default_rng([*identity, 9])
     colors = drawings.colors_of(rng, 6)
     if rng.random() < 0.7:
@@ -115,6 +122,11 @@ def _boxed(rgb: NDArray[np.uint8], there: NDArray[np.bool_]) -> Figure:
     ys, xs = np.nonzero(there)
     box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     return Figure(np.ascontiguousarray(rgb[box]), there[box])
+
+
+def exchanged(made: Cast, kind: str) -> Cast:
+    """The same series, but with the other of two colours that no line tells, see flats_places.EITHER."""
+    return replace(made, world=replace(made.world, places=places.exchanged(made.world.places, kind)))
 
 
 def cast(sprites: Path, style: str, number: int, *, bend: float = 0.0) -> Cast:
@@ -135,35 +147,31 @@ def page(made: Cast, number: int, *, close: bool = False) -> tuple[NDArray[np.ui
     a wall and nothing else of their place."""
     rng = np.random.default_rng([sum(made.style.encode()), made.number, number])
     w, h = int(rng.integers(800, 1050)), int(rng.integers(1050, 1400))
-    out = drawings.Pen(w, h, made.world.line, 0, 0)
+    out = Pen(w, h, made.world.line, 0, 0)
     margin, gap = 0.03 * w, 0.018 * w
     tops = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(2, 4)))]) * (h - 2 * margin) + margin
     for top, bottom in pairwise(tops):
         lefts = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(1, 4)))]) * (w - 2 * margin) + margin
         for left, right in pairwise(lefts):
             x0, y0, x1, y1 = round(left), round(top), round(right - gap), round(bottom - gap)
-            panel = drawings.Pen(
-                x1 - x0, y1 - y0, made.world.line, made.world.wobble, float(rng.uniform(0, 6))
-            )
+            panel = Pen(x1 - x0, y1 - y0, made.world.line, made.world.wobble, float(rng.uniform(0, 6)))
             _scene(panel, rng, made, close=close)
             out.line_art[y0:y1, x0:x1] = panel.line_art
             out.colored[y0:y1, x0:x1] = panel.colored
             frame = max(2, round(made.world.line * 1.2))
-            cv2.rectangle(out.line_art, (x0, y0), (x1, y1), drawings.BLACK[0], frame)
-            cv2.rectangle(out.colored, (x0, y0), (x1, y1), drawings.BLACK, frame)
+            cv2.rectangle(out.line_art, (x0, y0), (x1, y1), BLACK[0], frame)
+            cv2.rectangle(out.colored, (x0, y0), (x1, y1), BLACK, frame)
     return out.line_art, out.colored
 
 
-def _scene(panel: drawings.Pen, rng: np.random.Generator, made: Cast, *, close: bool) -> None:
+def _scene(panel: Pen, rng: np.random.Generator, made: Cast, *, close: bool) -> None:
     h, w = panel.line_art.shape
     place = made.world.places[rng.integers(len(made.world.places))]
     down = float(rng.uniform(1.4, 3.0)) if close and rng.random() < CLOSE else 1.0
-    drawings.backdrop(panel, rng, place, -4, -4, w + 8, down * h + 8)
+    places.backdrop(panel, rng, place, -4, -4, w + 8, down * h + 8)
     if rng.random() < 0.3 and (rest := [it for it in made.world.cast if it["kind"] == "thing"]):
-        thing = rest[rng.integers(len(rest))]
-        drawings.thing(
-            panel, rng, thing, w * rng.uniform(0.15, 0.85), h * rng.uniform(0.2, 0.6), 0.1 * min(w, h), 1.0
-        )
+        it = rest[rng.integers(len(rest))]
+        thing(panel, rng, it, w * rng.uniform(0.15, 0.85), h * rng.uniform(0.2, 0.6), 0.1 * min(w, h), 1.0)
     count = min(CHARACTERS, max(1, round(w / h + rng.uniform(-0.4, 0.9))))
     if close and rng.random() < EMPTY:
         count = 0
@@ -182,9 +190,7 @@ def _scene(panel: drawings.Pen, rng: np.random.Generator, made: Cast, *, close: 
         drawings.letters(panel, rng, w * rng.uniform(0.2, 0.8), h * 0.1, min(w, h) * rng.uniform(0.08, 0.12))
 
 
-def _put(
-    panel: drawings.Pen, seen: Figure, x: float, foot: float, tall: float, *, flip: bool, turn: float
-) -> None:
+def _put(panel: Pen, seen: Figure, x: float, foot: float, tall: float, *, flip: bool, turn: float) -> None:
     """Draw a figure, `tall` pixels high, that stands at (x, foot), with lines around its fills."""
     h, w = panel.line_art.shape
     scale = tall / seen.rgb.shape[0]
@@ -206,7 +212,7 @@ def _put(
     thick = cv2.dilate(edge, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     soft = cv2.GaussianBlur((np.maximum(thick, dark) * 255).astype(np.uint8), (3, 3), 0)
     ink = soft.astype(np.float32) / 255
-    for picture, black in ((panel.line_art, drawings.BLACK[0]), (panel.colored, np.array(drawings.BLACK))):
+    for picture, black in ((panel.line_art, BLACK[0]), (panel.colored, np.array(BLACK))):
         share = ink if picture.ndim == 2 else ink[..., None]
         picture[:] = np.rint(picture * (1 - share) + np.asarray(black, np.float32) * share).astype(np.uint8)
 
