@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_processing.backends.flats import assign, describe, graph, ink, regions, structure
+from batch_processing.backends.flats import assign, describe, graph, ink, references, regions, structure
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,3 +56,37 @@ def test_a_head_hears_only_what_is_said_to_it(head: int) -> None:
     assert both[:, :, head].max() > 0
     assert np.allclose(both[:, :, head], one[:, :, head], atol=1e-6)
     assert not np.delete(one, head, axis=2).any()
+
+
+def framed(x: int, shirt: tuple[int, int, int], extra: tuple[int, int, int] | None = None) -> np.ndarray:
+    """A coloured panel: a wall, and before it somebody in a shirt; beside them a thing, where one is wanted."""
+    drawn = np.full((440, 600, 3), 255, np.uint8)
+
+    def shape(points: list[tuple[int, int]], color: tuple[int, int, int]) -> None:
+        cv2.fillPoly(drawn, [np.array(points, np.int32)], color)
+        cv2.polylines(drawn, [np.array(points, np.int32)], True, (0, 0, 0), 3)
+
+    shape([(20, 20), (580, 20), (580, 420), (20, 420)], (170, 210, 240))
+    shape([(x - 50, 190), (x + 50, 190), (x + 80, 418), (x - 80, 418)], shirt)
+    shape([(x - 34, 90), (x + 34, 90), (x + 30, 190), (x - 30, 190)], (236, 190, 150))
+    if extra is not None:
+        shape([(40, 60), (110, 60), (75, 120)], extra)
+    return drawn
+
+
+def test_how_well_references_tell_each_other() -> None:
+    red, blue, green = (192, 57, 43), (46, 109, 180), (62, 172, 44)
+    pictures = [framed(200, red), framed(380, blue), framed(330, red, green), framed(240, blue)]
+    known = references.learn(pictures)
+    assert known.region_told.shape == known.region_color.shape
+
+    def told(color: tuple[int, int, int]) -> np.ndarray:
+        found = known.region_told[(known.rgb[known.region_color] == color).all(axis=1)]
+        assert len(found)
+        return found
+
+    assert told((170, 210, 240)).min() > 0.8  # a wall is like no other thing here
+    assert told((236, 190, 150)).min() > 0.5
+    for shirt in (red, blue):  # both are cut alike: whose it is the others cannot tell
+        assert 0.1 < told(shirt).mean() < 0.9
+    assert told(green).max() == 0  # no other panel shows it

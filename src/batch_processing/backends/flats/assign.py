@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import graph
+from .alternation import alternated
 from .references import Knowledge
 from .structure import Structure
 
@@ -99,6 +100,7 @@ def match(seen: graph.Look, panels: Structure, known: Knowledge) -> Matched:
             guess,
             guess,
             guess,
+            np.zeros(n),
             np.zeros(n),
             np.zeros((n, graph.PLACE_WIDTH), np.float32),
             np.zeros((n, 0), np.float32),
@@ -196,6 +198,8 @@ class Votes:
     """By the learned metric."""
     heard: NDArray[np.float64]
     """How much of a vote `point` is, 0 to 1: 0 for a region without points."""
+    told: NDArray[np.float64]
+    """How well the references tell things like it, 0 to 1: the mean of Knowledge.region_told over those that `kind` is of."""
     place: NDArray[np.float32]
     """Each region's place in the learned metric, see graph.embed."""
     like: NDArray[np.float32]
@@ -224,7 +228,7 @@ def signs(votes: Votes, area: NDArray[np.float64]) -> NDArray[np.float32]:
 def evidence(
     share: NDArray[np.float64], votes: Votes, known: Knowledge, area: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """What tells how sure a choice is, (n, 9); `area` is each region's share of the page."""
+    """What tells how sure a choice is, (n, 10); `area` is each region's share of the page."""
     rows = np.arange(len(share))
     best = share.argmax(axis=1)
     top = share[rows, best]
@@ -242,6 +246,7 @@ def evidence(
         votes.heard,
         np.log(area + 1e-5),
         nearest - np.where(own, 0, votes.like).max(axis=1, initial=0),
+        votes.told,
     ]
     return np.stack(columns, axis=1)
 
@@ -283,15 +288,18 @@ def _nearest(
     return index, weight / weight.sum(axis=1, keepdims=True)
 
 
-def votes_on(seen: graph.Look, known: Knowledge) -> Votes:
-    """What the references say of a drawing's regions, each by itself."""
+def votes_on(seen: graph.Look, known: Knowledge, weights: graph.Weights | None = None) -> Votes:
+    """What the references say of a drawing's regions, each by itself. `weights` of the learned metric are others than those of
+    the package."""
     n = len(seen.regions)
     index, weight = _nearest(seen.regions @ known.region_turn, known.region_rows, NEIGHBORS, WIDTH)
     point, heard = _point_votes(seen, known, n)
-    place = graph.embed(seen)
+    place = graph.embed(seen, weights)
     like = place @ known.region_place.astype(np.float32).T
     region = _tally(known.region_color[index], weight, len(known.rgb))
-    return Votes(region, point, _kind_votes(like, known, 0.0), heard, place, like)
+    part = _parts(like, known, 0.0, graph.sharpness(weights))
+    told = np.asarray(part @ known.region_told.astype(np.float32), np.float64)
+    return Votes(region, point, _by_color(part, known), heard, told, place, like)
 
 
 def _point_votes(
@@ -308,14 +316,19 @@ def _point_votes(
     return votes / np.maximum(count, 1)[:, None], count / (count + 1)
 
 
-def _kind_votes(
-    like: NDArray[np.float32], known: Knowledge, more: NDArray[Any] | float
-) -> NDArray[np.float64]:
-    """Votes of all reference regions by the learned metric, a softmax as it was trained; `more` is added to it."""
-    product, area = graph.sharpness()
-    share = _softmax(like * product + area * np.log(known.region_share + 1e-5) + more)
-    own = np.eye(len(known.rgb), dtype=share.dtype)[known.region_color]
-    return np.asarray(share @ own, np.float64)
+def _parts(
+    like: NDArray[np.float32], known: Knowledge, more: NDArray[Any] | float, sharpness: tuple[float, float]
+) -> NDArray[Any]:
+    """How much each reference region votes on each region by the learned metric, (n, R), a softmax as it was trained; `more`
+    is added to it."""
+    product, area = sharpness
+    return _softmax(like * product + area * np.log(known.region_share + 1e-5) + more)
+
+
+def _by_color(part: NDArray[Any], known: Knowledge) -> NDArray[np.float64]:
+    """Votes of all reference regions, (n, k)."""
+    own = np.eye(len(known.rgb), dtype=part.dtype)[known.region_color]
+    return np.asarray(part @ own, np.float64)
 
 
 def _tally(color: NDArray[np.int32], weight: NDArray[np.float64], k: int) -> NDArray[np.float64]:
@@ -338,8 +351,9 @@ def settle(
     voice: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Mean field over the borders of regions: one colour across open borders, likely pairs across lines, and among
-    like regions of the references those in like surroundings. `weight` (n, 2) is that of these, and of the look within
-    them; rows that are `still` keep their belief; `voice` (n,) is how much more than others a region tells."""
+    like regions of the references those in like surroundings; then what alternates does so throughout. `weight` (n, 2) is
+    that of these, and of the look within them; rows that are `still` keep their belief; `voice` (n,) is how much more than
+    others a region tells."""
     from scipy.sparse import csr_array
 
     n = len(belief)
@@ -365,6 +379,7 @@ def settle(
     theirs = np.sqrt(known.region_around.astype(np.float32))
     theirs = theirs.reshape(len(theirs), graph.AROUND * belief.shape[1]).T
     look = votes.like * weight[:, [1]].astype(np.float32)
+    sharpness = graph.sharpness()
     louder = np.ones((n, 1)) if voice is None else voice[:, None]
     for _ in range(ROUNDS):
         told = louder * share * share.max(axis=1, keepdims=True) ** 2  # who is in doubt tells others less
@@ -374,10 +389,10 @@ def settle(
                 wish += heeds[:, [one]] * ((line_graph @ (told * tells[:, [one]])) @ lift)
             around = graph.surroundings(ways, told.astype(np.float32), sent)
             mine = (np.sqrt(around) * read[..., None]).reshape(n, -1)
-            scene = _kind_votes(look, known, mine @ theirs)
+            scene = _by_color(_parts(look, known, mine @ theirs, sharpness), known)
             wish += weight[:, [0]] * np.log(floored(scene, KIND_FLOOR))
         share = 0.5 * share + 0.5 * _softmax(belief + np.where(still[:, None], 0, wish))
-    return share
+    return alternated(share, belief, line_graph, lift)
 
 
 def _softmax(values: NDArray[Any]) -> NDArray[Any]:
@@ -385,10 +400,10 @@ def _softmax(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(up / up.sum(axis=1, keepdims=True))
 
 
-SURE = (0.524, 1.044, -0.433, 0.284, -0.383, 0.305, 0.186, -0.153, 2.651, -2.624)
+SURE = (0.691, 0.396, -0.965, -1.066, 0.205, 1.249, 0.260, -0.145, 1.057, 0.814, -3.204)
 """A logistic regression of `evidence` on whether the region's colour was right, the constant last, where the metric is
 trusted; fitted by benchmarks/fit_confidence.py on drawings that the metric had not seen."""
-SURE_UNTRUSTED = (-0.020, 0.235, -0.366, 1.618, 0.224, 0.129, -0.405, 0.099, 0.411, -1.687)
+SURE_UNTRUSTED = (0.038, -0.290, -0.392, 1.107, 0.370, 0.385, -0.304, 0.025, 0.427, 0.324, -2.539)
 """The same where it is not, of paintings."""
 
 

@@ -139,11 +139,18 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
         region_color=np.concatenate([known.region_color, region_color]),
         region_place=np.concatenate([known.region_place, memory.region_place]),
         region_share=np.concatenate([known.region_share, memory.region_share]),
+        region_told=np.concatenate([known.region_told, _as_told(known, len(region_color))]),
         region_around=np.concatenate([before, around]),
         point_rows=_below(known.point_rows, memory.point_rows, known.point_turn),
         point_color=np.concatenate([known.point_color, point_color]),
     )
     return extended, replace(palette, ids=np.array(ids, np.int32))
+
+
+def _as_told(known: Knowledge, count: int) -> NDArray[np.floating[Any]]:
+    """Things on pages are told as well as those of the references, on the whole."""
+    mean = known.region_told.astype(np.float64).mean() if len(known.region_told) else 0.0
+    return np.full(count, mean, known.region_told.dtype)
 
 
 def _below(known: NDArray[Any], rows: NDArray[np.float16], turn: NDArray[np.float32]) -> NDArray[Any]:

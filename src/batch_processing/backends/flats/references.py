@@ -44,6 +44,9 @@ class Knowledge:
     """Each region's place in the learned metric, see graph.embed."""
     region_share: NDArray[np.float32]
     """Each region's share of its picture's area."""
+    region_told: NDArray[np.floating[Any]]
+    """How much of the metric's vote on each region goes to its own colour where all panels but its own vote, (R,): how well
+    these references tell things like it."""
     region_around: NDArray[np.floating[Any]]
     """The colours around each region, (R, graph.AROUND, K), see graph.surroundings."""
     metric_trust: NDArray[np.float32]
@@ -66,6 +69,7 @@ class Knowledge:
             "point_turn": np.eye(describe.POINT_WIDTH, dtype=np.float32),
             "region_place": np.zeros((0, graph.PLACE_WIDTH), np.float16),
             "region_share": np.zeros(0, np.float32),
+            "region_told": np.zeros(0, np.float16),
             "region_around": np.zeros((0, graph.AROUND, k), np.float16),
             "metric_trust": np.zeros(1, np.float32),
         }
@@ -102,8 +106,11 @@ def opened_up(picture: NDArray[np.uint8]) -> Opened:
     return Opened(small, drawn, votes(small, drawn))
 
 
-def summed_up(rgb: NDArray[np.uint8], taught: list[Studied]) -> Knowledge:
-    """What studied references teach together; `rgb` is the palette (K, 3) that they were studied against."""
+def summed_up(
+    rgb: NDArray[np.uint8], taught: list[Studied], weights: graph.Weights | None = None
+) -> Knowledge:
+    """What studied references teach together; `rgb` is the palette (K, 3) that they were studied against. `weights` of the
+    learned metric are others than those of the package."""
     k = len(rgb)
     if not any(len(one.seen.points) for one in taught):
         return Knowledge.of_palette(rgb.tolist())
@@ -123,7 +130,7 @@ def summed_up(rgb: NDArray[np.uint8], taught: list[Studied]) -> Knowledge:
     of_points = np.concatenate([one.color[view.home] for one, view in views])[kept_points]
     regions_seen = np.concatenate([view.regions for _, view in views])[kept]
     points_seen = np.concatenate([view.points for _, view in views])[kept_points]
-    placed = [graph.embed(view) for _, view in views]
+    placed = [graph.embed(view, weights) for _, view in views]
     places_seen = np.concatenate(placed)[kept]
     shares = np.concatenate([one.share for one, _ in views])[kept]
     # Nothing of it tells left from right: a mirrored view has the same.
@@ -132,16 +139,22 @@ def summed_up(rgb: NDArray[np.uint8], taught: list[Studied]) -> Knowledge:
         for one, place in zip(taught, placed[::2], strict=True)
     ]
     surrounds = np.concatenate([part for part in around for _ in range(2)])[kept]
-    # Each reference, or panel of a single one, is taken for a page that the others are to colour.
-    several = len(taught) > 1
-    groups = [
-        np.full(len(one.color), number) if several else one.seen.panel for number, one in enumerate(taught)
-    ]
-    group = np.concatenate([part for part in groups for _ in range(2)])[kept]
+    # Each panel is taken for one that the others are to colour; and where there are several references, each of these for a
+    # page.
+    panels = [one.seen.panel for one in taught]
+    first = np.cumsum([0, *(int(panel.max(initial=-1)) + 1 for panel in panels)])
+    panel = np.concatenate(
+        [panels[number] + first[number] for number in range(len(taught)) for _ in range(2)]
+    )[kept]
+    page = np.concatenate(
+        [np.full(len(one.color), number) for number, one in enumerate(taught) for _ in range(2)]
+    )[kept]
     unturned = np.concatenate([np.full(len(one.color), view == 0) for one in taught for view in range(2)])[
         kept
     ]
-    trust = _trust(places_seen, of_regions, shares, group, unturned)
+    those = (places_seen, of_regions, shares, graph.sharpness(weights))
+    told = _told(*those, panel, np.ones(len(panel), np.bool_))
+    trust = _trust(_told(*those, page, unturned) if len(taught) > 1 else told, shares, unturned)
     region_turn = _telling(regions_seen, of_regions, REGION_SOFTNESS)
     point_turn = _telling(points_seen, of_points, POINT_SOFTNESS)
     return Knowledge(
@@ -156,6 +169,7 @@ def summed_up(rgb: NDArray[np.uint8], taught: list[Studied]) -> Knowledge:
         point_turn,
         places_seen.astype(np.float16),
         shares.astype(np.float32),
+        np.nan_to_num(told).astype(np.float16),
         surrounds.astype(np.float16),
         np.array([trust], np.float32),
     )
@@ -166,17 +180,18 @@ NO_TRUST, FULL_TRUST = 0.15, 0.5
 .88 of train/series, .37 of the sample chapter, and .02 of paintings that it had not learned from."""
 
 
-def _trust(
+def _told(
     places: NDArray[np.float32],
     color: NDArray[np.int32],
     share: NDArray[np.float64],
+    sharpness: tuple[float, float],
     group: NDArray[np.int64],
     asked: NDArray[np.bool_],
-) -> float:
-    """How far to trust the learned metric, 0 to 1: by what it says of the regions `asked` when those of their own
-    `group` are left out. 0 where there is nothing to ask."""
-    product, area = graph.sharpness()
-    found = whole = 0.0
+) -> NDArray[np.float64]:
+    """How much of the metric's vote on each region `asked` goes to its own colour, 0 to 1, when those of its own `group` have
+    none; not a number for the rest, and where no others have that colour."""
+    product, area = sharpness
+    found = np.full(len(color), np.nan)
     for number in np.unique(group):
         rest = group != number
         rows = np.flatnonzero((group == number) & asked & np.isin(color, color[rest]))
@@ -184,10 +199,16 @@ def _trust(
             continue
         score = places[rows] @ places[rest].T * product + area * np.log(share[rest] + 1e-5)
         score = np.exp(score - score.max(axis=1, keepdims=True))
-        right = (score * (color[rest] == color[rows][:, None])).sum(axis=1) / score.sum(axis=1)
-        found += float((np.sqrt(share[rows]) * right).sum())
-        whole += float(np.sqrt(share[rows]).sum())
-    return float(np.clip((found / max(whole, 1e-9) - NO_TRUST) / (FULL_TRUST - NO_TRUST), 0, 1))
+        right = (score * (color[rest] == color[rows][:, None])).sum(axis=1)
+        found[rows] = right / score.sum(axis=1)
+    return found
+
+
+def _trust(told: NDArray[np.float64], share: NDArray[np.float64], asked: NDArray[np.bool_]) -> float:
+    """How far to trust the learned metric, 0 to 1, by what it told of the regions `asked`. 0 where there is nothing to ask."""
+    weight = np.sqrt(share) * (asked & np.isfinite(told))
+    found = float((weight * np.nan_to_num(told)).sum()) / max(float(weight.sum()), 1e-9)
+    return float(np.clip((found - NO_TRUST) / (FULL_TRUST - NO_TRUST), 0, 1))
 
 
 @dataclass(frozen=True)
