@@ -1,11 +1,13 @@
 """Is this version faster than another? CPU seconds of both, in turn, in one run, and whether both make the same.
 
     git worktree add /tmp/before COMMIT
-    python benchmarks/against.py /tmp/before [--only learn page png walk equal list status stats worker] [--rounds 4]
+    python benchmarks/against.py /tmp/before [--only chapter encoder learn page png walk equal list status stats worker] [--rounds 4]
 
 Each version runs in processes of its own. What is compared is the least of some rounds: other work on the machine
 only adds to it. `same` says whether the results have the same bytes (of PNG: the same pixels, as files may become
-smaller). The pages are those of the sample chapter, in 8 bit; trees are made in a temporary folder.
+smaller). The pages are those of the sample chapter, in 8 bit; trees are made in a temporary folder. `chapter` is the whole
+command that colours it with one worker; `encoder` is what of that the network takes now that says what regions show,
+learning included.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parents[1]
 RACY_S = 2.2
+CHAPTER, NOW_ALONE = "chapter", "encoder"
+"""How the measures are named of a whole command, and of what versions before may not have."""
 WALKED, EQUAL = 20_000, 4_000
 """Files of the trees."""
-WARM = ("learn", "page", "png", "walk", "equal")
+WARM = ("encoder", "learn", "page", "png", "walk", "equal")
 """Measured within a process that is ready; the others are how long processes take to start."""
 STARTS = {
     "list": ["-m", "batch_processing", "list"],
@@ -75,6 +79,29 @@ class Measured:
     def page(self) -> str:
         made = self._backend.color(self._page, self._settings, None, quiet)
         return digest(made.state + made.rgb.tobytes())
+
+    def encoder(self) -> str:
+        from batch_processing.backends.flats import encoder
+        from batch_processing.io.images import decode
+
+        pooled, within, began = encoder.pooled, 0.0, time.process_time()
+
+        def counted(*arguments: Any) -> Any:
+            nonlocal within
+            since = time.process_time()
+            shown = pooled(*arguments)
+            within += time.process_time() - since
+            return shown
+
+        encoder.pooled = counted
+        try:
+            self.learn()
+            for page in sorted((self._folder / "pages").iterdir()):
+                self._backend.color(decode(page), self._settings, None, quiet)
+        finally:
+            encoder.pooled = pooled
+        self.not_counted = time.process_time() - began - within
+        return ""
 
     def png(self) -> str:
         from PIL import Image
@@ -142,6 +169,10 @@ def make(folder: Path) -> None:
     for number, drawing in enumerate([chapter.cover, *chapter.references]):
         Image.fromarray(drawing.truth()).save(folder / f"ref_{number}.png")
     Image.fromarray(chapter.pages[1].line_art()).save(folder / "page.png")
+    (folder / "pages").mkdir()
+    for drawing in chapter.pages:
+        Image.fromarray(drawing.line_art()).save(folder / "pages" / drawing.name)
+    chapter.write(folder / "sample.cbz")
     for name, count, content in (("walked", WALKED, None), ("equal", EQUAL, b"one content" * 30)):
         for number in range(count):
             path = folder / name / f"{number // 200:05d}" / f"IMG_{number % 200:05d}.jpg"
@@ -154,6 +185,7 @@ def start(source: Path, arguments: list[str], workspace: Path) -> float:
     """CPU seconds of a process from its start to its end. CalledProcessError where it fails."""
     began = spent(resource.RUSAGE_CHILDREN)
     environment = os.environ | {"PYTHONPATH": str(source), "LOTE_WORKSPACE": str(workspace)}
+    environment |= {"OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-P", *arguments]
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return spent(resource.RUSAGE_CHILDREN) - began
@@ -169,10 +201,18 @@ def work(source: Path, folder: Path, workspace: Path) -> None:
         start(source, ["-m", "batch_processing", *words], workspace)
 
 
+def colorize(source: Path, folder: Path) -> float:
+    """CPU seconds of the command that colours the sample chapter, in a new workspace."""
+    with tempfile.TemporaryDirectory(dir=folder) as kept:
+        book, out = str(folder / "sample.cbz"), str(Path(kept) / "out")
+        words = ["-m", "batch_processing", "colorize", book, "-o", out, "--workers", "1"]
+        return start(source, words, Path(kept) / "workspace")
+
+
 def compare(sources: dict[str, Path], folder: Path, names: list[str], rounds: int) -> None:
     children: dict[str, Any] = {}
-    if any(name in WARM for name in names):
-        for version, source in sources.items():
+    for version, source in sources.items():
+        if any(name in WARM and (version == "now" or name != NOW_ALONE) for name in names):
             environment = os.environ | {"PYTHONPATH": str(source), "OPENBLAS_NUM_THREADS": "1"}
             children[version] = subprocess.Popen(
                 [sys.executable, "-P", __file__, "--child", str(folder)],
@@ -181,14 +221,16 @@ def compare(sources: dict[str, Path], folder: Path, names: list[str], rounds: in
                 stdout=subprocess.PIPE,
                 text=True,
             )
-        for process in children.values():
-            assert process.stdout.readline() == "ready\n"
+    for process in children.values():
+        assert process.stdout.readline() == "ready\n"
 
     if any(name in STARTS for name in names):
         for version, source in sources.items():
             work(source, folder, folder / version)
 
     def asked(version: str, name: str) -> tuple[float, str]:
+        if name == CHAPTER:
+            return colorize(sources[version], folder), ""
         if name in STARTS:
             return start(sources[version], STARTS[name], folder / version), ""
         children[version].stdin.write(name + "\n")
@@ -199,14 +241,17 @@ def compare(sources: dict[str, Path], folder: Path, names: list[str], rounds: in
     ask: Callable[[str, str], tuple[float, str]] = asked
     print(f"{'measure':<8} {'before s':>9} {'now s':>9} {'ratio':>6}  same")
     for name in names:
-        best, results = dict.fromkeys(sources, float("inf")), dict.fromkeys(sources, "")
+        versions = ["now"] if name == NOW_ALONE else list(sources)
+        best, results = dict.fromkeys(versions, float("inf")), dict.fromkeys(versions, "")
         for _ in range(rounds):
-            for version in sources:
+            for version in versions:
                 seconds, results[version] = ask(version, name)
                 best[version] = min(best[version], seconds)
-        same = "" if name in STARTS else "yes" if len(set(results.values())) == 1 else "NO"
-        ratio = best["now"] / best["before"]
-        print(f"{name:<8} {best['before']:>9.3f} {best['now']:>9.3f} {ratio:>6.2f}  {same}", flush=True)
+        same = "" if not any(results.values()) else "yes" if len(set(results.values())) == 1 else "NO"
+        before, ratio = (
+            (f"{best['before']:.3f}", f"{best['now'] / best['before']:.2f}") if "before" in best else ("", "")
+        )
+        print(f"{name:<8} {before:>9} {best['now']:>9.3f} {ratio:>6}  {same}", flush=True)
     for process in children.values():
         process.stdin.close()
         process.wait()
@@ -215,7 +260,7 @@ def compare(sources: dict[str, Path], folder: Path, names: list[str], rounds: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("before", type=Path, nargs="?", help="a checkout of the version to compare with")
-    names = [*WARM, *STARTS]
+    names = [CHAPTER, *WARM, *STARTS]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)

@@ -30,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
 
 from benchmarks import flats_drawings as drawings
+from benchmarks import flats_effects as effects
 from benchmarks import flats_invented as invented
 from benchmarks import flats_places as places
 from benchmarks.flats_cast import thing
@@ -140,9 +141,14 @@ def cast(sprites: Path, style: str, number: int, *, bend: float = 0.0) -> Cast:
 CLOSE, EMPTY = 0.6, 0.2
 """Of the panels of a page with `close`: the share that shows the upper part of its place alone, and the share without
 figures."""
+BEHIND, BEFORE, FOCUS = 0.25, 0.1, 0.06
+"""Of the panels of a page that is `lively`: the share with strings behind the figures, with such before them, and with lines that run to one
+place, see flats_effects.py."""
 
 
-def page(made: Cast, number: int, *, close: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def page(
+    made: Cast, number: int, *, close: bool = False, lively: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Line art (h, w) and coloured page (h, w, 3) of one page of a series; with `close` most of its panels show a sky or
     a wall and nothing else of their place."""
     rng = np.random.default_rng([sum(made.style.encode()), made.number, number])
@@ -155,7 +161,7 @@ def page(made: Cast, number: int, *, close: bool = False) -> tuple[NDArray[np.ui
         for left, right in pairwise(lefts):
             x0, y0, x1, y1 = round(left), round(top), round(right - gap), round(bottom - gap)
             panel = Pen(x1 - x0, y1 - y0, made.world.line, made.world.wobble, float(rng.uniform(0, 6)))
-            _scene(panel, rng, made, close=close)
+            _scene(panel, rng, made, close=close, lively=lively)
             out.line_art[y0:y1, x0:x1] = panel.line_art
             out.colored[y0:y1, x0:x1] = panel.colored
             frame = max(2, round(made.world.line * 1.2))
@@ -164,11 +170,16 @@ def page(made: Cast, number: int, *, close: bool = False) -> tuple[NDArray[np.ui
     return out.line_art, out.colored
 
 
-def _scene(panel: Pen, rng: np.random.Generator, made: Cast, *, close: bool) -> None:
+def _scene(panel: Pen, rng: np.random.Generator, made: Cast, *, close: bool, lively: bool) -> None:
     h, w = panel.line_art.shape
     place = made.world.places[rng.integers(len(made.world.places))]
     down = float(rng.uniform(1.4, 3.0)) if close and rng.random() < CLOSE else 1.0
-    places.backdrop(panel, rng, place, -4, -4, w + 8, down * h + 8)
+    if lively and rng.random() < FOCUS:
+        effects.focus(panel, rng)
+    else:
+        places.backdrop(panel, rng, place, -4, -4, w + 8, down * h + 8)
+        if lively and rng.random() < BEHIND:
+            effects.strings(panel, rng)
     if rng.random() < 0.3 and (rest := [it for it in made.world.cast if it["kind"] == "thing"]):
         it = rest[rng.integers(len(rest))]
         thing(panel, rng, it, w * rng.uniform(0.15, 0.85), h * rng.uniform(0.2, 0.6), 0.1 * min(w, h), 1.0)
@@ -186,6 +197,8 @@ def _scene(panel: Pen, rng: np.random.Generator, made: Cast, *, close: bool) -> 
             chest = [(-0.62, 0.5), (-0.5, 0.12), (-0.16, -0.02), (0.16, -0.02), (0.5, 0.12), (0.62, 0.5)]
             panel.shape([(x + dx * tall, foot + dy * tall) for dx, dy in chest], made.shirts[character])
         _put(panel, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 5)))
+    if lively and rng.random() < BEFORE:
+        effects.strings(panel, rng)
     if rng.random() < 0.5:
         drawings.letters(panel, rng, w * rng.uniform(0.2, 0.8), h * 0.1, min(w, h) * rng.uniform(0.08, 0.12))
 

@@ -185,10 +185,11 @@ def own_series(number: int) -> Series:
 
 
 def style_series(sprites: Path, style: str, number: int, *, bent: bool = True) -> Series:
-    """A series in a style of other hands; one to three pages teach one or two."""
+    """A series in a style of other hands; one to three pages teach one or two. `bent` ones are for learning: their figures are bent,
+    and more is drawn into their panels."""
     rng = np.random.default_rng([sum(style.encode()), number])
     made = styles.cast(sprites, style, number, bend=float(rng.choice(BENDS)) if bent else 0.0)
-    pages = [styles.page(made, i, close=number in CLOSE_CASTS and i < 2) for i in range(4)]
+    pages = [styles.page(made, i, close=number in CLOSE_CASTS and i < 2, lively=bent) for i in range(4)]
     known = [[2, 3], [2], [1, 2, 3]][int(rng.choice(3, p=[0.6, 0.2, 0.2]))]
     return Series(pages, [(known, [i for i in range(4) if i not in known][:2])])
 

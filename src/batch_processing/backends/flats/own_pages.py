@@ -141,6 +141,7 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
         region_share=np.concatenate([known.region_share, memory.region_share]),
         region_told=np.concatenate([known.region_told, _as_told(known, len(region_color))]),
         region_around=np.concatenate([before, around]),
+        burst=np.pad(known.burst, (0, more)),
         point_rows=_below(known.point_rows, memory.point_rows, known.point_turn),
         point_color=np.concatenate([known.point_color, point_color]),
     )

@@ -49,6 +49,8 @@ class Knowledge:
     these references tell things like it."""
     region_around: NDArray[np.floating[Any]]
     """The colours around each region, (R, graph.AROUND, K), see graph.surroundings."""
+    burst: NDArray[np.float32]
+    """What they show between focus lines: the share of each colour, (K,); paper where they show no such lines."""
     metric_trust: NDArray[np.float32]
     """From 0 to 1, (1,): how far the learned metric is to be trusted, by how well it tells what one reference shows
     from the others."""
@@ -71,6 +73,7 @@ class Knowledge:
             "region_share": np.zeros(0, np.float32),
             "region_told": np.zeros(0, np.float16),
             "region_around": np.zeros((0, graph.AROUND, k), np.float16),
+            "burst": _paper_alone(k),
             "metric_trust": np.zeros(1, np.float32),
         }
         share = np.full(k, 1 / max(1, k), np.float32)
@@ -87,6 +90,10 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
     colors = palette(rgb, seen)
     studied = [study(one.drawn, of.tint, colors) for one, of in zip(opened, seen, strict=True)]
     return summed_up(colors.rgb, [one for one in studied if one is not None])
+
+
+def _paper_alone(k: int) -> NDArray[np.float32]:
+    return np.eye(1, k, dtype=np.float32)[0]
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,12 @@ def summed_up(
         return Knowledge.of_palette(rgb.tolist())
     # A sheet's white is no background where any reference shows a place: no page's sky is to be taken for it.
     places = any(one.shows_place for one in taught)
-    share, touch = np.zeros(k), np.zeros((k, k))
+    share, touch, burst = np.zeros(k), np.zeros((k, k)), np.zeros(k)
     for one in taught:
         drawn_share = np.where(one.paper & places, 0, one.share)
         share += np.bincount(one.color, drawn_share, minlength=k) / max(1e-9, float(drawn_share.sum()))
         touch += _touches(one.seen, one.color, one.paper & places, k)
+        burst += np.bincount(one.color, one.burst, minlength=k)
     expected = np.outer(touch.sum(1), touch.sum(0)) / max(1.0, touch.sum())
     lift = (touch + 2) / (expected + 2)
     views = [(one, view) for one in taught for view in (one.seen, one.seen.mirrored())]
@@ -171,6 +179,7 @@ def summed_up(
         shares.astype(np.float32),
         np.nan_to_num(told).astype(np.float16),
         surrounds.astype(np.float16),
+        (burst / burst.sum()).astype(np.float32) if burst.any() else _paper_alone(k),
         np.array([trust], np.float32),
     )
 
@@ -222,6 +231,8 @@ class Studied:
     """What the picture is drawn on."""
     share: NDArray[np.float64]
     """Share of the picture's area."""
+    burst: NDArray[np.float64]
+    """The same of what of it lies between focus lines."""
     shows_place: bool
     """Whether anything but paper lies behind the things in it."""
 
@@ -234,10 +245,13 @@ def study(drawn: ink.Ink, tint: NDArray[np.uint8], colors: Colors) -> Studied | 
         return None
     what = describe.shapes(pieces)
     cells = regions.segment(drawn)
-    frame = _frames(pieces, cells, structure.find(cells, drawn, describe.shapes(cells)), what)
+    found = structure.find(cells, drawn, describe.shapes(cells))
+    frame = _frames(pieces, cells, found, what)
+    burst = np.bincount(pieces[found.burst[cells - 1]], minlength=what.count + 1)[1:] / pieces.size
     paper = _paper(pieces, color)
     seen = graph.look(drawn, pieces, what, frame, paper, mirrored=True)
-    return Studied(seen, color, paper, what.area / pieces.size, _shows_place(what, frame, paper))
+    shows_place = _shows_place(what, frame, paper)
+    return Studied(seen, color, paper, what.area / pieces.size, burst, shows_place)
 
 
 REGION_SOFTNESS = 1.0

@@ -68,49 +68,42 @@ def _cascade(white: Mask, depth: NDArray[np.float32], unit: float) -> Labels:
         at = np.flatnonzero(free)
         core = cores.ravel()[at]
         fits = np.bincount(core, minlength=count) >= (LEAST_AREA * unit * unit if level else 1)
-        number = np.where(fits, np.cumsum(fits) + last, 0).astype(np.int32)
-        found = number[core]
-        at, found = at[found > 0], found[found > 0]
+        if not fits[1:].all():
+            free.ravel()[at] = kept = fits[core]
+            at, core = at[kept], core[kept]
         if not at.size:
             continue
-        last = int(number.max())
+        number = (np.cumsum(fits) + last).astype(np.int32)
+        last = int(number[-1])
+        flat[at] = found = number[core]
+        left ^= free
         if radius > 0:
             # Within the radius of a core the way is free of ink: the disc around it is all white.
-            seeds = np.ones(white.shape, np.uint8)
-            seeds.ravel()[at] = 0
-            away, index = _seeded(seeds)
-            reached = np.flatnonzero(left & (away <= radius))
-            flat[reached] = _of_seeds(index, at, found)[index.ravel()[reached]]
-        else:
-            flat[at] = found
-        left &= labels == 0
+            away, index = _seeded(~free)
+            ring = left & (away <= radius)
+            reached = np.flatnonzero(ring)
+            flat[reached] = found[index.ravel()[reached]]
+            left ^= ring
     return labels
 
 
 def nearest_label(labels: Labels) -> tuple[NDArray[np.float32], Labels]:
     """For each pixel the distance to the nearest labelled one, and its label."""
-    seeds = (labels == 0).view(np.uint8)
-    at = np.flatnonzero(labels)
-    if not at.size:
+    blank = labels == 0
+    if blank.all():
         return np.full(labels.shape, np.inf, np.float32), labels
-    away, index = _seeded(seeds)
-    return away, _of_seeds(index, at, labels.ravel()[at])[index]
+    away, index = _seeded(blank)
+    return away, labels[~blank][index]
 
 
-def _seeded(seeds: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """For each pixel the distance to the nearest that is 0, and a number of that one."""
+def _seeded(blank: Mask) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """For each pixel the distance to the nearest that is not blank, and which of these it is, counted from 0 in reading order."""
     away, index = cv2.distanceTransformWithLabels(
-        seeds, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        blank.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    return np.asarray(away, np.float32), np.asarray(index, np.int32)
-
-
-def _of_seeds(index: NDArray[np.int32], at: NDArray[np.intp], value: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The value of each number that `_seeded` gave, from those of the seeds, which lie at these flat indices."""
-    number = index.ravel()[at]
-    table = np.zeros(int(number.max()) + 1, np.int32)
-    table[number] = value
-    return table
+    found = np.asarray(index, np.int32)
+    found -= 1  # OpenCV counts from 1
+    return np.asarray(away, np.float32), found
 
 
 def borders(

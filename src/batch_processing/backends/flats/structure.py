@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import bursts
 from .describe import Shapes
 from .ink import GUTTER, Ink, Mask, Plane
 from .regions import LEAST_AREA, Labels, borders, distance
@@ -29,6 +30,8 @@ class Structure:
     """Its panel's box, x0, y0, x1, y1 in pixels."""
     gutter: NDArray[np.bool_]
     balloon: NDArray[np.bool_]
+    burst: NDArray[np.bool_]
+    """Between focus lines: white, unless the references show otherwise."""
 
     @property
     def white(self) -> NDArray[np.bool_]:
@@ -36,7 +39,13 @@ class Structure:
 
     def of(self, region: NDArray[np.int64]) -> Structure:
         """That of these regions, in this order."""
-        return Structure(self.panel[region], self.frame[region], self.gutter[region], self.balloon[region])
+        return Structure(
+            self.panel[region],
+            self.frame[region],
+            self.gutter[region],
+            self.balloon[region],
+            self.burst[region],
+        )
 
 
 def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
@@ -49,7 +58,9 @@ def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
     frame = np.tile(np.array([0, 0, w, h], np.float32), (what.count, 1))
     for number, box in enumerate(boxes):
         frame[panel == number] = box
-    return Structure(panel, frame, gutter, _balloons(labels, ink, line, unit) & ~gutter)
+    balloon = _balloons(labels, ink, line, unit) & ~gutter
+    burst = bursts.find(labels, ink, panel, frame, unit) & ~(gutter | balloon)
+    return Structure(panel, frame, gutter, balloon, burst)
 
 
 def _gutters(labels: Labels, what: Shapes, bands: Mask) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ink, regions, runs
-from .color import distances, to_lab
+from .color import brightest, distances, to_lab
 
 MERGE = 9.0
 """Colours nearer than this Delta-E (CIE 1976) are one palette entry."""
@@ -244,7 +244,7 @@ def votes(picture: NDArray[np.uint8], drawn: ink.Ink) -> Votes:
         return Votes(nothing, none, nothing, none)
     used, times = np.unique(_code(pixels), return_counts=True)
     square = np.ones((5, 5), np.uint8)
-    plain = free & ((cv2.dilate(smooth, square) - cv2.erode(smooth, square)).max(axis=2) <= PLAIN)
+    plain = free & (brightest(cv2.subtract(cv2.dilate(smooth, square), cv2.erode(smooth, square))) <= PLAIN)
     alone, count = np.unique(_code(smooth[plain]), return_counts=True)
     return Votes(used, times / len(pixels), alone, count / drawn.unit**2)
 

@@ -1,0 +1,107 @@
+"""Focus lines: panels in which lines run in from all around towards one place, where something happens.
+
+Promises the regions between such lines. No place lies behind them: they are paper, unless references show otherwise. Speed lines,
+which run along with what moves, are no such thing: they cross a sky as often as paper.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from . import completion
+from .ink import Mask
+from .regions import Labels
+
+BESIDE = 9.0
+"""How far from a panel's rim its lines are counted, in units of length (see ink.UNIT_SIDE): past the frame."""
+LEAST = 12
+"""Lines that run in from the rim, of a panel that has such,"""
+PART = 0.1
+"""and what they are of all that end in it at least. Drawn ones were .2 to .5, of others there are hardly any; in rain .01."""
+SIDES, EACH = 3, 2
+"""Sides of a panel that they cross, and how often each at least."""
+TOWARDS = 0.9
+"""Cosine of the angle between an end's direction and the way to the one place."""
+ON_INK = 0.9
+"""Share of the way back from an end to the rim that is drawn."""
+GAP = 120.0
+"""The widest angle without lines, in degrees, as the one place sees it."""
+
+
+def find(
+    labels: Labels, mask: Mask, panel: NDArray[np.int32], frame: NDArray[np.float32], unit: float
+) -> NDArray[np.bool_]:
+    """The regions 1..n, one row each, that lie between focus lines; `panel` and `frame` are those of structure.Structure."""
+    found = np.zeros(len(panel), np.bool_)
+    inside, at = np.unique(panel, return_index=True)
+    for number, row in zip(inside.tolist(), at.tolist(), strict=True):
+        x0, y0, x1, y1 = (int(v) for v in frame[row])
+        part = np.ascontiguousarray(mask[y0:y1, x0:x1])
+        beside = round(BESIDE * unit)
+        if number < 0 or min(part.shape) < 6 * beside or not _crossed(part, beside):
+            continue
+        between = _between(part, beside)
+        region = labels[y0:y1, x0:x1][between[:, 1], between[:, 0]] - 1
+        found[region[panel[region] == number]] = True
+    return found
+
+
+def _crossed(mask: Mask, beside: int) -> bool:
+    """Whether lines enough cross a rectangle within the rim to make it worth a look."""
+    sides = (mask[beside], mask[-1 - beside], mask[:, beside], mask[:, -1 - beside])
+    times = np.array([np.count_nonzero(side[1:] & ~side[:-1]) for side in sides])
+    return bool(times.sum() >= LEAST and (times >= EACH).sum() >= SIDES)
+
+
+def _between(mask: Mask, beside: int) -> NDArray[np.intp]:
+    """Points (n, 2) on both sides of the focus lines of one panel, x and y; none where it has no such lines."""
+    nothing = np.zeros((0, 2), np.intp)
+    tips = completion.ends(mask)
+    if len(tips.at) < LEAST:
+        return nothing
+    place = _meeting(tips.at, tips.out)
+    back = tips.at - place
+    far = np.hypot(*back.T)
+    back /= np.maximum(far, 1e-6)[:, None]
+    high, wide = mask.shape
+    rim = np.array([wide - 1 - beside, high - 1 - beside], np.float64)
+    # How far it is from each end to the rectangle within the rim, straight away from the place.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ways = np.where(back > 0, (rim - tips.at) / back, (beside - tips.at) / back)
+    way = np.where(np.abs(back) > 1e-6, ways, np.inf).min(axis=1)
+    ahead = -(tips.out * back).sum(axis=1) > TOWARDS
+    rows = np.flatnonzero(ahead & (way > 2 * tips.width) & (far > 2 * tips.width))
+    share = np.linspace(0, 1, 24)
+    points = tips.at[rows, None] + (share[:, None] * way[rows, None, None]) * back[rows, None]
+    x, y = np.rint(points).astype(np.intp).transpose(2, 0, 1)
+    drawn = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
+    rows = rows[drawn[y, x].mean(axis=1) >= ON_INK]
+    if len(rows) < max(LEAST, PART * len(tips.at)):
+        return nothing
+    turn = np.sort(np.arctan2(back[rows, 1], back[rows, 0]))
+    if np.degrees(np.diff(np.append(turn, turn[0] + 2 * np.pi)).max()) > GAP:
+        return nothing
+    across = np.stack([-back[rows, 1], back[rows, 0]], 1) * (tips.width + 2)
+    along = (tips.at[rows, None] + np.array([0.3, 0.6, 0.9])[:, None] * way[rows, None, None] * back[rows, None])
+    sides = np.concatenate([along + across[:, None], along - across[:, None]]).reshape(-1, 2)
+    at = np.rint(sides).astype(np.intp).clip(0, [wide - 1, high - 1])
+    return at[~mask[at[:, 1], at[:, 0]]]
+
+
+def _meeting(at: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The place (x, y) that most of the lines run to: least squares of distances, over and over with less heed of those that pass by."""
+    spread = np.eye(2) - out[:, :, None] * out[:, None, :]
+    size = float(np.ptp(at, axis=0).max()) / 10 + 1
+    weight = np.ones(len(at))
+    place = np.median(at, axis=0)
+    for _ in range(10):
+        left = (spread * weight[:, None, None]).sum(axis=0) + 1e-6 * np.eye(2)
+        right = (spread @ at[:, :, None] * weight[:, None, None]).sum(axis=0)[:, 0] + 1e-6 * place
+        place = np.linalg.solve(left, right)
+        off = place - at
+        aside = np.abs(off[:, 0] * out[:, 1] - off[:, 1] * out[:, 0])
+        away = (off * out).sum(axis=1) < 0
+        weight = 1 / (1 + (aside / size) ** 2) * np.where(away, 0.1, 1.0)
+    return np.asarray(place)
