@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-
 from benchmarks.flats_pen import BLACK, WHITE, Pen
 
 THIN = (0.35, 0.85)

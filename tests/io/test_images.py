@@ -638,6 +638,22 @@ def test_thumbnails_are_small(tmp_path: Path) -> None:
         assert np.abs(np.asarray(im.convert("RGB")).astype(int) - (255, 0, 0)).max() < 8
 
 
+@pytest.mark.parametrize("limit", [1_000, 3_000, 9_000, 20_000, 100_000])
+def test_a_thumbnail_has_the_best_quality_that_fits(limit: int) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (30, 40, 3), np.uint8)
+    picture = np.asarray(Image.fromarray(noise).resize((400, 300), Image.Resampling.BICUBIC))
+    data = thumbnail(picture, 400, limit)
+    assert len(data) <= limit
+    with Image.open(io.BytesIO(data)) as small:
+        side = max(small.size)
+    # What was passed over is too large: the next better one, or the next larger picture.
+    better = thumbnail(picture, 400, 1 << 30)
+    assert data == better or len(better) > limit
+    for more in (1.2, 1.5, 2, 4):
+        assert len(thumbnail(picture, 400, round(limit * more))) >= len(data)
+    assert side == 400 or limit <= 3_000
+
+
 def test_the_profile_is_the_same_every_day() -> None:
     assert srgb_profile() == srgb_profile()
     assert srgb_profile()[24:36] == bytes.fromhex("07d000010001000000000000")

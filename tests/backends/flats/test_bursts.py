@@ -15,7 +15,13 @@ from batch_processing.backends.base import PageSettings, Reference
 from batch_processing.backends.flats import FlatsBackend
 from batch_processing.io.images import Page
 
-SKY, GRASS, BALL, YELLOW, WHITE = (120, 170, 230), (90, 160, 80), (200, 60, 50), (250, 220, 90), (255, 255, 255)
+SKY, GRASS, BALL, YELLOW, WHITE = (
+    (120, 170, 230),
+    (90, 160, 80),
+    (200, 60, 50),
+    (250, 220, 90),
+    (255, 255, 255),
+)
 LINE = PageSettings(style="line")
 
 
@@ -76,7 +82,9 @@ def between(rgb: Any) -> list[tuple[int, ...]]:
 
 def test_what_no_reference_shows_stays_paper(tmp_path: Path) -> None:
     place = picture(True)[:, :310]
-    rgb = colored(tmp_path, picture(False, ball=50), np.pad(place, ((0, 0), (0, 20), (0, 0)), constant_values=255))
+    rgb = colored(
+        tmp_path, picture(False, ball=50), np.pad(place, ((0, 0), (0, 20), (0, 0)), constant_values=255)
+    )
     assert set(between(rgb)) == {WHITE}
     assert tuple(rgb[210, 470].tolist()) == BALL
     assert tuple(rgb[60, 60].tolist()) == SKY

@@ -127,3 +127,20 @@ def test_flats_of_large_pages_meet_below_the_thinnest_line(
     for (px, py), color in sides.items():
         assert (done.rgb[parts == parts[py, px]] == color).all()
     assert (done.rgb[gray == 0] == 0).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 0.9), st.integers(0, 1 << 30))
+def test_each_pixel_takes_the_label_of_one_that_lies_nearest(h: int, w: int, some: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.where(rng.random((h, w)) < some, rng.integers(1, 9, (h, w)), 0).astype(np.int32)
+    if not labels.any():
+        labels[0, 0] = 3
+    away, found = regions.nearest_label(labels)
+    y, x = np.nonzero(labels)
+    rows, columns = np.mgrid[:h, :w]
+    far = np.hypot(rows[..., None] - y, columns[..., None] - x)
+    mine = np.where(labels[y, x] == found[..., None], far, np.inf).min(axis=2)
+    assert (mine <= far.min(axis=2) * 1.1 + 1e-6).all()  # the distances of OpenCV are this near
+    assert (found[labels > 0] == labels[labels > 0]).all()
+    assert (away[labels > 0] == 0).all()

@@ -353,8 +353,8 @@ def settle(
     still: NDArray[np.bool_],
     voice: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Mean field over the borders of regions: one colour across open borders, likely pairs across lines, and among
-    like regions of the references those in like surroundings; then what alternates does so throughout. `weight` (n, 2) is
+    """Mean field over the borders of regions: one colour across open borders, and across lines within one thing, likely pairs across
+    other lines, and among like regions of the references those in like surroundings; then what alternates does so throughout. `weight` (n, 2) is
     that of these, and of the look within them; rows that are `still` keep their belief; `voice` (n,) is how much more than
     others a region tells."""
     from scipy.sparse import csr_array
@@ -377,6 +377,7 @@ def settle(
     far = float(known.metric_trust[0])
     ways, sent = graph.walks(seen), graph.sent(votes.place)
     tells, heeds = graph.told_by_touch(votes.place), far * graph.heeded_by_touch(votes.place)
+    alike = far * graph.alike(seen, votes.place)
     heed = np.repeat(np.array(HEED, np.float32) / graph.HEADS, graph.HEADS)
     read = (1 - far) * heed + far * graph.read(votes.place)
     theirs = np.sqrt(known.region_around.astype(np.float32))
@@ -388,6 +389,7 @@ def settle(
         told = louder * share * share.max(axis=1, keepdims=True) ** 2  # who is in doubt tells others less
         wish = open_graph @ share + balance[2] * (line_graph @ (share * louder)) @ lift
         if look.size:
+            wish += alike @ told
             for one in range(graph.TOUCHES):
                 wish += heeds[:, [one]] * ((line_graph @ (told * tells[:, [one]])) @ lift)
             around = graph.surroundings(ways, told.astype(np.float32), sent)

@@ -84,7 +84,9 @@ def _between(mask: Mask, beside: int) -> NDArray[np.intp]:
     if np.degrees(np.diff(np.append(turn, turn[0] + 2 * np.pi)).max()) > GAP:
         return nothing
     across = np.stack([-back[rows, 1], back[rows, 0]], 1) * (tips.width + 2)
-    along = (tips.at[rows, None] + np.array([0.3, 0.6, 0.9])[:, None] * way[rows, None, None] * back[rows, None])
+    along = (
+        tips.at[rows, None] + np.array([0.3, 0.6, 0.9])[:, None] * way[rows, None, None] * back[rows, None]
+    )
     sides = np.concatenate([along + across[:, None], along - across[:, None]]).reshape(-1, 2)
     at = np.rint(sides).astype(np.intp).clip(0, [wide - 1, high - 1])
     return at[~mask[at[:, 1], at[:, 0]]]
