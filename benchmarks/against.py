@@ -93,13 +93,13 @@ class Measured:
             within += time.process_time() - since
             return shown
 
-        encoder.pooled = counted
+        vars(encoder)["pooled"] = counted
         try:
             self.learn()
             for page in sorted((self._folder / "pages").iterdir()):
                 self._backend.color(decode(page), self._settings, None, quiet)
         finally:
-            encoder.pooled = pooled
+            vars(encoder)["pooled"] = pooled
         self.not_counted = time.process_time() - began - within
         return ""
 

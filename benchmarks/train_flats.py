@@ -65,9 +65,9 @@ HELD_EPISODES = ("E15", "E17", "E22")
 PHASES = ((7, 0.2, 2e-3), (4, 0.1, 1.2e-3), (3, 0.05, 8e-4), (8, 0.05, 1e-3), (8, 0.07, 1e-3))
 """Epochs, the share of the inputs and hidden values that is left out in a step, and the highest rate of learning."""
 PHASES_ON = ((8, 0.05, 1e-3),)
-"""The same from weights that have learned already. Those in the package had PHASES on the invented casts below 206, these on those below 300,
-and these again on those from 315 on, whose panels had strings and focus lines in them, each time after the network of outlines
-had seen them."""
+"""The same from weights that have learned already. Those in the package had PHASES on the invented casts below 206, these on those below 300;
+then nine epochs on those from 315 to 536, into whose panels strings and focus lines were drawn, and are halfway between what was known before
+and after that (mean_weights.py). The network of outlines had seen all of these, too, and is halfway likewise."""
 KINDS = (
     slice(0, describe.REGION_WIDTH),
     slice(describe.REGION_WIDTH, describe.REGION_WIDTH + describe.POINT_WIDTH),
@@ -84,7 +84,7 @@ ALIKE = 0.6
 OWN_SERIES, OWN_WHOLE = 130, 30
 BENDS = (0.0, 0.02, 0.03, 0.04)
 """How far characters of other hands are bent, each in its own way, one of these for each series."""
-INVENTED_CASTS = (*range(60), *range(74, 190), *range(206, 300), *range(315, 675))
+INVENTED_CASTS = (*range(60), *range(74, 190), *range(206, 300), *range(315, 537))
 INVENTED_GATE_CASTS = (*range(60, 74), *range(190, 206), *range(300, 315))
 METRIC_CASTS, GATE_CASTS = (*range(8, 36), *range(44, 52)), (*range(36, 44), *range(52, 56))
 CLOSE_CASTS = range(44, 56)

@@ -5,7 +5,8 @@
 FOLDER is what `benchmarks/train_flats.py measure` made, METRIC what its `metric` made. Needs PyTorch; some ten minutes on one core.
 
 The gates say how much each vote counts for a region, how much a region tells those around it, and how much it heeds
-of what lies above, below, beside, some steps away and elsewhere in its panel, and of what touches it. They are trained with
+of what lies above, below, beside, some steps away and elsewhere in its panel, and of what touches it; and how much speaks for one
+colour on both sides of a line. They are trained with
 the rounds of assign.py unrolled, on series that the metric has not seen. (That they should learn from styles that the metric
 has not seen either, since it is surer of itself in those that it has, was tried with a metric for each style that had learned
 from all others: on the style for choosing it gave .865 where this gave .871. Ten epochs give .882 there, five .887.)

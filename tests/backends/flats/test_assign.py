@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from batch_processing.backends.flats import assign, describe, graph, ink, references, regions, structure
+from batch_processing.backends.base import PageSettings, Reference
+from batch_processing.backends.flats import (
+    FlatsBackend,
+    assign,
+    describe,
+    graph,
+    ink,
+    references,
+    regions,
+    structure,
+)
+from batch_processing.io.images import Page
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,3 +106,53 @@ def test_how_well_references_tell_each_other() -> None:
     for shirt in (red, blue):  # both are cut alike: whose it is the others cannot tell
         assert 0.1 < told(shirt).mean() < 0.9
     assert told(green).max() == 0  # no other panel shows it
+
+
+def test_what_borders_on_what_speaks_for_one_color_from_both_sides_alike() -> None:
+    page = np.full((420, 560, 3), 255, np.uint8)
+    page[60:360, [40, 240, 440]] = 0
+    page[[60, 180, 360], 40:441] = 0
+    drawn = ink.find(page)
+    labels = regions.segment(drawn)
+    what = describe.shapes(labels)
+    panels = structure.find(labels, drawn, what)
+    paper = np.zeros(what.count, np.bool_)
+    paper[labels[5, 5] - 1] = True
+    seen = graph.look(drawn, labels, what, panels.frame, paper)
+    alike = graph.alike(seen, graph.embed(seen)).toarray()
+    assert np.allclose(alike, alike.T, atol=1e-5)
+    assert not alike[paper].any()
+    assert np.abs(alike).max() <= graph.SAME_MOST
+    assert np.count_nonzero(alike[~paper][:, ~paper]) >= 8  # four areas, each beside two
+
+
+def test_a_string_across_a_sky_leaves_it_one_sky(tmp_path: Path) -> None:
+    sky, grass, house = (120, 170, 230), (90, 160, 80), (200, 60, 50)
+
+    def place(colored: bool, shift: int, string: bool) -> Any:
+        out = np.full((420, 560, 3), 255, np.uint8)
+        for points, color in (
+            ([(20, 20), (540, 20), (540, 400), (20, 400)], sky),
+            ([(20, 300), (540, 300), (540, 400), (20, 400)], grass),
+            ([(180 + shift, 180), (300 + shift, 180), (300 + shift, 330), (180 + shift, 330)], house),
+        ):
+            at = np.array(points, np.int32)
+            cv2.fillPoly(out, [at], color if colored else (255, 255, 255))
+            cv2.polylines(out, [at], True, (0, 0, 0), 4)
+        if string:
+            cv2.line(out, (300 + shift, 180), (540, 60), (0, 0, 0), 2, cv2.LINE_AA)
+            cv2.rectangle(out, (20, 20), (540, 400), (0, 0, 0), 4)
+        return out
+
+    found = []
+    for number, shift in enumerate((0, 60)):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(place(True, shift, False)).save(path)
+        found.append(Reference(path, hashlib.sha256(path.read_bytes()).hexdigest()))
+    backend = FlatsBackend()
+    backend.prepare(found, tmp_path / "learned.npz", PageSettings(), lambda done, total: None)
+    backend.load(tmp_path / "learned.npz")
+    page = Page(place(False, 30, True), True, 8, None, None, "L")
+    rgb = backend.color(page, PageSettings(style="line"), None, lambda done, total: None).rgb
+    for x, y in ((100, 60), (480, 200), (420, 250)):
+        assert tuple(rgb[y, x].tolist()) == sky

@@ -405,10 +405,10 @@ def _softmax(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(up / up.sum(axis=1, keepdims=True))
 
 
-SURE = (0.691, 0.396, -0.965, -1.066, 0.205, 1.249, 0.260, -0.145, 1.057, 0.814, -3.204)
+SURE = (0.576, 0.654, -0.404, -0.208, 0.115, 1.128, -0.177, -0.085, 1.747, 0.824, -3.059)
 """A logistic regression of `evidence` on whether the region's colour was right, the constant last, where the metric is
 trusted; fitted by benchmarks/fit_confidence.py on drawings that the metric had not seen."""
-SURE_UNTRUSTED = (0.038, -0.290, -0.392, 1.107, 0.370, 0.385, -0.304, 0.025, 0.427, 0.324, -2.539)
+SURE_UNTRUSTED = (-0.009, -0.391, -0.503, 1.332, 0.458, 0.123, -0.364, 0.076, 0.505, 0.271, -1.770)
 """The same where it is not, of paintings."""
 
 

@@ -89,7 +89,7 @@ def _between(mask: Mask, beside: int) -> NDArray[np.intp]:
     )
     sides = np.concatenate([along + across[:, None], along - across[:, None]]).reshape(-1, 2)
     at = np.rint(sides).astype(np.intp).clip(0, [wide - 1, high - 1])
-    return at[~mask[at[:, 1], at[:, 0]]]
+    return np.asarray(at[~mask[at[:, 1], at[:, 0]]], np.intp)
 
 
 def _meeting(at: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,14 +26,14 @@ def to_lab(rgb: NDArray[Any]) -> NDArray[np.float64]:
     )
 
 
-def brightest(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The largest channel of each pixel of (h, w, 3): a sixth of the time of a maximum along so short an axis."""
-    return np.asarray(np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]))
+def brightest(rgb: NDArray[Any]) -> NDArray[np.uint8]:
+    """The largest channel of each pixel of (h, w, 3) of 8 bit: a sixth of the time of a maximum along so short an axis."""
+    return np.asarray(np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]), np.uint8)
 
 
-def darkest(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def darkest(rgb: NDArray[Any]) -> NDArray[np.uint8]:
     """The smallest, likewise."""
-    return np.asarray(np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]))
+    return np.asarray(np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]), np.uint8)
 
 
 def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -93,7 +93,7 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
 
 
 def _paper_alone(k: int) -> NDArray[np.float32]:
-    return np.eye(1, k, dtype=np.float32)[0]
+    return np.asarray(np.eye(1, k)[0], np.float32)
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def _flat(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pixels off the ink that are exactly of their tint's colour, (T,), and all of them."""
     free = cv2.erode((~drawn.mask).view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_)
-    smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
+    smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(picture), 3), np.uint8)
     off = cv2.absdiff(smooth, rgb[tint])
     near = cv2.inRange(off, (0, 0, 0), (LEVEL, LEVEL, LEVEL)) > 0
     return np.bincount(tint[free & near], minlength=len(rgb)), np.bincount(tint[free], minlength=len(rgb))
@@ -237,7 +237,7 @@ def _bases(
 def votes(picture: NDArray[np.uint8], drawn: ink.Ink) -> Votes:
     """What a picture, (h, w, 3), says of which colours there are."""
     free = cv2.erode((~drawn.mask).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
+    smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(picture), 3), np.uint8)
     pixels = smooth[free]
     if not pixels.size:
         nothing, none = np.zeros(0, np.int32), np.zeros(0)
