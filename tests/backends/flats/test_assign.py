@@ -108,24 +108,6 @@ def test_how_well_references_tell_each_other() -> None:
     assert told(green).max() == 0  # no other panel shows it
 
 
-def test_what_borders_on_what_speaks_for_one_color_from_both_sides_alike() -> None:
-    page = np.full((420, 560, 3), 255, np.uint8)
-    page[60:360, [40, 240, 440]] = 0
-    page[[60, 180, 360], 40:441] = 0
-    drawn = ink.find(page)
-    labels = regions.segment(drawn)
-    what = describe.shapes(labels)
-    panels = structure.find(labels, drawn, what)
-    paper = np.zeros(what.count, np.bool_)
-    paper[labels[5, 5] - 1] = True
-    seen = graph.look(drawn, labels, what, panels.frame, paper)
-    alike = graph.alike(seen, graph.embed(seen)).toarray()
-    assert np.allclose(alike, alike.T, atol=1e-5)
-    assert not alike[paper].any()
-    assert np.abs(alike).max() <= graph.SAME_MOST
-    assert np.count_nonzero(alike[~paper][:, ~paper]) >= 8  # four areas, each beside two
-
-
 def test_a_string_across_a_sky_leaves_it_one_sky(tmp_path: Path) -> None:
     sky, grass, house = (120, 170, 230), (90, 160, 80), (200, 60, 50)
 

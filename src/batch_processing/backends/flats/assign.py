@@ -353,8 +353,8 @@ def settle(
     still: NDArray[np.bool_],
     voice: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Mean field over the borders of regions: one colour across open borders, and across lines within one thing, likely pairs across
-    other lines, and among like regions of the references those in like surroundings; then what alternates does so throughout. `weight` (n, 2) is
+    """Mean field over the borders of regions: one colour across open borders, likely pairs across lines, and among
+    like regions of the references those in like surroundings; then what alternates does so throughout. `weight` (n, 2) is
     that of these, and of the look within them; rows that are `still` keep their belief; `voice` (n,) is how much more than
     others a region tells."""
     from scipy.sparse import csr_array
@@ -377,7 +377,6 @@ def settle(
     far = float(known.metric_trust[0])
     ways, sent = graph.walks(seen), graph.sent(votes.place)
     tells, heeds = graph.told_by_touch(votes.place), far * graph.heeded_by_touch(votes.place)
-    alike = far * graph.alike(seen, votes.place)
     heed = np.repeat(np.array(HEED, np.float32) / graph.HEADS, graph.HEADS)
     read = (1 - far) * heed + far * graph.read(votes.place)
     theirs = np.sqrt(known.region_around.astype(np.float32))
@@ -389,7 +388,6 @@ def settle(
         told = louder * share * share.max(axis=1, keepdims=True) ** 2  # who is in doubt tells others less
         wish = open_graph @ share + balance[2] * (line_graph @ (share * louder)) @ lift
         if look.size:
-            wish += alike @ told
             for one in range(graph.TOUCHES):
                 wish += heeds[:, [one]] * ((line_graph @ (told * tells[:, [one]])) @ lift)
             around = graph.surroundings(ways, told.astype(np.float32), sent)
@@ -405,10 +403,10 @@ def _softmax(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(up / up.sum(axis=1, keepdims=True))
 
 
-SURE = (0.576, 0.654, -0.404, -0.208, 0.115, 1.128, -0.177, -0.085, 1.747, 0.824, -3.059)
+SURE = (0.661, 0.443, -0.756, -0.776, 0.215, 1.332, 0.067, -0.123, 1.080, 0.666, -3.127)
 """A logistic regression of `evidence` on whether the region's colour was right, the constant last, where the metric is
 trusted; fitted by benchmarks/fit_confidence.py on drawings that the metric had not seen."""
-SURE_UNTRUSTED = (-0.009, -0.391, -0.503, 1.332, 0.458, 0.123, -0.364, 0.076, 0.505, 0.271, -1.770)
+SURE_UNTRUSTED = (0.029, -0.456, -0.534, 1.217, 0.440, 0.215, -0.418, 0.069, 0.446, 0.265, -1.942)
 """The same where it is not, of paintings."""
 
 

@@ -46,12 +46,6 @@ MEMBERS = 2
 """Networks of the learned metric."""
 PLACE_WIDTH = 64 * MEMBERS
 """Values of a place in the learned metric."""
-PAIR_WIDTH = PLACE_WIDTH + 6
-"""Values that describe two regions which border on each other, see `pairs`."""
-PAIR_SCALE = 64.0
-"""Brings products of two places' values, each place of length 1, to about one half."""
-SAME_MOST = 4.0
-"""The most that speaks for one colour on both sides of a border, or for two."""
 REGION_MIRRORED = describe.mirrored_region_columns()
 POINT_MIRRORED = describe.mirrored_point_columns()
 
@@ -417,28 +411,6 @@ def told_by_touch(place: Rows) -> Rows:
 def heeded_by_touch(place: Rows) -> Rows:
     """How much a region heeds what touches it, (n, TOUCHES)."""
     return _gate("heed", place)
-
-
-def pairs(seen: Look, place: Rows) -> Rows:
-    """What is known of the two regions of each tie, the same from both sides, (t, PAIR_WIDTH)."""
-    ties = seen.ties
-    shared = [ties[:, 0] + ties[:, 6], np.abs(ties[:, 0] - ties[:, 6]), ties[:, 4]]
-    apart = [np.abs(ties[:, column]) for column in (1, 2, 3)]
-    facts = np.stack([*shared, *apart], axis=1)
-    return np.concatenate([place[seen.here] * place[seen.there] * np.float32(PAIR_SCALE), facts], axis=1)
-
-
-def alike(seen: Look, place: Rows) -> Any:
-    """How much speaks for one colour on both sides of each border, as a logarithm, sparse (n, n): a string parts a sky, and
-    a strand hair."""
-    from scipy.sparse import csr_array
-
-    w = _weights()
-    hidden = np.maximum(pairs(seen, place) @ w["same.a.weight"] + w["same.a.bias"], 0)
-    value = np.clip((hidden @ w["same.b.weight"] + w["same.b.bias"])[:, 0], -SAME_MOST, SAME_MOST)
-    value[seen.paper[seen.here] | seen.paper[seen.there]] = 0
-    n = len(seen.regions)
-    return csr_array((value.astype(np.float64), (seen.here, seen.there)), shape=(n, n))
 
 
 def trust(place: Rows, signs: Rows) -> Rows:
