@@ -227,20 +227,22 @@ _WEBP = ((80, 2), (60, 2), (45, 2), (30, 2), (20, 2), (10, 2), (10, 4))
 one before. Down to 10 ink stays crisp and flats stay flat (looked at, at 400 pixels); smaller with more quality shows less."""
 
 
+_ROOMY = 0.2
+"""Bytes a pixel, within which nearly all pictures fit at once."""
+
+
 def _fitting(im: Image.Image, limit: int) -> bytes | None:
     """The best WebP of at most `limit` bytes; of a single pixel the least there is. None if all are larger."""
-    best = _webp(im, *_WEBP[0])
-    if len(best) <= limit:
-        return best
     found = None
-    low, high = 1, len(_WEBP)
+    low, high = 0, len(_WEBP)
+    middle = 0 if limit > _ROOMY * im.width * im.height else high // 2
     while low < high:
-        middle = (low + high) // 2
         made = _webp(im, *_WEBP[middle])
         if len(made) <= limit:
             found, high = made, middle
         else:
             low = middle + 1
+        middle = (low + high) // 2
     return made if found is None and max(im.size) == 1 else found
 
 

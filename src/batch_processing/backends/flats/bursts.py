@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import completion
-from .ink import Mask
+from .ink import Ink, Mask
 from .regions import Labels
 
 BESIDE = 9.0
@@ -31,18 +31,27 @@ GAP = 120.0
 
 
 def find(
-    labels: Labels, mask: Mask, panel: NDArray[np.int32], frame: NDArray[np.float32], unit: float
+    labels: Labels,
+    drawn: Ink,
+    panel: NDArray[np.int32],
+    frame: NDArray[np.float32],
+    tips: completion.Ends | None = None,
 ) -> NDArray[np.bool_]:
-    """The regions 1..n, one row each, that lie between focus lines; `panel` and `frame` are those of structure.Structure."""
+    """The regions 1..n, one row each, that lie between focus lines; `panel` and `frame` are those of structure.Structure, `tips` the
+    ends of strokes, where somebody knows them already."""
     found = np.zeros(len(panel), np.bool_)
+    beside = round(BESIDE * drawn.unit)
     inside, at = np.unique(panel, return_index=True)
     for number, row in zip(inside.tolist(), at.tolist(), strict=True):
         x0, y0, x1, y1 = (int(v) for v in frame[row])
-        part = np.ascontiguousarray(mask[y0:y1, x0:x1])
-        beside = round(BESIDE * unit)
+        part = drawn.mask[y0:y1, x0:x1]
         if number < 0 or min(part.shape) < 6 * beside or not _crossed(part, beside):
             continue
-        between = _between(part, beside)
+        tips = completion.ends(drawn.mask) if tips is None else tips
+        here = ((tips.at >= (x0, y0)) & (tips.at < (x1, y1))).all(axis=1)
+        between = _between(
+            part, beside, completion.Ends(tips.at[here] - (x0, y0), tips.out[here], tips.width)
+        )
         region = labels[y0:y1, x0:x1][between[:, 1], between[:, 0]] - 1
         found[region[panel[region] == number]] = True
     return found
@@ -55,10 +64,9 @@ def _crossed(mask: Mask, beside: int) -> bool:
     return bool(times.sum() >= LEAST and (times >= EACH).sum() >= SIDES)
 
 
-def _between(mask: Mask, beside: int) -> NDArray[np.intp]:
+def _between(mask: Mask, beside: int, tips: completion.Ends) -> NDArray[np.intp]:
     """Points (n, 2) on both sides of the focus lines of one panel, x and y; none where it has no such lines."""
     nothing = np.zeros((0, 2), np.intp)
-    tips = completion.ends(mask)
     if len(tips.at) < LEAST:
         return nothing
     place = _meeting(tips.at, tips.out)

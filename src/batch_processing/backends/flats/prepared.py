@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from . import assign, describe, graph, ink, regions, structure
+from . import assign, completion, describe, graph, ink, regions, structure
 from . import hints as marks
 from .color_ids import OWN_COLOR, Palette
 from .flatted import Flatted, cuts, joined, strips
@@ -36,9 +36,10 @@ class _Strip:
     @classmethod
     def found(cls, top: int, work: NDArray[np.uint8], known: Knowledge) -> _Strip:
         drawn = ink.find(work)
-        labels = regions.segment(drawn)
+        tips = completion.ends(drawn.mask)
+        labels = regions.segment(drawn, tips)
         what = describe.shapes(labels)
-        panels = structure.find(labels, drawn, what)
+        panels = structure.find(labels, drawn, what, tips)
         seen = graph.look(drawn, labels, what, panels.frame, panels.white)
         return cls(top, drawn, labels, what, panels, seen, assign.match(seen, panels, known))
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import describe, graph, ink, regions, runs, structure
+from . import completion, describe, graph, ink, regions, runs, structure
 from .arrays import packed
 from .tints import Colors, Votes, palette, pieces_of, tinted, tints, votes
 
@@ -244,8 +244,9 @@ def study(drawn: ink.Ink, tint: NDArray[np.uint8], colors: Colors) -> Studied | 
     if not color.size:
         return None
     what = describe.shapes(pieces)
-    cells = regions.segment(drawn)
-    found = structure.find(cells, drawn, describe.shapes(cells))
+    tips = completion.ends(drawn.mask)
+    cells = regions.segment(drawn, tips)
+    found = structure.find(cells, drawn, describe.shapes(cells), tips)
     frame = _frames(pieces, cells, found, what)
     burst = np.bincount(pieces[found.burst[cells - 1]], minlength=what.count + 1)[1:] / pieces.size
     paper = _paper(pieces, color)

@@ -31,14 +31,15 @@ LEAST_GAP = 1.0
 """Half the width of a passage, in units, up to which lines that do not end are taken to touch."""
 
 
-def segment(drawn: Ink) -> Labels:
-    """Label the regions of a drawing, (h, w), from 1. Gutters without frames are regions of their own."""
+def segment(drawn: Ink, tips: completion.Ends | None = None) -> Labels:
+    """Label the regions of a drawing, (h, w), from 1. Gutters without frames are regions of their own. `tips` are the ends of its
+    strokes, where somebody knows them already."""
     unit = drawn.unit
     white = ~(drawn.mask | drawn.gutter)
     if not white.any():
         return np.ones(white.shape, np.int32)
     depth = distance(white)
-    ends = completion.ends(drawn.mask)
+    ends = completion.ends(drawn.mask) if tips is None else tips
     labels = _cascade(white, depth, unit)
     labels = np.where(white, _merge_open(labels, white, depth, unit, ends), 0).astype(np.int32)
     labels = completion.part(labels, completion.joins(ends, drawn.mask, unit), unit)

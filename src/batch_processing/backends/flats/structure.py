@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bursts
+from . import bursts, completion
 from .describe import Shapes
 from .ink import GUTTER, Ink, Mask, Plane
 from .regions import LEAST_AREA, Labels, borders, distance
@@ -48,8 +48,8 @@ class Structure:
         )
 
 
-def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
-    """Find the structure of a page from its regions."""
+def find(labels: Labels, drawn: Ink, what: Shapes, tips: completion.Ends | None = None) -> Structure:
+    """Find the structure of a page from its regions. `tips` are the ends of its strokes, where somebody knows them already."""
     ink, line, unit, bands = drawn.mask, drawn.line, drawn.unit, drawn.gutter
     h, w = labels.shape
     gutter = _gutters(labels, what, bands)
@@ -59,7 +59,7 @@ def find(labels: Labels, drawn: Ink, what: Shapes) -> Structure:
     for number, box in enumerate(boxes):
         frame[panel == number] = box
     balloon = _balloons(labels, ink, line, unit) & ~gutter
-    burst = bursts.find(labels, ink, panel, frame, unit) & ~(gutter | balloon)
+    burst = bursts.find(labels, drawn, panel, frame, tips) & ~(gutter | balloon)
     return Structure(panel, frame, gutter, balloon, burst)
 
 
