@@ -26,6 +26,10 @@ TOWARDS = 0.9
 """Cosine of the angle between an end's direction and the way to the one place."""
 ON_INK = 0.9
 """Share of the way back from an end to the rim that is drawn."""
+DEEP = 2.5
+"""How far a line goes on from the rim towards the one place at least, as a multiple of that."""
+APART = 3.5
+"""How far such lines lie apart at most, likewise."""
 GAP = 120.0
 """The widest angle without lines, in degrees, as the one place sees it."""
 
@@ -91,13 +95,46 @@ def _between(mask: Mask, beside: int, tips: completion.Ends) -> NDArray[np.intp]
     turn = np.sort(np.arctan2(back[rows, 1], back[rows, 0]))
     if np.degrees(np.diff(np.append(turn, turn[0] + 2 * np.pi)).max()) > GAP:
         return nothing
-    across = np.stack([-back[rows, 1], back[rows, 0]], 1) * (tips.width + 2)
-    along = (
-        tips.at[rows, None] + np.array([0.3, 0.6, 0.9])[:, None] * way[rows, None, None] * back[rows, None]
-    )
-    sides = np.concatenate([along + across[:, None], along - across[:, None]]).reshape(-1, 2)
+    lines = [(tips.at[row], tips.at[row] + way[row] * back[row], tips.width) for row in rows.tolist()]
+    lines += _from_the_rim(mask, drawn > 0, beside, place)
+    sides = []
+    for one, other, wide_of_line in lines:
+        along = (other - one) / max(float(np.hypot(*(other - one))), 1e-6)
+        across = np.array([-along[1], along[0]]) * (wide_of_line + 2)
+        sides += [one + t * (other - one) + sign * across for t in (0.3, 0.6, 0.9) for sign in (1, -1)]
     at = np.rint(sides).astype(np.intp).clip(0, [wide - 1, high - 1])
     return np.asarray(at[~mask[at[:, 1], at[:, 0]]], np.intp)
+
+
+Line = tuple[NDArray[np.float64], NDArray[np.float64], float]
+"""From where to where, x and y, and half its width at most."""
+
+
+def _from_the_rim(mask: Mask, drawn: Mask, beside: int, place: NDArray[np.float64]) -> list[Line]:
+    """Lines that cross the rectangle within the rim and go on towards the place, wherever they end: behind a figure, or at letters."""
+    high, wide = mask.shape
+    across, down = np.arange(beside, wide - beside), np.arange(beside, high - beside)
+    found: list[Line] = []
+    for x, y in (
+        (across, np.full_like(across, beside)),
+        (across, np.full_like(across, high - 1 - beside)),
+        (np.full_like(down, beside), down),
+        (np.full_like(down, wide - 1 - beside), down),
+    ):
+        edges = np.flatnonzero(np.diff(mask[y, x].astype(np.int8), prepend=0, append=0))
+        starts, ends = edges[::2], edges[1::2]
+        before, after = starts - np.append(0, ends[:-1]), np.append(starts[1:], len(x)) - ends
+        near = (
+            np.maximum(before, after) <= APART * beside
+        )  # where a figure stands on the rim they are farther apart
+        for first, last in zip(starts[near].tolist(), ends[near].tolist(), strict=True):
+            here = np.array([x[first:last].mean(), y[first:last].mean()])
+            far = float(np.hypot(*(place - here)))
+            there = here + (place - here) * min(1.0, DEEP * beside / max(far, 1e-6))
+            points = np.rint(here + np.linspace(0, 1, 24)[:, None] * (there - here)).astype(np.intp)
+            if drawn[points[:, 1], points[:, 0]].mean() >= ON_INK:
+                found.append((here, there, (last - first) / 2))
+    return found
 
 
 def _meeting(at: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.float64]:
