@@ -98,9 +98,9 @@ def _between(mask: Mask, beside: int, tips: completion.Ends) -> NDArray[np.intp]
     lines = [(tips.at[row], tips.at[row] + way[row] * back[row], tips.width) for row in rows.tolist()]
     lines += _from_the_rim(mask, drawn > 0, beside, place)
     sides = []
-    for one, other, wide_of_line in lines:
+    for one, other, half in lines:
         along = (other - one) / max(float(np.hypot(*(other - one))), 1e-6)
-        across = np.array([-along[1], along[0]]) * (wide_of_line + 2)
+        across = np.array([-along[1], along[0]]) * (half + 2)
         sides += [one + t * (other - one) + sign * across for t in (0.3, 0.6, 0.9) for sign in (1, -1)]
     at = np.rint(sides).astype(np.intp).clip(0, [wide - 1, high - 1])
     return np.asarray(at[~mask[at[:, 1], at[:, 0]]], np.intp)
@@ -124,9 +124,8 @@ def _from_the_rim(mask: Mask, drawn: Mask, beside: int, place: NDArray[np.float6
         edges = np.flatnonzero(np.diff(mask[y, x].astype(np.int8), prepend=0, append=0))
         starts, ends = edges[::2], edges[1::2]
         before, after = starts - np.append(0, ends[:-1]), np.append(starts[1:], len(x)) - ends
-        near = (
-            np.maximum(before, after) <= APART * beside
-        )  # where a figure stands on the rim they are farther apart
+        # Where a figure stands on the rim, lines are farther apart.
+        near = np.maximum(before, after) <= APART * beside
         for first, last in zip(starts[near].tolist(), ends[near].tolist(), strict=True):
             here = np.array([x[first:last].mean(), y[first:last].mean()])
             far = float(np.hypot(*(place - here)))
