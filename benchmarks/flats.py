@@ -2,9 +2,10 @@
 
     python benchmarks/flats.py DATA [--sets drawn gaps ...] [--sheet sheet.png]
 
-DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it, and for the sets of styles `sprites` (see
-flats_styles.py). The sets `style` and `series` come first: nothing was trained or chosen on them. `sample` is the sample
-chapter, drawn anew. Measures, on pixels off the ink:
+DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it, and for the sets of styles `sprites` and `more` (see
+flats_styles.py, 8 and 56 series). The sets `answerable`, `style` and `series` come first: nothing was trained or chosen on them. Of
+`answerable` the references show who appears, and no two places are of one kind; of `style` chance decides. `sample` is the
+sample chapter, drawn anew. Measures, on pixels off the ink:
 
 * regions, pixels, no bg, mIoU, dE00: as `batch_processing/evaluation.py` says them; regions of painted truth are
   those that were found.
@@ -70,6 +71,8 @@ from examples import sample_chapter
 Rgb = NDArray[np.uint8]
 STYLE_SERIES = 8
 """Series of each style."""
+ANSWERABLE = range(8, 24)
+"""The same of the sets whose references show who appears: others than those."""
 
 
 @dataclass
@@ -104,26 +107,41 @@ class Job:
 
 def style_jobs(data: Path, how: str) -> list[Job]:
     """Series in drawing styles of other hands: those to judge, to "choose" or to "train"; two pages from two."""
-    out = []
-    for style in {"": styles.JUDGED, "choose": styles.CHOSEN, "train": styles.TRAINED}[how]:
-        for number in range(STYLE_SERIES):
-            made = styles.cast(data / "sprites", style, number)
-            folder = made_folder() / f"{style}{number}"
-            folder.mkdir(exist_ok=True)
-            job = Job(f"{style} {number}", [folder / f"{each}.png" for each in (2, 3)])
-            for each in (2, 3):
-                cv2.imwrite(str(folder / f"{each}.png"), styles.page(made, each)[1][..., ::-1])
-            for each in (0, 1):
-                line, colored = styles.page(made, each)
-                page = gray_page(line)
-                others = [
-                    Other(styles.page(styles.exchanged(made, kind), each)[1], whole=kind == "hall")
-                    for kind in places.EITHER
-                    if any(place.kind == kind for place in made.world.places)
-                ]
-                job.cases.append(Case(f"page {each}", page, colored, page.rgb, others=others))
-            out.append(job)
-    return out
+    chosen = {"": styles.JUDGED, "choose": styles.CHOSEN, "train": styles.TRAINED}[how]
+    return [
+        style_job(styles.cast(data / "sprites", style, number), [2, 3])
+        for style in chosen
+        for number in range(STYLE_SERIES)
+    ]
+
+
+def answerable_jobs(data: Path, how: str) -> list[Job]:
+    """The same of other series, with references that show who appears, and no two places of a kind."""
+    chosen = {"": styles.JUDGED, "choose": styles.CHOSEN}[how]
+    return [
+        style_job(*styles.answerable(styles.cast(data / "more", style, number)))
+        for style in chosen
+        for number in ANSWERABLE
+    ]
+
+
+def style_job(made: styles.Cast, references: list[int]) -> Job:
+    """The first two pages of a series, from these of its pages."""
+    folder = made_folder() / f"{made.style}{made.number}"
+    folder.mkdir(exist_ok=True)
+    job = Job(f"{made.style} {made.number}", [folder / f"{each}.png" for each in references])
+    for each, path in zip(references, job.references, strict=True):
+        cv2.imwrite(str(path), styles.page(made, each)[1][..., ::-1])
+    for each in (0, 1):
+        line, colored = styles.page(made, each)
+        page = gray_page(line)
+        others = [
+            Other(styles.page(styles.exchanged(made, kind), each)[1], whole=kind == "hall")
+            for kind in places.EITHER
+            if any(place.kind == kind for place in made.world.places)
+        ]
+        job.cases.append(Case(f"page {each}", page, colored, page.rgb, others=others))
+    return job
 
 
 @lru_cache(maxsize=1)
@@ -195,6 +213,8 @@ def jobs(data: Path, which: str) -> list[Job]:
             page = gray_page(drawing.line_art())
             job.cases.append(Case(drawing.name, page, drawing.truth(), page.rgb))
         out.append(job)
+    elif which.startswith("answerable"):
+        out += answerable_jobs(data, which.partition("-")[2])
     elif which.startswith("style"):
         out += style_jobs(data, which.partition("-")[2])
     elif which in {"series", "train-drawn"}:
@@ -419,7 +439,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument(
-        "--sets", nargs="+", default=["style", "series", "drawn", "gaps", "tone", "scan", "cobra", "painted"]
+        "--sets",
+        nargs="+",
+        default=["answerable", "style", "series", "drawn", "gaps", "tone", "scan", "cobra", "painted"],
     )
     parser.add_argument(
         "--sheet", type=Path, help="write a picture: each page's result, errors marked magenta"

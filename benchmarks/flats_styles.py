@@ -13,6 +13,8 @@ Micah by Micah Lanier, CC BY 4.0; Miniavs by Webpixels, CC BY 4.0), and are not 
 
 TRAINED styles are for learning, CHOSEN ones for choosing between ways, JUDGED ones for the figures in docs/flats.md: these
 nobody looks at while anything is chosen.
+
+A series may have two rooms, and pages with figures that no reference shows: `answerable` makes it one as a colourist has it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import argparse
 import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import cv2
@@ -128,6 +130,32 @@ def _boxed(rgb: NDArray[np.uint8], there: NDArray[np.bool_]) -> Figure:
 def exchanged(made: Cast, kind: str) -> Cast:
     """The same series, but with the other of two colours that no line tells, see flats_places.EITHER."""
     return replace(made, world=replace(made.world, places=places.exchanged(made.world.places, kind)))
+
+
+REFERENCES_OF = range(2, 10)
+"""Pages of a series among which references are chosen."""
+SHOWN = 300
+"""Pixels that a colour has where a page shows it."""
+
+
+def answerable(made: Cast) -> tuple[Cast, list[int]]:
+    """The same series with no more than one place of a kind, and two of its pages for references: those that together show
+    most of its colours.
+
+    Which of two rooms a bare wall belongs to no line tells, nor what colour the hair of somebody has who is nowhere
+    shown in colour: a colourist gives references in which those who appear are to be seen."""
+    kinds = {place.kind: place for place in reversed(made.world.places)}
+    world = replace(made.world, places=[place for place in made.world.places if kinds[place.kind] is place])
+    one = replace(made, world=world)
+    shown = {number: _shown(page(one, number)[1]) for number in REFERENCES_OF}
+    best = max(combinations(REFERENCES_OF, 2), key=lambda pair: len(shown[pair[0]] | shown[pair[1]]))
+    return one, list(best)
+
+
+def _shown(colored: NDArray[np.uint8]) -> set[int]:
+    code = colored.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    values, counts = np.unique(code, return_counts=True)
+    return set(values[counts >= SHOWN].tolist())
 
 
 def cast(sprites: Path, style: str, number: int, *, bend: float = 0.0) -> Cast:
