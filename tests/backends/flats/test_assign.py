@@ -108,6 +108,93 @@ def test_how_well_references_tell_each_other() -> None:
     assert told(green).max() == 0  # no other panel shows it
 
 
+def figure(out: np.ndarray, x: int, y: int, of: str, *, colored: bool, turned: bool = False) -> None:
+    """Somebody with their feet at (x, y): one with square hair and a long coat, the other with curls and a short one."""
+    skin, white = (236, 190, 150), (255, 255, 255)
+    hair, coat = {"one": ((192, 57, 43), (46, 109, 180)), "other": ((90, 60, 44), (240, 196, 60))}[of]
+    side = -1 if turned else 1
+
+    def shape(points: list[tuple[float, float]], color: tuple[int, int, int]) -> None:
+        at = np.array([(x + side * dx, y + dy) for dx, dy in points], np.int32)
+        cv2.fillPoly(out, [at], color if colored else white)
+        cv2.polylines(out, [at], True, (0, 0, 0), 3)
+
+    if of == "one":
+        shape([(-40, 0), (-26, -110), (26, -110), (40, 0)], coat)
+        shape([(-46, -110), (-46, -220), (46, -220), (46, -110)], hair)
+    else:
+        shape([(-22, -60), (-22, 0), (-4, 0), (-4, -60)], skin)
+        shape([(4, -60), (4, 0), (22, 0), (22, -60)], skin)
+        shape([(-34, -50), (-26, -110), (26, -110), (34, -50)], coat)
+        ring = np.linspace(0, 2 * np.pi, 60)
+        wave = 52 + 7 * np.cos(9 * ring)
+        shape(list(zip(wave * np.cos(ring), wave * np.sin(ring) - 165, strict=True)), hair)
+    shape([(-28, -112), (-30, -180), (30, -180), (28, -112)], skin)
+    for eye in (-12, 12):
+        shape([(eye - 7, -160), (eye, -168), (eye + 7, -160), (eye, -152)], white)
+
+
+def model_sheet(colored: bool = True) -> np.ndarray:
+    """Both of them on white, three times each."""
+    out = np.full((620, 620, 3), 255, np.uint8)
+    for number, of in enumerate(("one", "other", "other", "one", "other", "one")):
+        x, y = 110 + 200 * (number % 3), 270 + 310 * (number // 3)
+        figure(out, x, y, of, colored=colored, turned=number % 2 > 0)
+    return out
+
+
+def street(colored: bool) -> np.ndarray:
+    """A place with nobody in it, and a white cloud."""
+    out = np.full((460, 620, 3), 255, np.uint8)
+    for points, color in (
+        ([(20, 20), (600, 20), (600, 440), (20, 440)], (120, 170, 230)),
+        ([(60, 90), (130, 60), (200, 90), (130, 120)], (255, 255, 255)),
+        ([(20, 330), (600, 330), (600, 440), (20, 440)], (90, 160, 80)),
+        ([(380, 160), (560, 160), (560, 360), (380, 360)], (120, 70, 130)),
+    ):
+        at = np.array(points, np.int32)
+        cv2.fillPoly(out, [at], color if colored else (255, 255, 255))
+        cv2.polylines(out, [at], True, (0, 0, 0), 4)
+    return out
+
+
+@pytest.mark.parametrize("pictures", [[model_sheet(), street(True)], [model_sheet()]])
+def test_a_model_sheet_is_told_by_its_own_figures(pictures: list[np.ndarray]) -> None:
+    """No other reference shows whom a sheet shows, and what they share with it is white: that is no reason to trust it less."""
+    known = references.learn(pictures)
+    assert known.metric_trust[0] > 0.5
+    for color in ((192, 57, 43), (46, 109, 180), (90, 60, 44), (240, 196, 60)):
+        found = known.region_told[(known.rgb[known.region_color] == color).all(axis=1)]
+        assert found.mean() > 0.3
+
+
+def test_a_page_is_coloured_from_a_model_sheet_and_an_empty_place(tmp_path: Path) -> None:
+    found = []
+    for number, picture in enumerate((model_sheet(), street(True))):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(picture).save(path)
+        found.append(Reference(path, hashlib.sha256(path.read_bytes()).hexdigest()))
+    backend = FlatsBackend()
+    backend.prepare(found, tmp_path / "learned.npz", PageSettings(), lambda done, total: None)
+    backend.load(tmp_path / "learned.npz")
+    page = street(False)
+    figure(page, 160, 400, "one", colored=False)
+    figure(page, 300, 400, "other", colored=False, turned=True)
+    rgb = backend.color(
+        Page(page, True, 8, None, None, "L"), PageSettings(style="line"), None, lambda done, total: None
+    ).rgb
+    for (x, y), color in {
+        (120, 200): (192, 57, 43),
+        (160, 360): (46, 109, 180),
+        (300, 210): (90, 60, 44),
+        (300, 320): (240, 196, 60),
+        (300, 40): (120, 170, 230),
+        (40, 420): (90, 160, 80),
+        (540, 180): (120, 70, 130),
+    }.items():
+        assert tuple(rgb[y, x].tolist()) == color
+
+
 def test_a_string_across_a_sky_leaves_it_one_sky(tmp_path: Path) -> None:
     sky, grass, house = (120, 170, 230), (90, 160, 80), (200, 60, 50)
 

@@ -147,12 +147,12 @@ def summed_up(
         for one, place in zip(taught, placed[::2], strict=True)
     ]
     surrounds = np.concatenate([part for part in around for _ in range(2)])[kept]
-    # Each panel is taken for one that the others are to colour; and where there are several references, each of these for a
-    # page.
-    panels = [one.seen.panel for one in taught]
-    first = np.cumsum([0, *(int(panel.max(initial=-1)) + 1 for panel in panels)])
-    panel = np.concatenate(
-        [panels[number] + first[number] for number in range(len(taught)) for _ in range(2)]
+    # Each panel, and each figure on white, is taken for one that the others are to colour; and where there are several
+    # references, each of these for a page.
+    every = [_panels_and_figures(one) for one in taught]
+    first = np.cumsum([0, *(int(each.max(initial=-1)) + 1 for each in every)])
+    scene = np.concatenate(
+        [each + start for each, start in zip(every, first, strict=False) for _ in range(2)]
     )[kept]
     page = np.concatenate(
         [np.full(len(one.color), number) for number, one in enumerate(taught) for _ in range(2)]
@@ -161,8 +161,10 @@ def summed_up(
         kept
     ]
     those = (places_seen, of_regions, shares, graph.sharpness(weights))
-    told = _told(*those, panel, np.ones(len(panel), np.bool_))
-    trust = _trust(_told(*those, page, unturned) if len(taught) > 1 else told, shares, unturned)
+    told = _told(*those, scene, np.ones(len(scene), np.bool_))
+    by_pages = _told(*those, page, unturned)
+    # Whoever is on one model sheet alone no other reference tells of: the other figures of the sheet do.
+    trust = _trust(np.where(np.isfinite(by_pages), by_pages, told), shares, unturned)
     region_turn = _telling(regions_seen, of_regions, REGION_SOFTNESS)
     point_turn = _telling(points_seen, of_points, POINT_SOFTNESS)
     return Knowledge(
@@ -187,6 +189,19 @@ def summed_up(
 NO_TRUST, FULL_TRUST = 0.15, 0.5
 """Share of the references that the metric must find the colours of. It was .63 to .95 of drawings of other hands, .74 to
 .88 of train/series, .37 of the sample chapter, and .02 of paintings that it had not learned from."""
+
+
+def _panels_and_figures(one: Studied) -> NDArray[np.int64]:
+    """A number from 0 for each piece of a reference: the same for those of a panel that hang together, paper left out."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    seen = one.seen
+    there = ~(one.paper[seen.a] | one.paper[seen.b]) & (seen.panel[seen.a] == seen.panel[seen.b])
+    links = coo_array(
+        (np.ones(int(there.sum()), np.int8), (seen.a[there], seen.b[there])), shape=(len(one.color),) * 2
+    )
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
 def _told(
