@@ -48,6 +48,7 @@ from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
 
+from benchmarks import flats_drawings as drawings
 from benchmarks import flats_places as places
 from benchmarks import flats_styles as styles
 from benchmarks.flats_colorist import Colorist
@@ -115,20 +116,26 @@ def style_jobs(data: Path, how: str) -> list[Job]:
     ]
 
 
-def answerable_jobs(data: Path, how: str) -> list[Job]:
-    """The same of other series, with references that show who appears, and no two places of a kind."""
+def answerable_jobs(data: Path, how: str, *, sheets: bool = False) -> list[Job]:
+    """The same of other series, with references that show who appears, and no two places of a kind; two pages, or with
+    `sheets` the figures on white, and the places with nobody in them."""
     chosen = {"": styles.JUDGED, "choose": styles.CHOSEN}[how]
-    return [
-        style_job(*styles.answerable(styles.cast(data / "more", style, number)))
-        for style in chosen
-        for number in ANSWERABLE
-    ]
+    out = []
+    for style in chosen:
+        for number in ANSWERABLE:
+            made, best = styles.answerable(styles.cast(data / "more", style, number))
+            job = style_job(made, best)
+            if sheets:
+                pages = styles.model_sheet(made, 3), drawings.empty_places(made.world, 4)
+                for (_, colored), path in zip(pages, job.references, strict=True):
+                    cv2.imwrite(str(path), colored[..., ::-1])
+            out.append(job)
+    return out
 
 
 def style_job(made: styles.Cast, references: list[int]) -> Job:
     """The first two pages of a series, from these of its pages."""
-    folder = made_folder() / f"{made.style}{made.number}"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=made_folder()))
     job = Job(f"{made.style} {made.number}", [folder / f"{each}.png" for each in references])
     for each, path in zip(references, job.references, strict=True):
         cv2.imwrite(str(path), styles.page(made, each)[1][..., ::-1])
@@ -213,8 +220,9 @@ def jobs(data: Path, which: str) -> list[Job]:
             page = gray_page(drawing.line_art())
             job.cases.append(Case(drawing.name, page, drawing.truth(), page.rgb))
         out.append(job)
-    elif which.startswith("answerable"):
-        out += answerable_jobs(data, which.partition("-")[2])
+    elif which.startswith(("answerable", "sheets")):
+        kind, _, how = which.partition("-")
+        out += answerable_jobs(data, how, sheets=kind == "sheets")
     elif which.startswith("style"):
         out += style_jobs(data, which.partition("-")[2])
     elif which in {"series", "train-drawn"}:
@@ -441,7 +449,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--sets",
         nargs="+",
-        default=["answerable", "style", "series", "drawn", "gaps", "tone", "scan", "cobra", "painted"],
+        default=[
+            "answerable",
+            "sheets",
+            "style",
+            "series",
+            "drawn",
+            "gaps",
+            "tone",
+            "scan",
+            "cobra",
+            "painted",
+        ],
     )
     parser.add_argument(
         "--sheet", type=Path, help="write a picture: each page's result, errors marked magenta"

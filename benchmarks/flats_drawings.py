@@ -255,14 +255,35 @@ def page(made: Series, number: int, *, sheet: bool = False) -> tuple[NDArray[np.
                 float(rng.uniform(0, 6)),
             )
             _scene(panel, rng, made)
-            out.line_art[y0:y1, x0:x1] = panel.line_art
-            out.colored[y0:y1, x0:x1] = panel.colored
-            frame = max(2, round(made.line * 1.2))
-            cv2.rectangle(out.line_art, (x0, y0), (x1, y1), BLACK[0], frame)
-            cv2.rectangle(out.colored, (x0, y0), (x1, y1), BLACK, frame)
+            _framed(out, panel, x0, y0)
     if made.breaks:
         broken(out.line_art, rng, made.breaks)
     return out.line_art, out.colored
+
+
+def empty_places(made: Series, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Line art (h, w) and coloured page (h, w, 3) of each place of a series with nobody in it, one panel below the other."""
+    rng = np.random.default_rng([number, int(made.line * 1e6), made.places[0].seed])
+    w, h = int(rng.integers(800, 1050)), int(rng.integers(1050, 1400))
+    out = Pen(w, h, made.line, 0, 0)
+    margin, gap = 0.03 * w, 0.018 * w
+    tops = np.linspace(margin, h - margin, len(made.places) + 1)
+    for place, top, bottom in zip(made.places, tops, tops[1:], strict=False):
+        x0, y0, x1, y1 = round(margin), round(top), round(w - margin), round(bottom - gap)
+        panel = Pen(x1 - x0, y1 - y0, made.line, made.wobble, float(rng.uniform(0, 6)))
+        backdrop(panel, rng, place, -4, -4, x1 - x0 + 8, y1 - y0 + 8)
+        _framed(out, panel, x0, y0)
+    return out.line_art, out.colored
+
+
+def _framed(out: Pen, panel: Pen, x: int, y: int) -> None:
+    """Put a panel at (x, y) of a page, in a frame."""
+    h, w = panel.line_art.shape
+    out.line_art[y : y + h, x : x + w] = panel.line_art
+    out.colored[y : y + h, x : x + w] = panel.colored
+    wide = max(2, round(out.width * 1.2))
+    cv2.rectangle(out.line_art, (x, y), (x + w, y + h), BLACK[0], wide)
+    cv2.rectangle(out.colored, (x, y), (x + w, y + h), BLACK, wide)
 
 
 def _scene(panel: Pen, rng: np.random.Generator, made: Series) -> None:

@@ -139,17 +139,21 @@ SHOWN = 300
 
 
 def answerable(made: Cast) -> tuple[Cast, list[int]]:
-    """The same series with no more than one place of a kind, and two of its pages for references: those that together show
-    most of its colours.
+    """The same series as `with_one_of_a_kind`, and two of its pages for references: those that together show most of its colours.
 
-    Which of two rooms a bare wall belongs to no line tells, nor what colour the hair of somebody has who is nowhere
-    shown in colour: a colourist gives references in which those who appear are to be seen."""
-    kinds = {place.kind: place for place in reversed(made.world.places)}
-    world = replace(made.world, places=[place for place in made.world.places if kinds[place.kind] is place])
-    one = replace(made, world=world)
+    What colour the hair of somebody has who is nowhere shown in colour no line tells: a colourist gives references in
+    which those who appear are to be seen."""
+    one = with_one_of_a_kind(made)
     shown = {number: _shown(page(one, number)[1]) for number in REFERENCES_OF}
     best = max(combinations(REFERENCES_OF, 2), key=lambda pair: len(shown[pair[0]] | shown[pair[1]]))
     return one, list(best)
+
+
+def with_one_of_a_kind(made: Cast) -> Cast:
+    """The same series with no more than one place of a kind: which of two rooms a bare wall belongs to no line tells."""
+    kinds = {place.kind: place for place in reversed(made.world.places)}
+    places_of = [place for place in made.world.places if kinds[place.kind] is place]
+    return replace(made, world=replace(made.world, places=places_of))
 
 
 def _shown(colored: NDArray[np.uint8]) -> set[int]:
@@ -198,6 +202,38 @@ def page(
     return out.line_art, out.colored
 
 
+ROWS = (2, 4)
+"""Rows of figures on a model sheet, fewer than the last."""
+CHEST = [(-0.62, 0.5), (-0.5, 0.12), (-0.16, -0.02), (0.16, -0.02), (0.5, 0.12), (0.62, 0.5)]
+"""Shoulders below a mere head, from where it ends, in its heights."""
+
+
+def model_sheet(made: Cast, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Line art (h, w) and coloured page (h, w, 3) of the figures of a series on white, each two or three times."""
+    rng = np.random.default_rng([sum(made.style.encode()), made.number, number, 3])
+    w, h = int(rng.integers(800, 1050)), int(rng.integers(900, 1300))
+    out = Pen(w, h, made.world.line, made.world.wobble, float(rng.uniform(0, 6)))
+    rows = int(rng.integers(*ROWS))
+    high = h / rows
+    for row in range(rows):
+        for slot, character in enumerate(rng.permutation(CHARACTERS).tolist()):
+            seen = made.look(character, int(rng.integers(VARIANTS)))
+            wide = w / CHARACTERS
+            tall = min(0.85 * high, wide * seen.rgb.shape[0] / seen.rgb.shape[1]) * float(
+                rng.uniform(0.6, 1.0)
+            )
+            x, foot = (slot + 0.5) * wide, (row + 0.95) * high
+            if made.style in HEADS:
+                tall *= 0.72
+                foot -= 0.28 * tall
+                chest = [(x + dx * tall, foot + min(dy, 0.3) * tall) for dx, dy in CHEST]
+                out.shape(chest, made.shirts[character])
+            _put(
+                out, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 4))
+            )
+    return out.line_art, out.colored
+
+
 def _scene(panel: Pen, rng: np.random.Generator, made: Cast, *, close: bool, lively: bool) -> None:
     h, w = panel.line_art.shape
     place = made.world.places[rng.integers(len(made.world.places))]
@@ -222,8 +258,7 @@ def _scene(panel: Pen, rng: np.random.Generator, made: Cast, *, close: bool, liv
         if made.style in HEADS:
             tall *= 0.75
             foot = h - 0.28 * tall
-            chest = [(-0.62, 0.5), (-0.5, 0.12), (-0.16, -0.02), (0.16, -0.02), (0.5, 0.12), (0.62, 0.5)]
-            panel.shape([(x + dx * tall, foot + dy * tall) for dx, dy in chest], made.shirts[character])
+            panel.shape([(x + dx * tall, foot + dy * tall) for dx, dy in CHEST], made.shirts[character])
         _put(panel, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 5)))
     if lively and rng.random() < BEFORE:
         effects.strings(panel, rng)

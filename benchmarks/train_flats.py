@@ -86,6 +86,9 @@ BENDS = (0.0, 0.02, 0.03, 0.04)
 """How far characters of other hands are bent, each in its own way, one of these for each series."""
 INVENTED_CASTS = (*range(60), *range(74, 190), *range(206, 300), *range(315, 537))
 INVENTED_GATE_CASTS = (*range(60, 74), *range(190, 206), *range(300, 315))
+INVENTED_SHEET_CASTS = range(540, 640)
+INVENTED_GATE_SHEET_CASTS = range(640, 660)
+"""Those whose references are model sheets."""
 METRIC_CASTS, GATE_CASTS = (*range(8, 36), *range(44, 52)), (*range(36, 44), *range(52, 56))
 CLOSE_CASTS = range(44, 56)
 """Series of each style of other hands, those before them are measured on; and those whose pages are mostly close."""
@@ -196,6 +199,16 @@ def style_series(sprites: Path, style: str, number: int, *, bent: bool = True) -
     return Series(pages, [(known, [i for i in range(4) if i not in known][:2])])
 
 
+def sheet_series(sprites: Path, style: str, number: int) -> Series:
+    """The same from references without any page's panels: the figures on white, and the places with nobody in them, or a page."""
+    rng = np.random.default_rng([sum(style.encode()), number, 1])
+    made = styles.with_one_of_a_kind(styles.cast(sprites, style, number, bend=float(rng.choice(BENDS))))
+    pages = [styles.page(made, i, lively=True) for i in range(3)]
+    pages += [styles.model_sheet(made, 3), drawings.empty_places(made.world, 4)]
+    known = [[3, 4], [3, 2], [3, 4, 2]][int(rng.choice(3, p=[0.6, 0.2, 0.2]))]
+    return Series(pages, [(known, [0, 1])])
+
+
 def gate_series(number: int) -> Series:
     """A series of flats_drawings.py with one to three pages, or a model sheet and a page, as references."""
     first, uniform = GATE_FIRST[number % 2]
@@ -233,6 +246,13 @@ def planned(sprites: Path, painted: Path | None) -> dict[str, Callable[[], Serie
             plan[f"m-{style}-{number:03}"] = partial(style_series, sprites, style, number)
         for number in INVENTED_GATE_CASTS:
             plan[f"g-{style}-{number:03}"] = partial(style_series, sprites, style, number)
+    for first, casts, invented_casts in (
+        ("m", METRIC_CASTS, INVENTED_SHEET_CASTS),
+        ("g", GATE_CASTS, INVENTED_GATE_SHEET_CASTS),
+    ):
+        for style in (*styles.TRAINED, *styles.INVENTED):
+            for number in casts if style in styles.TRAINED else invented_casts:
+                plan[f"{first}-{style}-{number:03}-sheet"] = partial(sheet_series, sprites, style, number)
     for style in styles.CHOSEN:
         for number in range(HELD_CASTS):
             plan[f"held-{style}-{number:03}"] = partial(style_series, sprites, style, number, bent=False)
