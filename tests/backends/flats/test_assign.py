@@ -168,6 +168,30 @@ def test_a_model_sheet_is_told_by_its_own_figures(pictures: list[np.ndarray]) ->
         assert found.mean() > 0.3
 
 
+def alone(of: str) -> np.ndarray:
+    """One of them on white, once."""
+    out = np.full((320, 240, 3), 255, np.uint8)
+    figure(out, 120, 290, of, colored=True)
+    return out
+
+
+def shaded(picture: np.ndarray) -> np.ndarray:
+    """The same in light and shadow that run into each other."""
+    down, across = np.indices(picture.shape[:2]) / 40
+    light = (0.7 + 0.3 * np.sin(across) * np.cos(down))[..., None]
+    return np.asarray(np.rint(picture * light), np.uint8)
+
+
+def test_pictures_that_cannot_tell_each_other_are_trusted_by_how_flat_they_are() -> None:
+    """Each character in a picture of its own, as many keep them: none shows whom another shows."""
+    pictures = [alone("one"), alone("other"), street(True)]
+    drawn, painted = (
+        references.learn(these).metric_trust[0] for these in (pictures, [*map(shaded, pictures)])
+    )
+    assert drawn > 0.7
+    assert painted < drawn - 0.2
+
+
 def test_a_page_is_coloured_from_a_model_sheet_and_an_empty_place(tmp_path: Path) -> None:
     found = []
     for number, picture in enumerate((model_sheet(), street(True))):

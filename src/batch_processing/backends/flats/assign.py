@@ -403,10 +403,10 @@ def _softmax(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(up / up.sum(axis=1, keepdims=True))
 
 
-SURE = (0.661, 0.443, -0.756, -0.776, 0.215, 1.332, 0.067, -0.123, 1.080, 0.666, -3.127)
+SURE = (0.641, 0.106, -0.371, -0.526, -0.122, 3.064, -0.039, -0.064, 0.196, 0.598, -3.823)
 """A logistic regression of `evidence` on whether the region's colour was right, the constant last, where the metric is
 trusted; fitted by benchmarks/fit_confidence.py on drawings that the metric had not seen."""
-SURE_UNTRUSTED = (0.029, -0.456, -0.534, 1.217, 0.440, 0.215, -0.418, 0.069, 0.446, 0.265, -1.942)
+SURE_UNTRUSTED = (0.038, -0.273, -0.503, 1.515, 0.480, 0.313, -0.420, 0.080, 0.539, 0.340, -2.075)
 """The same where it is not, of paintings."""
 
 

@@ -61,6 +61,8 @@ class Colors:
     """(T, 3) in Lab."""
     base: NDArray[np.int32]
     """Row of `rgb` that each tint belongs to, (T,)."""
+    flat: float
+    """Share of the pictures off the ink that is exactly of its tint: of flat colours nearly all, of a painting little."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,9 @@ def palette(rgb: NDArray[np.uint8], seen: Sequence[Tinted]) -> Colors:
     of cels are their base's."""
     lab = to_lab(rgb)
     base = np.arange(len(rgb))
-    flat = sum(one.exact for one in seen) / np.maximum(sum(one.there for one in seen), 1)
+    exact = np.sum([one.exact for one in seen], axis=0)
+    there = np.maximum(np.sum([one.there for one in seen], axis=0), 1)
+    flat = exact / there
     alike = _alike(lab) & (flat >= FLAT)
     alike &= alike.T
     if alike.any():
@@ -129,7 +133,7 @@ def palette(rgb: NDArray[np.uint8], seen: Sequence[Tinted]) -> Colors:
         np.fill_diagonal(bare, 0)
         base = _bases(lab, alike, area, length, bare, beside)
     kept, row = np.unique(base, return_inverse=True)
-    return Colors(rgb[kept], lab, row.astype(np.int32))
+    return Colors(rgb[kept], lab, row.astype(np.int32), float(exact.sum() / there.sum()))
 
 
 LIGHTER = (5.0, 25.0)
