@@ -229,7 +229,7 @@ def _told(
     return found
 
 
-FEW_ASKED, MANY_ASKED = 0.3, 0.9
+FEW_ASKED, MANY_ASKED = 0.6, 0.9
 """Share of the references that others show, too. Where each character has a picture of its own, it was .34 to .65, and most of these are skins
 and whites that say little; on pages .92 to 1, in paintings .74 to 1."""
 NOT_FLAT, FLAT = 0.4, 0.7
