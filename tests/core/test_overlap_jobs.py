@@ -96,7 +96,7 @@ HELD = {"_1": {"after": {"finish": ["go on"]}}, "_2": {"after": {"device": ["go 
 def test_a_kill_of_the_worker_costs_the_pages_in_flight(start: Callable[..., Running]) -> None:
     running = start(**HELD)
     running.until_said("finish 1", "device 2", "begin 3")
-    (child,) = [child for child in psutil.Process().children() if "lote" in " ".join(child.cmdline())]
+    (child,) = [child for child in psutil.Process().children() if child.cmdline()[-1:] == ["lote worker"]]
     os.kill(child.pid, signal.SIGKILL)
     running.say("go on")
     items = running.ended()
