@@ -34,7 +34,21 @@ class Editor:
     def ready(self) -> Editor:
         self.page.wait_for_selector("html[data-lote=ready]")
         until(lambda: self.page.evaluate("Boolean(loteEditor.stage.flats)"))
+        until(self._lies_still)
         return self
+
+    def _lies_still(self) -> bool:
+        before = self._where()
+        self.page.wait_for_timeout(100)
+        return before == self._where()
+
+    def _where(self) -> list[float]:
+        """Where the drawing lies in the window: what is still being laid out moves it."""
+        found: list[float] = self.page.evaluate(
+            "() => { const s = loteEditor.stage, b = s.root.getBoundingClientRect();"
+            " return [b.left, b.top, b.width, b.height, s.place.x, s.place.y, s.place.scale]; }"
+        )
+        return found
 
     def _screen(self, at: tuple[int, int]) -> tuple[float, float]:
         place = self.page.evaluate(
