@@ -3,9 +3,9 @@
     python benchmarks/flats.py DATA [--sets drawn gaps ...] [--sheet sheet.png]
 
 DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it, and for the sets of styles `sprites` and `more` (see
-flats_styles.py, 8 and 56 series). The sets `answerable`, `style` and `series` come first: nothing was trained or chosen on them. Of
-`answerable` the references show who appears, and no two places are of one kind; of `style` chance decides. `sample` is the
-sample chapter, drawn anew. Measures, on pixels off the ink:
+flats_styles.py, 8 and 56 series). The sets `answerable`, `sheets`, `style` and `series` come first: nothing was trained or chosen on them.
+Of `answerable` the references show who appears, and no two places are of one kind; `sheets` has the same pages from a model sheet and empty places; of
+`style` chance decides. `sample` is the sample chapter, drawn anew. Measures, on pixels off the ink:
 
 * regions, pixels, no bg, mIoU, dE00: as `batch_processing/evaluation.py` says them; regions of painted truth are
   those that were found.

@@ -255,7 +255,7 @@ def page(made: Series, number: int, *, sheet: bool = False) -> tuple[NDArray[np.
                 float(rng.uniform(0, 6)),
             )
             _scene(panel, rng, made)
-            _framed(out, panel, x0, y0)
+            put_panel(out, panel, x0, y0)
     if made.breaks:
         broken(out.line_art, rng, made.breaks)
     return out.line_art, out.colored
@@ -268,15 +268,15 @@ def empty_places(made: Series, number: int) -> tuple[NDArray[np.uint8], NDArray[
     out = Pen(w, h, made.line, 0, 0)
     margin, gap = 0.03 * w, 0.018 * w
     tops = np.linspace(margin, h - margin, len(made.places) + 1)
-    for place, top, bottom in zip(made.places, tops, tops[1:], strict=False):
+    for place, (top, bottom) in zip(made.places, pairwise(tops), strict=True):
         x0, y0, x1, y1 = round(margin), round(top), round(w - margin), round(bottom - gap)
         panel = Pen(x1 - x0, y1 - y0, made.line, made.wobble, float(rng.uniform(0, 6)))
         backdrop(panel, rng, place, -4, -4, x1 - x0 + 8, y1 - y0 + 8)
-        _framed(out, panel, x0, y0)
+        put_panel(out, panel, x0, y0)
     return out.line_art, out.colored
 
 
-def _framed(out: Pen, panel: Pen, x: int, y: int) -> None:
+def put_panel(out: Pen, panel: Pen, x: int, y: int) -> None:
     """Put a panel at (x, y) of a page, in a frame."""
     h, w = panel.line_art.shape
     out.line_art[y : y + h, x : x + w] = panel.line_art

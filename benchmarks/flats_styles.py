@@ -194,11 +194,7 @@ def page(
             x0, y0, x1, y1 = round(left), round(top), round(right - gap), round(bottom - gap)
             panel = Pen(x1 - x0, y1 - y0, made.world.line, made.world.wobble, float(rng.uniform(0, 6)))
             _scene(panel, rng, made, close=close, lively=lively)
-            out.line_art[y0:y1, x0:x1] = panel.line_art
-            out.colored[y0:y1, x0:x1] = panel.colored
-            frame = max(2, round(made.world.line * 1.2))
-            cv2.rectangle(out.line_art, (x0, y0), (x1, y1), BLACK[0], frame)
-            cv2.rectangle(out.colored, (x0, y0), (x1, y1), BLACK, frame)
+            drawings.put_panel(out, panel, x0, y0)
     return out.line_art, out.colored
 
 

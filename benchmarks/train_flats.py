@@ -111,7 +111,7 @@ def taught(pages: list[Pair], known: list[int], asked: list[int], near: float) -
     lab = to_lab(colors.rgb)
     item: dict[str, Any] = {
         "colours": len(lab),
-        "rgb": colors.rgb,
+        "palette": colors,
         "studied": [],
         "known": [],
         "asked": [],

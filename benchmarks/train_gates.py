@@ -60,7 +60,7 @@ def unrolled(item: dict[str, Any], metric: graph.Weights) -> dict[str, Any]:
     studied = [
         replace(one, seen=seen_anew(part)) for part, one in zip(item["known"], item["studied"], strict=True)
     ]
-    known = references.summed_up(item["rgb"], studied, metric)
+    known = references.summed_up(item["palette"], studied, metric)
     k = item["colours"]
     places = any(one.shows_place for one in studied)
     around = []

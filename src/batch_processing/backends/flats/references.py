@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import completion, describe, graph, ink, regions, runs, structure
 from .arrays import packed
-from .tints import Colors, Votes, palette, pieces_of, tinted, tints, votes
+from .tints import FLAT, Colors, Votes, palette, pieces_of, tinted, tints, votes
 
 WORK_SIDE = 1400
 """Longest side in pixels at which references are studied; more shows no other shapes."""
@@ -89,7 +89,7 @@ def learn(pictures: Iterable[NDArray[np.uint8]]) -> Knowledge:
     seen = [tinted(one.picture, one.drawn, rgb) for one in opened]
     colors = palette(rgb, seen)
     studied = [study(one.drawn, of.tint, colors) for one, of in zip(opened, seen, strict=True)]
-    return summed_up(colors.rgb, [one for one in studied if one is not None])
+    return summed_up(colors, [one for one in studied if one is not None])
 
 
 def _paper_alone(k: int) -> NDArray[np.float32]:
@@ -113,12 +113,10 @@ def opened_up(picture: NDArray[np.uint8]) -> Opened:
     return Opened(small, drawn, votes(small, drawn))
 
 
-def summed_up(
-    rgb: NDArray[np.uint8], taught: list[Studied], weights: graph.Weights | None = None
-) -> Knowledge:
-    """What studied references teach together; `rgb` is the palette (K, 3) that they were studied against. `weights` of the
+def summed_up(colors: Colors, taught: list[Studied], weights: graph.Weights | None = None) -> Knowledge:
+    """What studied references teach together; `colors` are those that they were studied against. `weights` of the
     learned metric are others than those of the package."""
-    k = len(rgb)
+    rgb, k = colors.rgb, len(colors.rgb)
     if not any(len(one.seen.points) for one in taught):
         return Knowledge.of_palette(rgb.tolist())
     # A sheet's white is no background where any reference shows a place: no page's sky is to be taken for it.
@@ -165,7 +163,7 @@ def summed_up(
     by_pages = _told(*those, page, unturned)
     # Whoever is on one model sheet alone no other reference tells of: the other figures of the sheet do.
     could_tell = np.where(np.isfinite(by_pages), by_pages, told)
-    trust = _trust(could_tell, shares, unturned, taught[0].flat)
+    trust = _trust(could_tell, shares, unturned, colors.flat)
     region_turn = _telling(regions_seen, of_regions, REGION_SOFTNESS)
     point_turn = _telling(points_seen, of_points, POINT_SOFTNESS)
     return Knowledge(
@@ -232,8 +230,8 @@ def _told(
 FEW_ASKED, MANY_ASKED = 0.6, 0.9
 """Share of the references that others show, too. Where each character has a picture of its own, it was .34 to .65, and most of these are skins
 and whites that say little; on pages .92 to 1, in paintings .74 to 1."""
-NOT_FLAT, FLAT = 0.4, 0.7
-"""How flat the colours are of paintings at most, and of drawings at least, see tints.FLAT."""
+NOT_FLAT = 0.4
+"""How flat the colours of paintings are at most; those of drawings are FLAT at least."""
 
 
 def _trust(
@@ -266,8 +264,6 @@ class Studied:
     """The same of what of it lies between focus lines."""
     shows_place: bool
     """Whether anything but paper lies behind the things in it."""
-    flat: float
-    """How flat the colours of the job are, see tints.Colors."""
 
 
 def study(drawn: ink.Ink, tint: NDArray[np.uint8], colors: Colors) -> Studied | None:
@@ -285,7 +281,7 @@ def study(drawn: ink.Ink, tint: NDArray[np.uint8], colors: Colors) -> Studied | 
     paper = _paper(pieces, color)
     seen = graph.look(drawn, pieces, what, frame, paper, mirrored=True)
     shows_place = _shows_place(what, frame, paper)
-    return Studied(seen, color, paper, what.area / pieces.size, burst, shows_place, colors.flat)
+    return Studied(seen, color, paper, what.area / pieces.size, burst, shows_place)
 
 
 REGION_SOFTNESS = 1.0

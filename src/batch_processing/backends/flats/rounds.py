@@ -55,12 +55,13 @@ def agree(number: int, own: Sequence[Path], common: Path | None, made: Path) -> 
         _write(made, rgb=tints.tints([_loaded(tints.Votes, "votes", path) for path in own]))
         return
     with np.load(common, allow_pickle=False) as agreed:
-        rgb = agreed["rgb"]
-    if number == 1:
-        _write(made, **vars(tints.palette(rgb, [_loaded(tints.Tinted, "", path) for path in own])))
-        return
+        if number == 1:
+            seen = [_loaded(tints.Tinted, "", path) for path in own]
+            _write(made, **vars(tints.palette(agreed["rgb"], seen)))
+            return
+        colors = _made(tints.Colors, "", agreed)
     taught = [studied for path in own if (studied := _studied(path)) is not None]
-    made.write_bytes(references.summed_up(rgb, taught).to_bytes())
+    made.write_bytes(references.summed_up(colors, taught).to_bytes())
 
 
 def _studied(path: Path) -> references.Studied | None:
