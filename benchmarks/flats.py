@@ -3,9 +3,9 @@
     python benchmarks/flats.py DATA [--sets drawn gaps ...] [--sheet sheet.png]
 
 DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it, and for the sets of styles `sprites` and `more` (see
-flats_styles.py, 8 and 56 series). The sets `answerable`, `sheets`, `style` and `series` come first: nothing was trained or chosen on them.
-Of `answerable` the references show who appears, and no two places are of one kind; `sheets` has the same pages from a model sheet and empty places; of
-`style` chance decides. `sample` is the sample chapter, drawn anew. Measures, on pixels off the ink:
+flats_styles.py, 8 and 56 series). The sets `answerable`, `sheets`, `scenes`, `style` and `series` come first: nothing was trained or chosen on them.
+Of `answerable` the references show who appears, and no two places are of one kind; `sheets` has the same pages from a model sheet and empty places;
+`scenes` has pages with much on them (flats_scenes.py); of `style` chance decides. `sample` is the sample chapter, drawn anew. Measures, on pixels off the ink:
 
 * regions, pixels, no bg, mIoU, dE00: as `batch_processing/evaluation.py` says them; regions of painted truth are
   those that were found.
@@ -50,6 +50,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 
 from benchmarks import flats_drawings as drawings
 from benchmarks import flats_places as places
+from benchmarks import flats_scenes as scenes
 from benchmarks import flats_styles as styles
 from benchmarks.flats_colorist import Colorist
 
@@ -129,6 +130,25 @@ def answerable_jobs(data: Path, how: str, *, sheets: bool = False) -> list[Job]:
                 pages = styles.model_sheet(made, 3), drawings.empty_places(made.world, 4)
                 for (_, colored), path in zip(pages, job.references, strict=True):
                     cv2.imwrite(str(path), colored[..., ::-1])
+            out.append(job)
+    return out
+
+
+def scene_jobs(data: Path, how: str) -> list[Job]:
+    """Series of flats_scenes.py with the figures of these styles; two pages from two others and the empty places."""
+    out = []
+    for style in {"": styles.JUDGED, "choose": styles.CHOSEN}[how]:
+        for number in ANSWERABLE:
+            of = scenes.scenes(styles.cast(data / "more", style, number))
+            folder = Path(tempfile.mkdtemp(dir=made_folder()))
+            job = Job(f"{style} {number}", [folder / f"{each}.png" for each in (2, 3, 5)])
+            pages = scenes.page(of, 2), scenes.page(of, 3), scenes.empty_places(of, 5)
+            for (_, colored), path in zip(pages, job.references, strict=True):
+                cv2.imwrite(str(path), colored[..., ::-1])
+            for each in (0, 1):
+                line, truth = scenes.page(of, each)
+                page = gray_page(line)
+                job.cases.append(Case(f"{job.name} {each}", page, truth, page.rgb))
             out.append(job)
     return out
 
@@ -223,6 +243,8 @@ def jobs(data: Path, which: str) -> list[Job]:
     elif which.startswith(("answerable", "sheets")):
         kind, _, how = which.partition("-")
         out += answerable_jobs(data, how, sheets=kind == "sheets")
+    elif which.startswith("scenes"):
+        out += scene_jobs(data, which.partition("-")[2])
     elif which.startswith("style"):
         out += style_jobs(data, which.partition("-")[2])
     elif which in {"series", "train-drawn"}:
@@ -452,6 +474,7 @@ def main(arguments: list[str] | None = None) -> None:
         default=[
             "answerable",
             "sheets",
+            "scenes",
             "style",
             "series",
             "drawn",

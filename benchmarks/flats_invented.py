@@ -99,9 +99,10 @@ HEAD_AT = {
 
 
 def figure(
-    identity: list[int], variant: int, colors: list[Rgb], part: Part
+    identity: list[int], variant: int, colors: list[Rgb], part: Part, *, back: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A character, (SIZE, SIZE, 3), and where it is: the same `identity` gives the same one, `variant` its expression.
+    """A character, (SIZE, SIZE, 3), and where it is: the same `identity` gives the same one, `variant` its expression; `back` shows
+    it from behind.
 
     `colors` are those of skin, hair, clothes, and three things that it may wear."""
     rng, mood = np.random.default_rng(identity), np.random.default_rng([*identity, variant, 1])
@@ -123,11 +124,19 @@ def figure(
         for side in (-1, 1):
             canvas.fill(_ring(x + side * far * at.rx, y + 0.1 * ry, big * at.rx, 1.2 * big * ry), skin)
     head = canvas.fill(face, skin)
+    seen, canvas = (
+        canvas,
+        _Canvas() if back else canvas,
+    )  # a face is drawn elsewhere, so that chance goes on as it does from the front
     if rng.random() < 0.25:
         _beard(canvas, rng, at, head, hair, third)
     _face(canvas, rng, mood, at, third)
-    if not bald or rng.random() < 0.5:
+    haired = not bald or rng.random() < 0.5
+    if haired:
         _fringe(canvas, rng, at, hair)
+    canvas = seen
+    if back and haired:
+        canvas.fill(_ring(x, y, 1.1 * at.rx, 1.12 * ry, power=max(2.0, at.power * 0.8)), hair)
     if rng.random() < 0.2:  # a hat or a band
         brim = float(rng.uniform(-0.8, -0.4))
         if rng.random() < 0.5:

@@ -99,11 +99,12 @@ class Cast:
     bend: float = 0.0
     """How far each character is bent in its own way, see flats_invented.bent; for learning."""
 
-    def look(self, character: int, variant: int) -> Figure:
+    def look(self, character: int, variant: int, *, back: bool = False) -> Figure:
+        """A character; from behind with `back`, if it is one of ours."""
         identity = [sum(self.style.encode()), self.number, character]
         if self.style in INVENTED:
             colors = _colors_of_one(identity)
-            return _boxed(*invented.figure(identity, variant, colors, INVENTED[self.style]))
+            return _boxed(*invented.figure(identity, variant, colors, INVENTED[self.style], back=back))
         seen = figure(self.sprites / f"{self.style}_s{self.number}c{character}v{variant}_c.png")
         if not self.bend:
             return seen
@@ -224,9 +225,7 @@ def model_sheet(made: Cast, number: int) -> tuple[NDArray[np.uint8], NDArray[np.
                 foot -= 0.28 * tall
                 chest = [(x + dx * tall, foot + min(dy, 0.3) * tall) for dx, dy in CHEST]
                 out.shape(chest, made.shirts[character])
-            _put(
-                out, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 4))
-            )
+            put(out, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 4)))
     return out.line_art, out.colored
 
 
@@ -255,15 +254,26 @@ def _scene(panel: Pen, rng: np.random.Generator, made: Cast, *, close: bool, liv
             tall *= 0.75
             foot = h - 0.28 * tall
             panel.shape([(x + dx * tall, foot + dy * tall) for dx, dy in CHEST], made.shirts[character])
-        _put(panel, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 5)))
+        put(panel, seen, x, foot + 0.02 * tall, tall, flip=rng.random() < 0.5, turn=float(rng.normal(0, 5)))
     if lively and rng.random() < BEFORE:
         effects.strings(panel, rng)
     if rng.random() < 0.5:
         drawings.letters(panel, rng, w * rng.uniform(0.2, 0.8), h * 0.1, min(w, h) * rng.uniform(0.08, 0.12))
 
 
-def _put(panel: Pen, seen: Figure, x: float, foot: float, tall: float, *, flip: bool, turn: float) -> None:
-    """Draw a figure, `tall` pixels high, that stands at (x, foot), with lines around its fills."""
+def put(
+    panel: Pen,
+    seen: Figure,
+    x: float,
+    foot: float,
+    tall: float,
+    *,
+    flip: bool,
+    turn: float,
+    lines: NDArray[np.uint8] | None = None,
+) -> None:
+    """Draw a figure, `tall` pixels high, that stands at (x, foot), with lines around its fills, and thin `lines` within these
+    (of the figure's shape, 255 where one is)."""
     h, w = panel.line_art.shape
     scale = tall / seen.rgb.shape[0]
     wide = seen.rgb.shape[1]
@@ -283,6 +293,9 @@ def _put(panel: Pen, seen: Figure, x: float, foot: float, tall: float, *, flip: 
     size = max(1, round(panel.width))
     thick = cv2.dilate(edge, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     soft = cv2.GaussianBlur((np.maximum(thick, dark) * 255).astype(np.uint8), (3, 3), 0)
+    if lines is not None:
+        within = cv2.warpAffine(lines, move, (w, h), flags=cv2.INTER_AREA)
+        soft = np.maximum(soft, np.where(there, np.minimum(within, 255), 0).astype(np.uint8))
     ink = soft.astype(np.float32) / 255
     for picture, black in ((panel.line_art, BLACK[0]), (panel.colored, np.array(BLACK))):
         share = ink if picture.ndim == 2 else ink[..., None]
