@@ -30,7 +30,7 @@ from batch_processing.backends.base import PageSettings, Reference
 from batch_processing.backends.flats import FlatsBackend, assign
 from batch_processing.backends.flats.flatted import Flatted
 
-SETS = ("style-choose", "sheets-choose", "train-drawn", "train-painted")
+SETS = ("style-choose", "sheets-choose", "scenes-choose", "train-drawn", "train-painted")
 SHRINK = 1.0
 
 

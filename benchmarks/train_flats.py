@@ -7,7 +7,7 @@
 and `benchmarks/train_gates.py` what is heeded.
 
 Needs PyTorch. Each takes about half an hour on two cores. The pages are those of flats_drawings.py, those of flats_styles.py
-in its styles for training (SPRITES as that module says, made with 56 series, beside those that flats.py measures on), and
+in its styles for training, also in the scenes of flats_scenes.py (SPRITES as that module says, made with 56 series, beside those that flats.py measures on), and
 with --painted the pages of Pepper&Carrot (David Revoy, CC BY 4.0) with line art taken from them. A step takes one page and
 the references of its series; the loss is -log of the share that the softmax over all reference regions gives to regions of
 a right colour. Colours themselves are never an input, so none can be learned.
@@ -37,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 
 from benchmarks import flats as measuring
 from benchmarks import flats_drawings as drawings
+from benchmarks import flats_scenes as scenes
 from benchmarks import flats_styles as styles
 
 from batch_processing.backends.flats import (
@@ -56,7 +57,7 @@ from batch_processing.io.images import decode
 
 torch: Any = importlib.import_module("torch")
 
-HIDDEN = 128
+HIDDEN = 192
 LEVELS = 2
 NEAR, NEAR_PAINTED = 6.0, 15.0
 """Delta-E (CIE 1976) within which a colour is right."""
@@ -69,7 +70,9 @@ PHASES_ON = ((8, 0.05, 1e-3),)
 then nine epochs on those from 315 to 536, into whose panels strings and focus lines were drawn, and are halfway between what was known before
 and after that (mean_weights.py). The network of outlines had seen all of these, too, and is halfway likewise. Then they had PHASES_ON on the
 series whose names end with "sheet" and the first of "own", and are once more halfway: what went on to the end had .865 of 48 pages from model
-sheets right and .879 from pages, in regions that lines tell, halfway .856 and .885, before .852 and .885."""
+sheets right and .879 from pages, in regions that lines tell, halfway .856 and .885, before .852 and .885. Last they learned pages with much on
+them: PHASES_ON with ten epochs, on the 318 series whose names end with "scene" up to cast 769 and 360 others, halfway; then, with HIDDEN
+raised from 128, with fourteen epochs, on these, the ninety up to 799 and 150 others more, halfway again."""
 KINDS = (
     slice(0, describe.REGION_WIDTH),
     slice(describe.REGION_WIDTH, describe.REGION_WIDTH + describe.POINT_WIDTH),
@@ -91,6 +94,9 @@ INVENTED_GATE_CASTS = (*range(60, 74), *range(190, 206), *range(300, 315))
 INVENTED_SHEET_CASTS = range(540, 640)
 INVENTED_GATE_SHEET_CASTS = range(640, 660)
 """Those whose references are model sheets."""
+INVENTED_SCENE_CASTS = range(700, 800)
+INVENTED_GATE_SCENE_CASTS = range(800, 820)
+"""Those of flats_scenes.py."""
 METRIC_CASTS, GATE_CASTS = (*range(8, 36), *range(44, 52)), (*range(36, 44), *range(52, 56))
 CLOSE_CASTS = range(44, 56)
 """Series of each style of other hands, those before them are measured on; and those whose pages are mostly close."""
@@ -211,6 +217,17 @@ def sheet_series(sprites: Path, style: str, number: int) -> Series:
     return Series(pages, [(known, [0, 1])])
 
 
+def scene_series(sprites: Path, style: str, number: int) -> Series:
+    """A series of flats_scenes.py from pages, or from a model sheet and the empty places, or from some of both."""
+    rng = np.random.default_rng([sum(style.encode()), number, 2])
+    of = scenes.scenes(styles.cast(sprites, style, number, bend=float(rng.choice(BENDS))))
+    pages = [scenes.page(of, i) for i in range(4)] + [scenes.model_sheet(of, 4), scenes.empty_places(of, 5)]
+    known = [[2, 3, 5], [4, 5], [2, 3], [4, 2], [2, 3, 4, 5]][
+        int(rng.choice(5, p=[0.3, 0.35, 0.1, 0.1, 0.15]))
+    ]
+    return Series(pages, [(known, [0, 1])])
+
+
 def gate_series(number: int) -> Series:
     """A series of flats_drawings.py with one to three pages, or a model sheet and a page, as references."""
     first, uniform = GATE_FIRST[number % 2]
@@ -255,6 +272,13 @@ def planned(sprites: Path, painted: Path | None) -> dict[str, Callable[[], Serie
         for style in (*styles.TRAINED, *styles.INVENTED):
             for number in casts if style in styles.TRAINED else invented_casts:
                 plan[f"{first}-{style}-{number:03}-sheet"] = partial(sheet_series, sprites, style, number)
+    for first, casts, invented_casts in (
+        ("m", METRIC_CASTS, INVENTED_SCENE_CASTS),
+        ("g", GATE_CASTS, INVENTED_GATE_SCENE_CASTS),
+    ):
+        for style in (*styles.TRAINED, *styles.INVENTED):
+            for number in casts if style in styles.TRAINED else invented_casts:
+                plan[f"{first}-{style}-{number:03}-scene"] = partial(scene_series, sprites, style, number)
     for style in styles.CHOSEN:
         for number in range(HELD_CASTS):
             plan[f"held-{style}-{number:03}"] = partial(style_series, sprites, style, number, bent=False)
@@ -387,13 +411,22 @@ def slim(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def restore(net: Any, arrays: dict[str, NDArray[Any]], member: int) -> None:
-    """Give a network, whose `mean` and `spread` stand, the weights that `write` made of another."""
+    """Give a network, whose `mean` and `spread` stand, the weights that `write` made of another, which may have fewer
+    hidden values: it says the same then, since nothing hears the new ones yet."""
     state = {}
-    for name in net.state_dict():
+    for name, fresh in net.state_dict().items():
         array = torch.from_numpy(arrays[f"{member}.{name}"].astype(np.float64))
-        state[name] = array.T if array.ndim == 2 else array
-    state["inp.bias"] = state["inp.bias"] + state["inp.weight"] @ net.mean.double()
-    state["inp.weight"] = state["inp.weight"] * net.spread.double()
+        state[name] = fresh.double()
+        if array.ndim == 2:
+            parts = {"upd": 2, "out": 1 + LEVELS}.get(name.split(".")[0], 1)
+            for into, old in zip(state[name].chunk(parts, 1), array.T.chunk(parts, 1), strict=True):
+                into[: len(old)] = 0
+                into[: len(old), : old.shape[1]] = old
+        else:
+            state[name].view(-1)[: array.numel()] = array.view(-1)
+    known = len(arrays[f"{member}.inp.bias"])
+    state["inp.bias"][:known] += state["inp.weight"][:known] @ net.mean.double()
+    state["inp.weight"][:known] *= net.spread.double()
     net.load_state_dict({name: value.float() for name, value in state.items()})
 
 

@@ -7,7 +7,7 @@ the references of its series, MOST regions of each, drawn by the root of their a
 share that the softmax over the regions of the references gives to a right colour. Each drawing is shown as it is or in a
 mirror. The weights in the package were trained in four turns, each with --start from those before and --rate 1.2e-3, as more and more
 invented casts were drawn: EPOCHS with 60 of heads and of busts, 9 with 123, 10 with 176 and as many bodies, 5 with 270 of each; and are
-halfway (mean_weights.py) from there to five more epochs, at 1e-3, with 154 others of each.
+halfway (mean_weights.py) from there to five more epochs, at 1e-3, with 154 others of each, and from there to five on scenes and others alike.
 How much is right of series that were held back and of a style that is not learned from is printed.
 """
 
