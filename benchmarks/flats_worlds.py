@@ -12,14 +12,34 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from benchmarks.flats_pen import WHITE, Pen, Points, Rgb, ring, scallops, smooth
 
 LONG = 26.0
 """How long a place is; its unit is the height of a grown person."""
-OUTSIDE = ("harbour", "village", "town", "woods", "mountains", "desert", "deck", "meadow")
-INSIDE = ("shop", "kitchen", "bedroom", "hall")
+
+
+class Kind(StrEnum):
+    """What a place is."""
+
+    HARBOUR = "harbour"
+    VILLAGE = "village"
+    TOWN = "town"
+    WOODS = "woods"
+    MOUNTAINS = "mountains"
+    DESERT = "desert"
+    DECK = "deck"
+    MEADOW = "meadow"
+    SHOP = "shop"
+    KITCHEN = "kitchen"
+    BEDROOM = "bedroom"
+    HALL = "hall"
+
+
+INSIDE = (Kind.SHOP, Kind.KITCHEN, Kind.BEDROOM, Kind.HALL)
+OUTSIDE = tuple(kind for kind in Kind if kind not in INSIDE)
 MATERIALS = (
     "sky", "water", "far", "far2", "grass", "grass2", "sand", "stone", "stone2", "wood", "wood2", "bark", "leaf", "leaf2", "roof",
     "roof2", "wall", "wall2", "wall3", "wall4", "inside", "inside2", "floor", "floor2", "glass", "door", "shutter", "cloth", "cloth2",
@@ -33,7 +53,7 @@ class World:
 
     seed: int
     colors: dict[str, Rgb]
-    kinds: list[str]
+    kinds: list[Kind]
     ranks: float
     """From 0, where all lines are as wide, to 1, where details are a third as wide as outlines, and far things half as wide as near ones."""
     busy: float
@@ -59,9 +79,9 @@ def world(rng: np.random.Generator, colors: list[Rgb]) -> World:
         if rng.random() < 0.4:
             of[one] = of[other]
     count = int(rng.integers(2, 4))
-    kinds = [str(kind) for kind in rng.permutation(OUTSIDE)[:count]]
+    kinds = [Kind(kind) for kind in rng.permutation(OUTSIDE)[:count].tolist()]
     if rng.random() < 0.6:
-        kinds[-1] = str(rng.choice(INSIDE))
+        kinds[-1] = Kind(rng.choice(INSIDE))
     ranks = 0.0 if rng.random() < 0.25 else float(rng.uniform(0.3, 1.0))
     return World(int(rng.integers(1 << 30)), of, kinds, ranks, float(rng.uniform(0.1, 1.0)))
 
@@ -139,6 +159,10 @@ class Drawer:
         return int(self.rng.poisson(per_unit * self.of.busy * self.size[1] / 200))
 
 
+Thing = Callable[[Drawer, np.random.Generator, float, float], None]
+"""Draws something at some place, standing at some height; the generator is of what it looks like."""
+
+
 def draw(pen: Pen, rng: np.random.Generator, of: World, place: int, camera: Camera) -> None:
     """Draw the whole panel as one of the places."""
     it = Drawer(pen, camera, of, rng)
@@ -170,19 +194,19 @@ def _bands(
     it.shape(np.concatenate([np.stack([at, height], 1), [(LONG + 6, 60), (-6, 60)]]), material, near)
 
 
-def _outside(it: Drawer, fixed: np.random.Generator, kind: str) -> None:
+def _outside(it: Drawer, fixed: np.random.Generator, kind: Kind) -> None:
     left, right = it.seen()
     it.box(left - 1, it.above() - 1, right + 1, 80, "sky", 0)
     _sky(it, fixed)
-    if kind in {"mountains", "desert"} or fixed.random() < 0.3:
-        _peaks(it, fixed, snow=kind == "mountains")
-    if fixed.random() < 0.5 or kind in {"meadow", "village"}:
+    if kind in {Kind.MOUNTAINS, Kind.DESERT} or fixed.random() < 0.3:
+        _peaks(it, fixed, snow=kind == Kind.MOUNTAINS)
+    if fixed.random() < 0.5 or kind in {Kind.MEADOW, Kind.VILLAGE}:
         _bands(it, fixed, float(fixed.uniform(-1.1, -0.2)), "far", 0.35, 0)
         if fixed.random() < 0.4:
             _bands(it, fixed, float(fixed.uniform(-0.5, -0.1)), "far2", 0.25, 0.1)
-    ground = {"harbour": "stone", "village": "sand", "town": "stone2", "woods": "grass2", "mountains": "grass", "desert": "sand", "deck": "wood", "meadow": "grass"}[kind]  # fmt: skip
+    here = SETTINGS[kind]
     shore = 0.0
-    if kind in {"harbour", "deck"} or fixed.random() < 0.2:
+    if kind in {Kind.HARBOUR, Kind.DECK} or fixed.random() < 0.2:
         shore = float(fixed.uniform(0.35, 1.1))
         _water(it, fixed, -0.02, shore + 0.6)
         for k in range(int(fixed.integers(2, 6))):
@@ -194,25 +218,20 @@ def _outside(it: Drawer, fixed: np.random.Generator, kind: str) -> None:
                 float(fixed.uniform(0.05, 0.6 * shore)),
             )
     near = [(float(u), int(fixed.integers(1 << 30))) for u in np.cumsum(fixed.uniform(0.7, 3.2, 18))]
-    if kind == "deck":
-        _planks(it, fixed, shore, ground)
+    if kind == Kind.DECK:
+        _planks(it, fixed, shore, here.ground)
     else:
         left, right = it.seen()
-        it.box(left - 1, shore, right + 1, 60, ground, 0.4)
-        if kind in {"village", "town"} and fixed.random() < 0.7:  # a verge and a road
+        it.box(left - 1, shore, right + 1, 60, here.ground, 0.4)
+        if kind in {Kind.VILLAGE, Kind.TOWN} and fixed.random() < 0.7:  # a verge and a road
             edge = shore + float(fixed.uniform(0.15, 0.4))
-            it.box(left - 1, edge, right + 1, 60, "grass" if kind == "village" else "stone", 0.4)
+            it.box(left - 1, edge, right + 1, 60, "grass" if kind == Kind.VILLAGE else "stone", 0.4)
             road = edge + float(fixed.uniform(0.15, 0.5))
-            it.box(left - 1, road, right + 1, 60, "sand" if kind == "village" else "metal2", 0.4)
-        _marks(it, fixed, shore, ground)
-    rows: dict[str, list[Callable[..., None]]] = {
-        "harbour": [_house, _house, _crate, _lamp, _bench, _fence], "village": [_house, _house, _house, _tree, _fence, _lamp, _bench],
-        "town": [_house, _house, _house, _lamp, _tree, _bench], "woods": [_tree, _tree, _tree, _rock, _bush], "mountains": [_tree, _rock, _house, _bush],
-        "desert": [_rock, _cactus, _rock, _house], "deck": [_crate, _rail, _lamp, _rail], "meadow": [_tree, _bush, _fence, _rock, _flowers],
-    }  # fmt: skip
+            it.box(left - 1, road, right + 1, 60, "sand" if kind == Kind.VILLAGE else "metal2", 0.4)
+        _marks(it, fixed, shore, here.ground)
     for u, seed in near:
         own = np.random.default_rng(seed)
-        what = rows[kind][int(own.integers(len(rows[kind])))]
+        what = here.things[int(own.integers(len(here.things)))]
         foot = shore + float(own.uniform(0.02, 0.12 if what is _house else 0.5))
         what(it, own, u, foot)
     if fixed.random() < 0.3:
@@ -719,9 +738,9 @@ def _bunting(it: Drawer, fixed: np.random.Generator) -> None:
         )
 
 
-def _inside(it: Drawer, fixed: np.random.Generator, kind: str) -> None:
+def _inside(it: Drawer, fixed: np.random.Generator, kind: Kind) -> None:
     left, right = it.seen()
-    wall = {"shop": "inside", "kitchen": "inside2", "bedroom": "wall2", "hall": "inside"}[kind]
+    wall = SETTINGS[kind].ground
     it.box(left - 1, it.above() - 1, right + 1, 60, wall, 0.2)
     if fixed.random() < 0.3:
         it.box(left - 1, -0.8, right + 1, 0, "wood" if fixed.random() < 0.5 else "inside2", 0.2)
@@ -732,9 +751,8 @@ def _inside(it: Drawer, fixed: np.random.Generator, kind: str) -> None:
     it.box(left - 1, -0.09, right + 1, 0.02, str(fixed.choice(["wood2", "stone", wall])), 0.2)
     for u in np.cumsum(fixed.uniform(0.5, 1.7, 24)):
         own = np.random.default_rng(fixed.integers(1 << 30))
-        (_window, _shelf, _shelf, _counter, _cupboard, _picture, _table, _sofa, _inner_door, _curtained)[
-            int(own.integers(10))
-        ](it, own, float(u), 0.1)
+        things = SETTINGS[kind].things
+        things[int(own.integers(len(things)))](it, own, float(u), 0.1)
 
 
 def _floor(it: Drawer, fixed: np.random.Generator) -> None:
@@ -913,3 +931,41 @@ def _inner_door(it: Drawer, own: np.random.Generator, u: float, foot: float) -> 
     if own.random() < 0.5:
         it.box(u + 0.12, foot - 1.1, u + 0.48, foot - 0.7, "glass" if own.random() < 0.5 else "door", 0.4)
     it.shape(ring(u + 0.52, foot - 0.6, 0.03, 0.03), "metal", 0.4)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a kind of place consists of."""
+
+    ground: str
+    """The material that it stands on; of rooms, that of their walls."""
+    things: tuple[Thing, ...]
+    """Drawn one after the other along it, each at random; what comes twice is twice as common."""
+
+
+FURNITURE = (
+    _window,
+    _shelf,
+    _shelf,
+    _counter,
+    _cupboard,
+    _picture,
+    _table,
+    _sofa,
+    _inner_door,
+    _curtained,
+)
+SETTINGS = {
+    Kind.HARBOUR: Setting("stone", (_house, _house, _crate, _lamp, _bench, _fence)),
+    Kind.VILLAGE: Setting("sand", (_house, _house, _house, _tree, _fence, _lamp, _bench)),
+    Kind.TOWN: Setting("stone2", (_house, _house, _house, _lamp, _tree, _bench)),
+    Kind.WOODS: Setting("grass2", (_tree, _tree, _tree, _rock, _bush)),
+    Kind.MOUNTAINS: Setting("grass", (_tree, _rock, _house, _bush)),
+    Kind.DESERT: Setting("sand", (_rock, _cactus, _rock, _house)),
+    Kind.DECK: Setting("wood", (_crate, _rail, _lamp, _rail)),
+    Kind.MEADOW: Setting("grass", (_tree, _bush, _fence, _rock, _flowers)),
+    Kind.SHOP: Setting("inside", FURNITURE),
+    Kind.KITCHEN: Setting("inside2", FURNITURE),
+    Kind.BEDROOM: Setting("wall2", FURNITURE),
+    Kind.HALL: Setting("inside", FURNITURE),
+}
