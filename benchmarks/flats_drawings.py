@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -239,23 +240,11 @@ def page(made: Series, number: int, *, sheet: bool = False) -> tuple[NDArray[np.
             if it["kind"] == "person":
                 head(out, rng, it, x, 0.92 * h, 1.1 * r, 1.1 * r, back=False, turn=float(rng.uniform(-1, 1)))
         return out.line_art, out.colored
-    rows = int(rng.integers(2, 4))
-    margin, gap = 0.03 * w, 0.018 * w
-    tops = np.cumsum([0, *rng.dirichlet([6] * rows)]) * (h - 2 * margin) + margin
-    for top, bottom in pairwise(tops):
-        cols = int(rng.integers(1, 4))
-        lefts = np.cumsum([0, *rng.dirichlet([6] * cols)]) * (w - 2 * margin) + margin
-        for left, right in pairwise(lefts):
-            x0, y0, x1, y1 = round(left), round(top), round(right - gap), round(bottom - gap)
-            panel = Pen(
-                x1 - x0,
-                y1 - y0,
-                made.line * float(rng.uniform(0.9, 1.1)),
-                made.wobble,
-                float(rng.uniform(0, 6)),
-            )
-            _scene(panel, rng, made)
-            put_panel(out, panel, x0, y0)
+    for x0, y0, x1, y1 in panels(rng, w, h, (2, 4), 6):
+        line = made.line * float(rng.uniform(0.9, 1.1))
+        panel = Pen(x1 - x0, y1 - y0, line, made.wobble, float(rng.uniform(0, 6)))
+        _scene(panel, rng, made)
+        put_panel(out, panel, x0, y0)
     if made.breaks:
         broken(out.line_art, rng, made.breaks)
     return out.line_art, out.colored
@@ -266,14 +255,36 @@ def empty_places(made: Series, number: int) -> tuple[NDArray[np.uint8], NDArray[
     rng = np.random.default_rng([number, int(made.line * 1e6), made.places[0].seed])
     w, h = int(rng.integers(800, 1050)), int(rng.integers(1050, 1400))
     out = Pen(w, h, made.line, 0, 0)
-    margin, gap = 0.03 * w, 0.018 * w
-    tops = np.linspace(margin, h - margin, len(made.places) + 1)
-    for place, (top, bottom) in zip(made.places, pairwise(tops), strict=True):
-        x0, y0, x1, y1 = round(margin), round(top), round(w - margin), round(bottom - gap)
+    for place, (x0, y0, x1, y1) in zip(made.places, stacked(w, h, len(made.places)), strict=True):
         panel = Pen(x1 - x0, y1 - y0, made.line, made.wobble, float(rng.uniform(0, 6)))
         backdrop(panel, rng, place, -4, -4, x1 - x0 + 8, y1 - y0 + 8)
         put_panel(out, panel, x0, y0)
     return out.line_art, out.colored
+
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom of a panel, in pixels of the page."""
+MARGIN, GAP = 0.03, 0.018
+"""Around the panels of a page and between them, of its width."""
+
+
+def panels(rng: np.random.Generator, w: int, h: int, rows: tuple[int, int], evenness: float) -> Iterator[Box]:
+    """The panels of a page at random, in reading order: as many rows as one of `rows`, the end exclusive, of one to three.
+    Each row is divided when its turn comes, so that what is drawn in between takes part in what chance gives."""
+    margin, gap = MARGIN * w, GAP * w
+    tops = np.cumsum([0, *rng.dirichlet([evenness] * int(rng.integers(*rows)))]) * (h - 2 * margin) + margin
+    for top, bottom in pairwise(tops):
+        shares = rng.dirichlet([evenness] * int(rng.integers(1, 4)))
+        lefts = np.cumsum([0, *shares]) * (w - 2 * margin) + margin
+        for left, right in pairwise(lefts):
+            yield round(left), round(top), round(right - gap), round(bottom - gap)
+
+
+def stacked(w: int, h: int, count: int) -> list[Box]:
+    """Panels as wide as the page, one below the other."""
+    margin, gap = MARGIN * w, GAP * w
+    tops = np.linspace(margin, h - margin, count + 1)
+    return [(round(margin), round(a), round(w - margin), round(b - gap)) for a, b in pairwise(tops)]
 
 
 def put_panel(out: Pen, panel: Pen, x: int, y: int) -> None:

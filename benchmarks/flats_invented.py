@@ -124,17 +124,14 @@ def figure(
         for side in (-1, 1):
             canvas.fill(_ring(x + side * far * at.rx, y + 0.1 * ry, big * at.rx, 1.2 * big * ry), skin)
     head = canvas.fill(face, skin)
-    seen, canvas = (
-        canvas,
-        _Canvas() if back else canvas,
-    )  # a face is drawn elsewhere, so that chance goes on as it does from the front
+    # From behind a face is drawn where nobody sees it, so that chance goes on as it does from the front.
+    front = _Canvas() if back else canvas
     if rng.random() < 0.25:
-        _beard(canvas, rng, at, head, hair, third)
-    _face(canvas, rng, mood, at, third)
+        _beard(front, rng, at, head, hair, third)
+    _face(front, rng, mood, at, third)
     haired = not bald or rng.random() < 0.5
     if haired:
-        _fringe(canvas, rng, at, hair)
-    canvas = seen
+        _fringe(front, rng, at, hair)
     if back and haired:
         canvas.fill(_ring(x, y, 1.1 * at.rx, 1.12 * ry, power=max(2.0, at.power * 0.8)), hair)
     if rng.random() < 0.2:  # a hat or a band

@@ -1,4 +1,4 @@
-"""Pages with much on them: figures in places that are seen from near and far, with lines within what is one colour. For learning alone.
+"""Pages with much on them: figures in places that are seen from near and far, with lines within what is one colour.
 
     python benchmarks/flats_scenes.py SPRITES OUT --style bodies --series 2
 
@@ -13,8 +13,8 @@ import argparse
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 
 Page = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Mask = NDArray[np.uint8]
+Who = int | dict[str, Any]
+"""A character of the style, by its number, or somebody or something of flats_drawings.py."""
 
 
 class Surface(IntEnum):
@@ -48,6 +50,8 @@ OFTEN = (0.42, 0.12, 0.14, 0.2, 0.06, 0.06)
 """How often a surface is each of these."""
 BRIGHT = 240
 """Red, green and blue of a place's colours together: what is darker is taken for ink."""
+FOCUS, NOWHERE = 0.06, 0.04
+"""Share of the panels with lines that run to one place, and of those with nothing behind the figures."""
 LEAST = 0.015
 """Of a figure's area: smaller fills stay bare."""
 
@@ -122,15 +126,10 @@ def page(of: Scenes, number: int) -> Page:
     w, h = int(rng.integers(800, 1050)), int(rng.integers(1050, 1400))
     line = of.made.world.line
     out = Pen(w, h, line, 0, 0)
-    margin, gap = 0.03 * w, 0.018 * w
-    tops = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(1, 4)))]) * (h - 2 * margin) + margin
-    for top, bottom in pairwise(tops):
-        lefts = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(1, 4)))]) * (w - 2 * margin) + margin
-        for left, right in pairwise(lefts):
-            x0, y0, x1, y1 = round(left), round(top), round(right - gap), round(bottom - gap)
-            panel = Pen(x1 - x0, y1 - y0, line, of.made.world.wobble, float(rng.uniform(0, 6)))
-            _scene(panel, rng, of)
-            drawings.put_panel(out, panel, x0, y0)
+    for x0, y0, x1, y1 in drawings.panels(rng, w, h, (1, 4), 8):
+        panel = Pen(x1 - x0, y1 - y0, line, of.made.world.wobble, float(rng.uniform(0, 6)))
+        _scene(panel, rng, of)
+        drawings.put_panel(out, panel, x0, y0)
     return out.line_art, out.colored
 
 
@@ -140,10 +139,7 @@ def empty_places(of: Scenes, number: int) -> Page:
     w, h = int(rng.integers(800, 1050)), int(rng.integers(1050, 1400))
     line = of.made.world.line
     out = Pen(w, h, line, 0, 0)
-    margin, gap = 0.03 * w, 0.018 * w
-    tops = np.linspace(margin, h - margin, len(of.world.kinds) + 1)
-    for place, (top, bottom) in enumerate(pairwise(tops)):
-        x0, y0, x1, y1 = round(margin), round(top), round(w - margin), round(bottom - gap)
+    for place, (x0, y0, x1, y1) in enumerate(drawings.stacked(w, h, len(of.world.kinds))):
         panel = Pen(x1 - x0, y1 - y0, line, of.made.world.wobble, float(rng.uniform(0, 6)))
         worlds.draw(panel, rng, of.world, place, worlds.camera_for(rng, y1 - y0, x1 - x0, wide=True))
         drawings.put_panel(out, panel, x0, y0)
@@ -155,7 +151,7 @@ def model_sheet(of: Scenes, number: int) -> Page:
     rng = np.random.default_rng([sum(of.made.style.encode()), of.made.number, number, 8])
     w, h, rows = int(rng.integers(800, 1050)), int(rng.integers(900, 1300)), int(rng.integers(*styles.ROWS))
     out = Pen(w, h, of.made.world.line, of.made.world.wobble, float(rng.uniform(0, 6)))
-    who = [*range(styles.CHARACTERS), *(it for it in _others(of))]
+    who: list[Who] = [*range(styles.CHARACTERS), *_others(of)]
     for row in range(rows):
         for slot, k in enumerate(rng.permutation(len(who)).tolist()):
             wide, high = w / len(who), h / rows
@@ -171,7 +167,7 @@ def model_sheet(of: Scenes, number: int) -> Page:
     return out.line_art, out.colored
 
 
-def _others(of: Scenes) -> list[dict[str, object]]:
+def _others(of: Scenes) -> list[dict[str, Any]]:
     """People, animals and things of flats_drawings.py that are in a series, too."""
     kinds = {"animal", "thing", "person"} if of.own else {"animal", "thing"}
     return [it for it in of.made.world.cast if it["kind"] in kinds][:4]
@@ -180,12 +176,12 @@ def _others(of: Scenes) -> list[dict[str, object]]:
 def _scene(panel: Pen, rng: np.random.Generator, of: Scenes) -> None:
     h, w = panel.line_art.shape
     camera = worlds.camera_for(rng, h, w)
-    bare = rng.random()
-    if bare < 0.06:
+    behind = rng.random()
+    if behind < FOCUS:
         effects.focus(panel, rng)
-    elif bare > 0.06 + 0.04:
+    elif behind > FOCUS + NOWHERE:
         worlds.draw(panel, rng, of.world, int(rng.integers(len(of.world.kinds))), camera)
-    who: list[int | dict[str, object]] = [*range(styles.CHARACTERS), *_others(of)]
+    who: list[Who] = [*range(styles.CHARACTERS), *_others(of)]
     count = int(rng.choice([0, 1, 2, 3, 4], p=[0.12, 0.28, 0.3, 0.2, 0.1]))
     span = w / camera.scale
     for slot, k in enumerate(rng.permutation(len(who))[:count].tolist()):
@@ -217,7 +213,7 @@ def _speed(panel: Pen, rng: np.random.Generator) -> None:
 
 
 def _figure(
-    panel: Pen, rng: np.random.Generator, of: Scenes, who: object, x: float, foot: float, tall: float
+    panel: Pen, rng: np.random.Generator, of: Scenes, who: Who, x: float, foot: float, tall: float
 ) -> None:
     """Somebody or something that stands at (x, foot), `tall` pixels for a grown person."""
     width = panel.width
@@ -251,15 +247,15 @@ def _figure(
             )
     else:
         made = of.made
-        identity = [sum(made.style.encode()), made.number, int(who)]  # type: ignore[call-overload]
-        seen = made.look(identity[2], int(rng.integers(styles.VARIANTS)), back=rng.random() < 0.2)
+        identity = [sum(made.style.encode()), made.number, who]
+        seen = made.look(who, int(rng.integers(styles.VARIANTS)), back=rng.random() < 0.2)
         lines = inner_lines(seen, identity, rng) if of.world.busy > 0.25 else None
         if made.style in styles.HEADS:
             tall *= 0.62
             foot -= 0.28 * tall
             panel.shape(
                 [(x + dx * tall, foot + min(dy, 0.35) * tall) for dx, dy in styles.CHEST],
-                made.shirts[identity[2]],
+                made.shirts[who],
             )
         elif made.style != "bodies":
             tall *= 0.8

@@ -23,7 +23,7 @@ import argparse
 import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -187,15 +187,10 @@ def page(
     rng = np.random.default_rng([sum(made.style.encode()), made.number, number])
     w, h = int(rng.integers(800, 1050)), int(rng.integers(1050, 1400))
     out = Pen(w, h, made.world.line, 0, 0)
-    margin, gap = 0.03 * w, 0.018 * w
-    tops = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(2, 4)))]) * (h - 2 * margin) + margin
-    for top, bottom in pairwise(tops):
-        lefts = np.cumsum([0, *rng.dirichlet([8] * int(rng.integers(1, 4)))]) * (w - 2 * margin) + margin
-        for left, right in pairwise(lefts):
-            x0, y0, x1, y1 = round(left), round(top), round(right - gap), round(bottom - gap)
-            panel = Pen(x1 - x0, y1 - y0, made.world.line, made.world.wobble, float(rng.uniform(0, 6)))
-            _scene(panel, rng, made, close=close, lively=lively)
-            drawings.put_panel(out, panel, x0, y0)
+    for x0, y0, x1, y1 in drawings.panels(rng, w, h, (2, 4), 8):
+        panel = Pen(x1 - x0, y1 - y0, made.world.line, made.world.wobble, float(rng.uniform(0, 6)))
+        _scene(panel, rng, made, close=close, lively=lively)
+        drawings.put_panel(out, panel, x0, y0)
     return out.line_art, out.colored
 
 

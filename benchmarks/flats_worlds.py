@@ -1,4 +1,4 @@
-"""Places in detail, seen from near and far: for learning alone.
+"""Places in detail, seen from near and far.
 
 A place of flats_places.py is drawn anew in each panel. Here it is a strip of a world some dozens of people long, in which every house, tree and
 shelf stays where it is and as it is, and a panel is what a camera sees of it: the whole street, or one shutter and a bit of
