@@ -26,6 +26,7 @@ from benchmarks import flats_effects as effects
 from benchmarks import flats_styles as styles
 from benchmarks import flats_worlds as worlds
 from benchmarks.flats_cast import animal, person, thing
+from benchmarks.flats_drawer import MATERIALS, World
 from benchmarks.flats_pen import Pen
 from numpy.typing import NDArray
 
@@ -61,7 +62,7 @@ class Scenes:
     """A series: who is in it, where it plays, and how boldly figures are outlined."""
 
     made: styles.Cast
-    world: worlds.World
+    world: World
     bold: float
     """Width of the outline of a figure in the foreground, of that of the pen."""
     own: bool
@@ -70,8 +71,8 @@ class Scenes:
 
 def scenes(made: styles.Cast) -> Scenes:
     rng = np.random.default_rng([sum(made.style.encode()), made.number, 5])
-    colors = [color for color in drawings.colors_of(rng, 3 * len(worlds.MATERIALS)) if sum(color) > BRIGHT]
-    world = worlds.world(rng, colors[: len(worlds.MATERIALS)])
+    colors = [color for color in drawings.colors_of(rng, 3 * len(MATERIALS)) if sum(color) > BRIGHT]
+    world = worlds.world(rng, colors[: len(MATERIALS)])
     return Scenes(made, world, 1 + world.ranks * float(rng.uniform(0, 0.8)), bool(rng.random() < 0.35))
 
 
