@@ -5,7 +5,8 @@
 DATA is a folder with `synthetic`, `cobra`, `peppercarrot` and `train` in it, and for the sets of styles `sprites` and `more` (see
 flats_styles.py, 8 and 56 series). The sets `answerable`, `sheets`, `scenes`, `style` and `series` come first: nothing was trained or chosen on them.
 Of `answerable` the references show who appears, and no two places are of one kind; `sheets` has the same pages from a model sheet and empty places;
-`scenes` has pages with much on them (flats_scenes.py); of `style` chance decides. `sample` is the sample chapter, drawn anew. Measures, on pixels off the ink:
+`scenes` has pages with much on them (flats_scenes.py), `scenes-invented` the same with figures of flats_invented.py that nothing has learned from, so that
+their pages can be shown; of `style` chance decides. `sample` is the sample chapter, drawn anew. Measures, on pixels off the ink:
 
 * regions, pixels, no bg, mIoU, dE00: as `batch_processing/evaluation.py` says them; regions of painted truth are
   those that were found.
@@ -75,6 +76,8 @@ STYLE_SERIES = 8
 """Series of each style."""
 ANSWERABLE = range(8, 24)
 """The same of the sets whose references show who appears: others than those."""
+INVENTED = range(960, 966)
+"""Casts of invented figures that are measured on."""
 
 
 @dataclass
@@ -137,8 +140,8 @@ def answerable_jobs(data: Path, how: str, *, sheets: bool = False) -> list[Job]:
 def scene_jobs(data: Path, how: str) -> list[Job]:
     """Series of flats_scenes.py with the figures of these styles; two pages from two others and the empty places."""
     out = []
-    for style in {"": styles.JUDGED, "choose": styles.CHOSEN}[how]:
-        for number in ANSWERABLE:
+    for style in {"": styles.JUDGED, "choose": styles.CHOSEN, "invented": styles.INVENTED}[how]:
+        for number in INVENTED if how == "invented" else ANSWERABLE:
             of = scenes.scenes(styles.cast(data / "more", style, number))
             folder = Path(tempfile.mkdtemp(dir=made_folder()))
             job = Job(f"{style} {number}", [folder / f"{each}.png" for each in (2, 3, 5)])
@@ -465,6 +468,17 @@ def means_of(rows: list[dict[str, float]]) -> str:
     return "  ".join(f"{k} {np.mean([row[k] for row in rows if k in row]):.3f}" for k in keys)
 
 
+def in_two_columns(tiles: list[Rgb]) -> Rgb:
+    """Pictures on white, two in a row."""
+    height, width = (max(tile.shape[side] for tile in tiles) + 8 for side in (0, 1))
+    rows = -(-len(tiles) // 2)
+    out = np.full((rows * height, 2 * width, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // 2 * height, number % 2 * width
+        out[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return out
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -576,9 +590,7 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.sheet and tiles:
         if chosen.worst:
             tiles = sorted(tiles, key=lambda tile: tile[0])[: chosen.worst]
-        width = max(t.shape[1] for _, t in tiles)
-        padded = [np.pad(t, ((0, 8), (0, width - t.shape[1]), (0, 0)), constant_values=255) for _, t in tiles]
-        cv2.imwrite(str(chosen.sheet), np.concatenate(padded)[..., ::-1])
+        cv2.imwrite(str(chosen.sheet), in_two_columns([tile for _, tile in tiles])[..., ::-1])
 
 
 if __name__ == "__main__":

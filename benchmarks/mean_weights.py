@@ -16,7 +16,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script also runs by its path
 
-from batch_processing.backends.flats.arrays import packed, unpacked
+from batch_processing.backends.flats import graph
+from batch_processing.backends.flats.arrays import packed
 
 
 def main() -> None:
@@ -24,11 +25,8 @@ def main() -> None:
     for name in ("before", "after", "out"):
         parser.add_argument(name, type=Path)
     chosen = parser.parse_args()
-    before, after = unpacked(chosen.before.read_bytes()), unpacked(chosen.after.read_bytes())
-    halfway = {
-        name: ((before[name].astype(np.float64) + after[name]) / 2).astype(after[name].dtype)
-        for name in sorted(after)
-    }
+    before, after = (graph.weights_of(one.read_bytes()) for one in (chosen.before, chosen.after))
+    halfway = {name: ((before[name] + after[name]) / 2).astype(np.float16) for name in sorted(after)}
     chosen.out.write_bytes(packed(halfway, level=9))
 
 

@@ -21,7 +21,7 @@ import argparse
 import importlib
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,7 +51,7 @@ from batch_processing.backends.flats import (
     structure,
     tints,
 )
-from batch_processing.backends.flats.arrays import packed, unpacked
+from batch_processing.backends.flats.arrays import packed
 from batch_processing.backends.flats.color import distances, to_lab
 from batch_processing.io.images import decode
 
@@ -74,7 +74,7 @@ sheets right and .879 from pages, in regions that lines tell, halfway .856 and .
 them: PHASES_ON with ten epochs, on the 318 series whose names end with "scene" up to cast 769 and 360 others, halfway; then, with HIDDEN
 raised from 128, with fourteen epochs, on these, the ninety up to 799 and 150 others more, halfway again. In both, regions and borders had one value
 more, how bold the line around or between them is against others of the drawing; it was cut out of the weights, since without it what came out
-differed by .003 at most."""
+differed by .003 at most. The first network then went on together with attention (train_attention.py), on all series."""
 KINDS = (
     slice(0, describe.REGION_WIDTH),
     slice(describe.REGION_WIDTH, describe.REGION_WIDTH + describe.POINT_WIDTH),
@@ -82,6 +82,8 @@ KINDS = (
     slice(graph.NODE_WIDTH + encoder.WIDTH, graph.TOLD_WIDTH),
 )
 """What graph.facts_of says of a region's lines, of its points, of what it shows, and of its outline."""
+LARGE = 4000
+"""Values of a matrix that is stored as bytes: with all of them so, what comes out differs by no more than by chance."""
 KIND_DROP = 0.15
 """How often each is left out of one drawing."""
 STRANGERS = ((0, 1, 2), (0.5, 0.3, 0.2))
@@ -91,12 +93,12 @@ ALIKE = 0.6
 OWN_SERIES, OWN_WHOLE = 130, 30
 BENDS = (0.0, 0.02, 0.03, 0.04)
 """How far characters of other hands are bent, each in its own way, one of these for each series."""
-INVENTED_CASTS = (*range(60), *range(74, 190), *range(206, 300), *range(315, 537))
+INVENTED_CASTS = (*range(60), *range(74, 190), *range(206, 300), *range(315, 537), *range(900, 930))
 INVENTED_GATE_CASTS = (*range(60, 74), *range(190, 206), *range(300, 315))
-INVENTED_SHEET_CASTS = range(540, 640)
+INVENTED_SHEET_CASTS = (*range(540, 640), *range(930, 945))
 INVENTED_GATE_SHEET_CASTS = range(640, 660)
 """Those whose references are model sheets."""
-INVENTED_SCENE_CASTS = range(700, 800)
+INVENTED_SCENE_CASTS = (*range(700, 800), *range(900, 960))
 INVENTED_GATE_SCENE_CASTS = range(800, 820)
 """Those of flats_scenes.py."""
 METRIC_CASTS, GATE_CASTS = (*range(8, 36), *range(44, 52)), (*range(36, 44), *range(52, 56))
@@ -311,9 +313,9 @@ def measure(folder: Path, name: str, made: Callable[[], Series]) -> str:
     return name
 
 
-def measured(folder: Path, first: str) -> Iterator[dict[str, Any]]:
-    """The measured items whose names begin so."""
-    for path in sorted(folder.glob(f"{first}-*.pickle")):
+def measured(folder: Path, first: str, which: slice = slice(None)) -> Iterator[dict[str, Any]]:
+    """The measured items of the series whose names begin so, of `which` of them."""
+    for path in sorted(folder.glob(f"{first}-*.pickle"))[which]:
         for item in pickle.loads(path.read_bytes()):  # noqa: S301 - written by `measure`
             yield item | {"style": path.stem.split("-")[1]}
 
@@ -347,7 +349,7 @@ def tensors(part: dict[str, Any]) -> list[dict[str, Any]]:
         made = {
             name: torch.from_numpy(np.asarray(part[name])) for name in part if name not in {"look", "windows"}
         }
-        made |= {name: torch.from_numpy(getattr(look, name)) for name in ("here", "there", "ties")}
+        made |= {name: torch.from_numpy(getattr(look, name)) for name in ("here", "there", "ties", "panel")}
         made["nodes"] = torch.from_numpy(graph.facts_of(look))
         out.append(made)
     return out
@@ -368,7 +370,8 @@ class Net(torch.nn.Module):  # type: ignore[misc]
         self.prior = torch.nn.Parameter(torch.tensor(0.0))
         self.mean, self.spread = torch.zeros(graph.TOLD_WIDTH), torch.ones(graph.TOLD_WIDTH)
 
-    def place(self, part: dict[str, Any], drop: float) -> Any:
+    def levels(self, part: dict[str, Any], drop: float) -> Any:
+        """What is known of each region, and with what lies one border away, and two: (n, HIDDEN * (1 + LEVELS))."""
         relu, dropout = torch.relu, torch.nn.functional.dropout
         nodes = dropout((part["nodes"] - self.mean) / self.spread, drop, self.training)
         if self.training:  # no kind of value is relied on alone
@@ -383,7 +386,10 @@ class Net(torch.nn.Module):  # type: ignore[misc]
             heard = torch.zeros_like(hidden).index_add_(0, part["here"], told)
             hidden = dropout(hidden + relu(upd(torch.cat([hidden, heard], 1))), drop, self.training)
             levels.append(hidden)
-        return torch.nn.functional.normalize(self.out(torch.cat(levels, 1)), dim=1)
+        return torch.cat(levels, 1)
+
+    def place(self, part: dict[str, Any], drop: float) -> Any:
+        return torch.nn.functional.normalize(self.out(self.levels(part, drop)), dim=1)
 
     def forward(self, asked: dict[str, Any], known: list[dict[str, Any]], colors: int, drop: float) -> Any:
         """Share of each colour for each region, (n, colours)."""
@@ -412,7 +418,7 @@ def slim(item: dict[str, Any]) -> dict[str, Any]:
     return kept | {which: [tensors(part) for part in item[which]] for which in ("known", "asked")}
 
 
-def restore(net: Any, arrays: dict[str, NDArray[Any]], member: int) -> None:
+def restore(net: Any, arrays: graph.Weights, member: int) -> None:
     """Give a network, whose `mean` and `spread` stand, the weights that `write` made of another, which may have fewer
     hidden values: it says the same then, since nothing hears the new ones yet."""
     state = {}
@@ -436,7 +442,7 @@ def train(
     made: list[dict[str, Any]],
     unknown: list[dict[str, Any]],
     seed: int,
-    start: dict[str, NDArray[Any]] | None = None,
+    start: graph.Weights | None = None,
 ) -> Any:
     """Learn from all items but each twentieth, from the weights `start` on; how well it does on those and on the unknown ones is printed."""
     torch.manual_seed(seed)
@@ -520,20 +526,38 @@ def found_in(net: Any, items: list[dict[str, Any]]) -> float:
 
 
 def write(nets: list[Any], path: Path) -> None:
-    """The weights as graph.embed wants them: (in, out), half precision, the inputs' scale within the first layer."""
-    halved = {}
+    """The weights as graph.embed wants them: (in, out), the inputs' scale within the first layer."""
+    every: dict[str, NDArray[Any]] = {}
     for member, net in enumerate(nets):
-        state = {name: value.double() for name, value in net.state_dict().items()}
-        state["inp.weight"] = state["inp.weight"] / net.spread.double()
-        state["inp.bias"] = state["inp.bias"] - state["inp.weight"] @ net.mean.double()
-        for name, value in state.items():
-            array = value.numpy()
-            halved[f"{member}.{name}"] = (array.T if array.ndim == 2 else array).astype(np.float16)
-    save(halved, path)
+        every |= arrays_of(net, member)
+    save(every, path)
 
 
-def save(arrays: dict[str, Any], path: Path) -> None:
-    path.write_bytes(packed({name: arrays[name] for name in sorted(arrays)}, level=9))
+def arrays_of(net: Any, member: int) -> dict[str, NDArray[Any]]:
+    """The weights of one network as graph.embed wants them."""
+    state = {name: value.double() for name, value in net.state_dict().items()}
+    state["inp.weight"] = state["inp.weight"] / net.spread.double()
+    state["inp.bias"] = state["inp.bias"] - state["inp.weight"] @ net.mean.double()
+    return {
+        f"{member}.{name}": value.numpy().T if value.ndim == 2 else value.numpy()
+        for name, value in state.items()
+    }
+
+
+def save(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write weights as graph.weights_of reads them: large matrices as bytes, the rest in half precision."""
+    stored: dict[str, NDArray[Any]] = {}
+    for name in sorted(arrays):
+        array = arrays[name].astype(np.float32)
+        if array.ndim == 2 and array.size >= LARGE:
+            scale = np.maximum(np.abs(array).max(axis=1, keepdims=True) / 127, 1e-7).astype(np.float16)
+            stored[name] = (
+                np.rint(array / np.maximum(scale.astype(np.float32), 1e-7)).clip(-127, 127).astype(np.int8)
+            )
+            stored[name + graph.SCALE] = scale
+        else:
+            stored[name] = array.astype(np.float16)
+    path.write_bytes(packed(stored, level=9))
 
 
 def main() -> None:
@@ -556,7 +580,7 @@ def main() -> None:
                 print(f"{count + 1} of {len(plan)}: {done.result()}", flush=True)
         return
     items, others = ([slim(item) for item in measured(chosen.folder, first)] for first in ("m", "held"))
-    start = unpacked(chosen.start.read_bytes()) if chosen.start is not None else None
+    start = graph.weights_of(chosen.start.read_bytes()) if chosen.start is not None else None
     write([train(items, others, seed, start) for seed in range(graph.MEMBERS)], chosen.out)
 
 

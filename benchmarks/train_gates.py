@@ -2,7 +2,7 @@
 
     python benchmarks/train_gates.py FOLDER METRIC.npz OUT.npz [--start OLD.npz --epochs 3 --rate 1.5e-3]
 
-FOLDER is what `benchmarks/train_flats.py measure` made, METRIC what its `metric` made. Needs PyTorch; some ten minutes on one core.
+FOLDER is what `benchmarks/train_flats.py measure` made, METRIC what `benchmarks/train_attention.py` made. Needs PyTorch; some ten minutes on one core.
 
 The gates say how much each vote counts for a region, how much a region tells those around it, and how much it heeds
 of what lies above, below, beside, some steps away and elsewhere in its panel, and of what touches it. They are trained with
@@ -12,7 +12,7 @@ from all others: on the style for choosing it gave .865 where this gave .871. Te
 says how much speaks for one colour on both sides, by the places of the two regions, gave .830 where there is .833 on 60 pages of that style, and one part
 in a hundred more of the pixels of the sample chapter.) Those in the package were trained before strings and focus lines were drawn into the
 series for gates (trained anew they gave as much), and then went on with --start on the series "own", those of other hands, ten of each invented kind, and
-those whose names end with "scene". Trained on model sheets, too, they gave .850 and .878 where there is .856 and .885 from
+those whose names end with "scene"; and once more so with attention, which the same from the start did as well. Trained on model sheets, too, they gave .850 and .878 where there is .856 and .885 from
 sheets and from pages.
 """
 
@@ -33,7 +33,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the scri
 from benchmarks.train_flats import Descent, measured, save, seen_anew
 
 from batch_processing.backends.flats import assign, graph, references
-from batch_processing.backends.flats.arrays import unpacked
 
 torch: Any = importlib.import_module("torch")
 
@@ -67,7 +66,7 @@ def unrolled(item: dict[str, Any], metric: graph.Weights) -> dict[str, Any]:
     around = []
     for one in studied:
         color = torch.eye(k)[torch.from_numpy(one.color).long()]
-        place = torch.from_numpy(graph.embed(one.seen, metric))
+        place = torch.from_numpy(graph.embed(one.seen, metric).place)
         around.append((ways_of(one.seen), place, color, torch.from_numpy(~(one.paper & places))))
     # What no reference shows nothing can vote for.
     shown = np.bincount(known.region_color, minlength=k).astype(bool)
@@ -187,7 +186,7 @@ def train(
     items: list[dict[str, Any]],
     others: list[dict[str, Any]],
     sharpness: tuple[float, float],
-    start: dict[str, NDArray[Any]] | None,
+    start: graph.Weights | None,
     epochs: int,
     rate: float,
 ) -> Any:
@@ -233,7 +232,7 @@ def arrays_of(net: Any) -> dict[str, NDArray[np.float16]]:
     }
 
 
-def restore(net: Any, arrays: dict[str, NDArray[Any]]) -> None:
+def restore(net: Any, arrays: graph.Weights) -> None:
     """Give gates the weights that arrays_of made of others."""
     state = {}
     for name, fresh in net.state_dict().items():
@@ -255,10 +254,10 @@ def main() -> None:
     items, others = (
         [unrolled(item, metric) for item in measured(chosen.folder, first)] for first in ("g", "held")
     )
-    start = unpacked(chosen.start.read_bytes()) if chosen.start is not None else None
+    start = graph.weights_of(chosen.start.read_bytes()) if chosen.start is not None else None
     sharpness = graph.sharpness(metric)
     gates = arrays_of(train(items, others, sharpness, start, chosen.epochs, chosen.rate))
-    save(unpacked(chosen.metric.read_bytes()) | gates, chosen.out)
+    save(dict(metric) | gates, chosen.out)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class FlatsBackend:
     """See base.Backend for the contract and this package's text for what it promises."""
 
     name = "flats"
-    version = "22"
+    version = "23"
     needs_references = True
     exclusive = False
 

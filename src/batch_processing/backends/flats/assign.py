@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import graph
+from . import attention, graph
 from .alternation import alternated
 from .references import Knowledge
 from .structure import Structure
@@ -198,11 +198,11 @@ class Votes:
     region: NDArray[np.float64]
     point: NDArray[np.float64]
     kind: NDArray[np.float64]
-    """By the learned metric."""
+    """By the learned metric, and by attention that begins with it."""
     heard: NDArray[np.float64]
     """How much of a vote `point` is, 0 to 1: 0 for a region without points."""
     told: NDArray[np.float64]
-    """How well the references tell things like it, 0 to 1: the mean of Knowledge.region_told over those that `kind` is of."""
+    """How well the references tell things like it, 0 to 1: the mean of Knowledge.region_told over those that the metric finds alike."""
     place: NDArray[np.float32]
     """Each region's place in the learned metric, see graph.embed."""
     like: NDArray[np.float32]
@@ -297,12 +297,23 @@ def votes_on(seen: graph.Look, known: Knowledge, weights: graph.Weights | None =
     n = len(seen.regions)
     index, weight = _nearest(seen.regions @ known.region_turn, known.region_rows, NEIGHBORS, WIDTH)
     point, heard = _point_votes(seen, known, n)
-    place = graph.embed(seen, weights)
+    placed = graph.embed(seen, weights)
+    place = placed.place
     like = place @ known.region_place.astype(np.float32).T
     region = _tally(known.region_color[index], weight, len(known.rgb))
     part = _parts(like, known, 0.0, graph.sharpness(weights))
     told = np.asarray(part @ known.region_told.astype(np.float32), np.float64)
-    return Votes(region, point, _by_color(part, known), heard, told, place, like)
+    return Votes(region, point, _read(seen, placed, known, weights), heard, told, place, like)
+
+
+def _read(
+    seen: graph.Look, placed: graph.Placed, known: Knowledge, weights: graph.Weights | None
+) -> NDArray[np.float64]:
+    """The votes of attention, which begins with what the first network of the metric says."""
+    like = placed.first @ graph.first_member(known.region_place).T
+    vote = _by_color(_parts(like, known, 0.0, graph.sharpness(weights, 1)), known)
+    those = attention.Known(known.region_keys, known.region_context, known.region_color, known.region_share)
+    return attention.read(seen, placed.levels, vote, those, weights)
 
 
 def _point_votes(
@@ -403,10 +414,10 @@ def _softmax(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(up / up.sum(axis=1, keepdims=True))
 
 
-SURE = (0.450, 0.516, 0.163, 0.429, -0.546, 3.726, -0.124, -0.058, 1.979, 0.656, -4.668)
+SURE = (0.387, 0.407, -0.106, 0.436, -0.435, 2.775, -0.002, -0.026, 3.636, 0.580, -3.644)
 """A logistic regression of `evidence` on whether the region's colour was right, the constant last, where the metric is
 trusted; fitted by benchmarks/fit_confidence.py on drawings that the metric had not seen."""
-SURE_UNTRUSTED = (-0.064, -0.386, -0.472, 1.579, 0.433, 0.514, -0.193, 0.155, 0.544, -0.045, -1.459)
+SURE_UNTRUSTED = (-0.063, -0.228, -0.097, 2.382, 0.324, 0.877, -0.458, 0.147, 0.399, 0.146, -1.759)
 """The same where it is not, of paintings."""
 
 

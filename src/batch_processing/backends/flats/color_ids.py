@@ -87,13 +87,17 @@ def _merged(known: Knowledge, row_of: NDArray[np.intp], count: int) -> Knowledge
     rising = np.argsort(known.share, kind="stable")
     rgb[row_of[rising]] = known.rgb[rising]
     rgb[0] = known.rgb[0]
-    around = known.region_around.astype(np.float32) @ (weight > 0)
+    around, context = (
+        (each.astype(np.float32) @ (weight > 0)).astype(each.dtype)
+        for each in (known.region_around, known.region_context)
+    )
     return replace(
         known,
         rgb=rgb,
         share=share.astype(np.float32),
         touch=(weight.T @ known.touch @ weight).astype(np.float32),
         region_color=row_of[known.region_color].astype(np.int32),
-        region_around=around.astype(known.region_around.dtype),
+        region_around=around,
+        region_context=context,
         point_color=row_of[known.point_color].astype(np.int32),
     )

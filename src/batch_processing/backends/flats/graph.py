@@ -271,6 +271,8 @@ def _half_widths(drawn: Ink, labels: regions.Labels, n: int) -> NDArray[np.float
 
 
 Weights = Mapping[str, NDArray[np.float32]]
+SCALE = ".scale"
+"""How the name of what the rows of a matrix are multiplied with ends."""
 
 
 @lru_cache(maxsize=1)
@@ -279,8 +281,13 @@ def _weights() -> Weights:
 
 
 def weights_of(packed: bytes) -> Weights:
-    """The weights that a file holds."""
-    return {name: array.astype(np.float32) for name, array in unpacked(packed).items()}
+    """The weights that a file holds: of large matrices bytes, and what each row of them is multiplied with."""
+    stored = unpacked(packed)
+    scale = {name.removesuffix(SCALE): stored.pop(name) for name in list(stored) if name.endswith(SCALE)}
+    return {
+        name: array.astype(np.float32) * scale.get(name, np.float32(1)).astype(np.float32)
+        for name, array in stored.items()
+    }
 
 
 def facts_of(seen: Look) -> Rows:
@@ -288,23 +295,47 @@ def facts_of(seen: Look) -> Rows:
     return np.concatenate([seen.nodes, seen.shown, seen.outlined], axis=1)
 
 
-def embed(seen: Look, weights: Weights | None = None) -> Rows:
-    """Each region's place in the learned metric, (n, PLACE_WIDTH), of length 1: those of MEMBERS networks that were
-    trained alike from other beginnings, side by side, so that a product of two is the mean of theirs. `weights` are
-    others than those of the package."""
-    every = _weights() if weights is None else weights
+def weights_or_own(weights: Weights | None) -> Weights:
+    """These, or without any those of the package."""
+    return _weights() if weights is None else weights
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What the learned metric makes of n regions."""
+
+    place: Rows
+    """(n, PLACE_WIDTH), of length 1: the places of MEMBERS networks that were trained from other beginnings, side by side,
+    so that a product of two is the mean of theirs."""
+    levels: Rows
+    """(n, LEVELS * HIDDEN): what the first network knows of each region, and with what lies one border away, and two; `attention`
+    goes on from there."""
+
+    @property
+    def first(self) -> Rows:
+        """The places of the first network alone, of length 1, (n, PLACE_WIDTH / MEMBERS)."""
+        return first_member(self.place)
+
+
+def first_member(place: NDArray[Any]) -> Rows:
+    """What the first network has of these places in the metric, of length 1."""
+    return place[:, : PLACE_WIDTH // MEMBERS].astype(np.float32) * np.float32(MEMBERS**0.5)
+
+
+def embed(seen: Look, weights: Weights | None = None) -> Placed:
+    """Each region's place in the learned metric. `weights` are others than those of the package."""
+    every = weights_or_own(weights)
     nodes = facts_of(seen)
     first = np.flatnonzero(np.diff(seen.here, prepend=-1))
-    members = members_of(every)
-    places = [_place(seen, nodes, first, every, f"{member}.") for member in range(members)]
-    return np.concatenate(places, axis=1) * np.float32(members**-0.5)
+    members = [_placed(seen, nodes, first, every, f"{member}.") for member in range(MEMBERS)]
+    return Placed(
+        np.concatenate([place for _, place in members], axis=1) * np.float32(MEMBERS**-0.5), members[0][0]
+    )
 
 
-def members_of(weights: Weights) -> int:
-    return sum(name.endswith(".inp.weight") for name in weights)
-
-
-def _place(seen: Look, nodes: Rows, first: NDArray[np.int64], weights: Weights, member: str) -> Rows:
+def _placed(
+    seen: Look, nodes: Rows, first: NDArray[np.int64], weights: Weights, member: str
+) -> tuple[Rows, Rows]:
     w = {name.removeprefix(member): weight for name, weight in weights.items() if name.startswith(member)}
     hidden = np.maximum(nodes @ w["inp.weight"] + w["inp.bias"], 0)
     hidden = np.maximum(hidden @ w["h2.weight"] + w["h2.bias"], 0) + hidden
@@ -319,8 +350,10 @@ def _place(seen: Look, nodes: Rows, first: NDArray[np.int64], weights: Weights, 
         both = np.concatenate([hidden, heard], axis=1)
         hidden = hidden + np.maximum(both @ w[f"upd.{level}.weight"] + w[f"upd.{level}.bias"], 0)
         levels.append(hidden)
-    out = np.concatenate(levels, axis=1) @ w["out.weight"] + w["out.bias"]
-    return np.asarray(out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6), np.float32)
+    known = np.concatenate(levels, axis=1)
+    out = known @ w["out.weight"] + w["out.bias"]
+    place = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
+    return known, np.asarray(place, np.float32)
 
 
 @dataclass(frozen=True)
@@ -433,10 +466,10 @@ def balance() -> tuple[float, float, float]:
     return float(w["area"].item()), float(w["open"].item()), float(w["touch"].item())
 
 
-def sharpness(weights: Weights | None = None) -> tuple[float, float]:
-    """By how much the product of two places counts in a softmax, and the logarithm of a reference's area. `weights` are
-    others than those of the package."""
-    w = _weights() if weights is None else weights
-    members = [f"{member}." for member in range(members_of(w))]
+def sharpness(weights: Weights | None = None, count: int = MEMBERS) -> tuple[float, float]:
+    """By how much the product of two places counts in a softmax, and the logarithm of a reference's area, where the first
+    `count` networks are heard. `weights` are others than those of the package."""
+    w = weights_or_own(weights)
+    members = [f"{member}." for member in range(count)]
     product = np.mean([np.exp(w[f"{member}tau"].item()) for member in members])
     return float(product), float(np.mean([w[f"{member}prior"].item() for member in members]))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import describe, graph, ink, structure
+from . import attention, describe, graph, ink, structure
 from .arrays import packed
 from .assign import WHY
 from .color_ids import Palette
@@ -39,8 +39,12 @@ class Memory:
     region_share: NDArray[np.float32]
     region_id: NDArray[np.int32]
     region_rgb: NDArray[np.uint8]
+    region_keys: NDArray[np.float16]
+    """What other pages attend to, see attention.heard."""
+    region_context: NDArray[np.float16]
+    """The colours that each region has heard of for that, (R, attention.CONTEXTS, C),"""
     region_around: NDArray[np.float16]
-    """The colours around each region, (R, graph.AROUND, C), and the palette ids of the C colours."""
+    """the colours around each, (R, graph.AROUND, C), and the palette ids of the C colours."""
     around_id: NDArray[np.int32]
     point_rows: NDArray[np.float16]
     point_id: NDArray[np.int32]
@@ -80,19 +84,20 @@ def _of_strip(
     chosen = chosen[np.argsort(-what.area[chosen], kind="stable")]
     color = flatted.color[whole]
     used, row = np.unique(color, return_inverse=True)
-    place = graph.embed(seen)
-    around = graph.surroundings(
-        graph.walks(seen), np.eye(len(used), dtype=np.float32)[row], graph.sent(place)
-    )
+    placed, own = graph.embed(seen), np.eye(len(used), dtype=np.float32)[row]
+    around = graph.surroundings(graph.walks(seen), own, graph.sent(placed.place))
+    heard = attention.heard(seen, placed.levels, own)
     home = seen.home
     inside = wanted[whole[home]]
     of_point = color[home[inside]]
     return Memory(
         seen.regions[chosen].astype(np.float16),
-        place[chosen].astype(np.float16),
+        placed.place[chosen].astype(np.float16),
         (what.area[chosen] / labels.size).astype(np.float32),
         flatted.ids[color[chosen]],
         flatted.rgb[color[chosen]],
+        heard.keys[chosen].astype(np.float16),
+        heard.context[chosen].astype(np.float16),
         around[chosen].astype(np.float16),
         flatted.ids[used],
         seen.points[inside].astype(np.float16),
@@ -123,10 +128,14 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
     region_color = np.array([row_of[i] for i in memory.region_id.tolist()], np.int32)
     point_color = np.array([row_of[i] for i in memory.point_id.tolist()], np.int32)
     # The references' shares stand for themselves; a new colour has its share of what was learned.
-    around = np.zeros((len(region_color), graph.AROUND, k), np.float16)
     met = np.isin(memory.around_id, ids)
-    around[..., [row_of[i] for i in memory.around_id[met].tolist()]] = memory.region_around[..., met]
-    before = np.pad(known.region_around, ((0, 0), (0, 0), (0, more)))
+    columns = [row_of[i] for i in memory.around_id[met].tolist()]
+
+    def beside(before: NDArray[Any], learned: NDArray[Any]) -> NDArray[Any]:
+        mine = np.zeros((*learned.shape[:2], k), np.float16)
+        mine[..., columns] = learned[..., met]
+        return np.concatenate([np.pad(before, ((0, 0), (0, 0), (0, more))), mine])
+
     learned = np.bincount(point_color, minlength=k) / max(1, len(point_color))
     touch = np.ones((k, k), np.float32)
     touch[: k - more, : k - more] = known.touch
@@ -140,7 +149,9 @@ def recalled(known: Knowledge, palette: Palette, memory: Memory) -> tuple[Knowle
         region_place=np.concatenate([known.region_place, memory.region_place]),
         region_share=np.concatenate([known.region_share, memory.region_share]),
         region_told=np.concatenate([known.region_told, _as_told(known, len(region_color))]),
-        region_around=np.concatenate([before, around]),
+        region_around=beside(known.region_around, memory.region_around),
+        region_keys=np.concatenate([known.region_keys, memory.region_keys]),
+        region_context=beside(known.region_context, memory.region_context),
         burst=np.pad(known.burst, (0, more)),
         point_rows=_below(known.point_rows, memory.point_rows, known.point_turn),
         point_color=np.concatenate([known.point_color, point_color]),
@@ -165,6 +176,8 @@ def _together(parts: list[Memory]) -> Memory:
         np.zeros(0, np.float32),
         np.zeros(0, np.int32),
         np.zeros((0, 3), np.uint8),
+        np.zeros((0, attention.KEY_WIDTH), np.float16),
+        np.zeros((0, attention.CONTEXTS, 0), np.float16),
         np.zeros((0, graph.AROUND, 0), np.float16),
         np.zeros(0, np.int32),
         np.zeros((0, describe.POINT_WIDTH), np.float16),
@@ -172,18 +185,26 @@ def _together(parts: list[Memory]) -> Memory:
         np.zeros((0, 3), np.uint8),
     )
     ids = np.unique(np.concatenate([part.around_id for part in [empty, *parts]]))
-    same = [replace(part, region_around=_by_id(part, ids), around_id=ids[:0]) for part in [empty, *parts]]
+    same = [
+        replace(
+            part,
+            region_context=_by_id(part.region_context, part.around_id, ids),
+            region_around=_by_id(part.region_around, part.around_id, ids),
+            around_id=ids[:0],
+        )
+        for part in [empty, *parts]
+    ]
     together = Memory(
         *(np.concatenate([getattr(part, field.name) for part in same]) for field in fields(Memory))
     )
     return replace(together, around_id=ids)
 
 
-def _by_id(part: Memory, ids: NDArray[np.int32]) -> NDArray[np.float16]:
-    """A memory's surroundings with a column for each of `ids`, ascending."""
-    around = np.zeros((*part.region_around.shape[:2], len(ids)), np.float16)
-    around[..., np.searchsorted(ids, part.around_id)] = part.region_around
-    return around
+def _by_id(heard: NDArray[np.float16], own: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.float16]:
+    """Colours that regions have heard of, a column for each of the ids `own`, with one for each of `ids`, ascending."""
+    every = np.zeros((*heard.shape[:2], len(ids)), np.float16)
+    every[..., np.searchsorted(ids, own)] = heard
+    return every
 
 
 def _thinned(memory: Memory, most_regions: int, most_points: int) -> Memory:
@@ -195,6 +216,8 @@ def _thinned(memory: Memory, most_regions: int, most_points: int) -> Memory:
         memory.region_share[regions],
         memory.region_id[regions],
         memory.region_rgb[regions],
+        memory.region_keys[regions],
+        memory.region_context[regions],
         memory.region_around[regions],
         memory.around_id,
         memory.point_rows[points],

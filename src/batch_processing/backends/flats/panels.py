@@ -64,7 +64,7 @@ def _looked(
     what = describe.shapes(labels)
     where = structure.find(labels, drawn, what)
     seen = graph.look(drawn, labels, what, where.frame, where.white)
-    return labels, where, graph.embed(seen), what.area
+    return labels, where, graph.embed(seen).place, what.area
 
 
 def covering(panel: Panel, shown: Sequence[NDArray[np.float32]], most: int) -> list[int]:

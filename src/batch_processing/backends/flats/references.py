@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import completion, describe, graph, ink, regions, runs, structure
+from . import attention, completion, describe, graph, ink, regions, runs, structure
 from .arrays import packed
 from .tints import FLAT, Colors, Votes, palette, pieces_of, tinted, tints, votes
 
@@ -49,6 +49,10 @@ class Knowledge:
     these references tell things like it."""
     region_around: NDArray[np.floating[Any]]
     """The colours around each region, (R, graph.AROUND, K), see graph.surroundings."""
+    region_keys: NDArray[np.floating[Any]]
+    """What a page's regions attend to, (R, attention.KEY_WIDTH), see attention.heard,"""
+    region_context: NDArray[np.floating[Any]]
+    """and the colours that each region has heard of for that, (R, attention.CONTEXTS, K)."""
     burst: NDArray[np.float32]
     """What they show between focus lines: the share of each colour, (K,); paper where they show no such lines."""
     metric_trust: NDArray[np.float32]
@@ -73,6 +77,8 @@ class Knowledge:
             "region_share": np.zeros(0, np.float32),
             "region_told": np.zeros(0, np.float16),
             "region_around": np.zeros((0, graph.AROUND, k), np.float16),
+            "region_keys": np.zeros((0, attention.KEY_WIDTH), np.float16),
+            "region_context": np.zeros((0, attention.CONTEXTS, k), np.float16),
             "burst": _paper_alone(k),
             "metric_trust": np.zeros(1, np.float32),
         }
@@ -137,14 +143,20 @@ def summed_up(colors: Colors, taught: list[Studied], weights: graph.Weights | No
     regions_seen = np.concatenate([view.regions for _, view in views])[kept]
     points_seen = np.concatenate([view.points for _, view in views])[kept_points]
     placed = [graph.embed(view, weights) for _, view in views]
-    places_seen = np.concatenate(placed)[kept]
+    places_seen = np.concatenate([each.place for each in placed])[kept]
     shares = np.concatenate([one.share for one, _ in views])[kept]
     # Nothing of it tells left from right: a mirrored view has the same.
     around = [
-        graph.surroundings(graph.walks(one.seen), np.eye(k, dtype=np.float32)[one.color], graph.sent(place))
-        for one, place in zip(taught, placed[::2], strict=True)
+        graph.surroundings(
+            graph.walks(one.seen), np.eye(k, dtype=np.float32)[one.color], graph.sent(each.place)
+        )
+        for one, each in zip(taught, placed[::2], strict=True)
     ]
     surrounds = np.concatenate([part for part in around for _ in range(2)])[kept]
+    heard = [
+        attention.heard(view, each.levels, np.eye(k, dtype=np.float32)[one.color], weights)
+        for (one, view), each in zip(views, placed, strict=True)
+    ]
     # Each panel, and each figure on white, is taken for one that the others are to colour; and where there are several
     # references, each of these for a page.
     every = [_panels_and_figures(one) for one in taught]
@@ -180,6 +192,8 @@ def summed_up(colors: Colors, taught: list[Studied], weights: graph.Weights | No
         shares.astype(np.float32),
         np.nan_to_num(told).astype(np.float16),
         surrounds.astype(np.float16),
+        np.concatenate([each.keys for each in heard])[kept].astype(np.float16),
+        np.concatenate([each.context for each in heard])[kept].astype(np.float16),
         (burst / burst.sum()).astype(np.float32) if burst.any() else _paper_alone(k),
         np.array([trust], np.float32),
     )
