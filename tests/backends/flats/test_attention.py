@@ -65,6 +65,17 @@ def test_the_order_of_what_references_show_does_not_matter(seed: int) -> None:
     assert np.allclose(again, found, atol=1e-4)
 
 
+def test_what_a_person_says_is_heard_by_others() -> None:
+    page, placed, vote, known = job_of(5)
+    nothing = attention.Said(np.zeros(0, np.int64), np.zeros(0, np.int32))
+    found, same = (attention.read(page, placed.levels, vote, known, said=said) for said in (None, nothing))
+    assert np.array_equal(same, found)
+    for color in range(COLORS):
+        said = attention.Said(np.array([1]), np.array([color], np.int32))
+        again = attention.read(page, placed.levels, vote, known, said=said)
+        assert np.abs(np.delete(again - found, 1, axis=0)).max() > 1e-3
+
+
 def test_nobody_hears_itself_and_each_hears_one_share_in_all() -> None:
     page, placed, _, _ = job_of(3)
     n = len(page.share)

@@ -106,6 +106,8 @@ def match(seen: graph.Look, panels: Structure, known: Knowledge) -> Matched:
             np.zeros(n),
             np.zeros((n, graph.PLACE_WIDTH), np.float32),
             np.zeros((n, 0), np.float32),
+            guess,
+            np.zeros((n, 0), np.float32),
         )
     )
     far = float(known.metric_trust[0])
@@ -180,10 +182,32 @@ def _heard(
     rest = (seen, panels, known, matched.votes, weight, matched.balance)
     without = settle(belief, *rest, still, voice)
     hinted = (fixed >= 0) & (fixed < k)
+    if len(known.region_rows):
+        belief += matched.weight[:, [2]] * _changed(matched.votes, seen, known, fixed, hinted)
+    _fix(belief, still, np.zeros(n, np.int32))
     _fix(belief, hinted, np.where(fixed >= k, 0, fixed))
     voice[hinted] = TOLD_BY_HINT
     given = settle(belief, *rest, still | hinted, voice)
     return given, given.argmax(axis=1) != without.argmax(axis=1)
+
+
+def _changed(
+    votes: Votes,
+    seen: graph.Look,
+    known: Knowledge,
+    fixed: NDArray[np.int32],
+    hinted: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """What the votes of attention gain by what was said of the regions `hinted`, (n, k), logarithms."""
+    rows = np.flatnonzero(hinted)
+    said = attention.Said(rows, fixed[rows])
+    before, after = (
+        np.log(
+            floored(attention.read(seen, votes.levels, votes.metric, _attended(known), said=one), KIND_FLOOR)
+        )
+        for one in (None, said)
+    )
+    return np.asarray(after - before)
 
 
 def _fix(belief: NDArray[np.float64], rows: NDArray[np.bool_], color: NDArray[np.int32]) -> None:
@@ -207,6 +231,9 @@ class Votes:
     """Each region's place in the learned metric, see graph.embed."""
     like: NDArray[np.float32]
     """How like a region is to each of the references in the learned metric, (n, R): the cosine of their places."""
+    metric: NDArray[np.float64]
+    """What the metric's first network says, (n, k), and what it knows of each region, see graph.Placed: attention begins with these."""
+    levels: NDArray[np.float32]
 
     def of(self, region: NDArray[np.int64]) -> Votes:
         """Those on these regions, in this order."""
@@ -298,22 +325,19 @@ def votes_on(seen: graph.Look, known: Knowledge, weights: graph.Weights | None =
     index, weight = _nearest(seen.regions @ known.region_turn, known.region_rows, NEIGHBORS, WIDTH)
     point, heard = _point_votes(seen, known, n)
     placed = graph.embed(seen, weights)
-    place = placed.place
+    place, levels = placed.place, placed.levels
     like = place @ known.region_place.astype(np.float32).T
     region = _tally(known.region_color[index], weight, len(known.rgb))
     part = _parts(like, known, 0.0, graph.sharpness(weights))
     told = np.asarray(part @ known.region_told.astype(np.float32), np.float64)
-    return Votes(region, point, _read(seen, placed, known, weights), heard, told, place, like)
+    alone = placed.first @ graph.first_member(known.region_place).T
+    metric = _by_color(_parts(alone, known, 0.0, graph.sharpness(weights, 1)), known)
+    kind = attention.read(seen, levels, metric, _attended(known), weights)
+    return Votes(region, point, kind, heard, told, place, like, metric, levels)
 
 
-def _read(
-    seen: graph.Look, placed: graph.Placed, known: Knowledge, weights: graph.Weights | None
-) -> NDArray[np.float64]:
-    """The votes of attention, which begins with what the first network of the metric says."""
-    like = placed.first @ graph.first_member(known.region_place).T
-    vote = _by_color(_parts(like, known, 0.0, graph.sharpness(weights, 1)), known)
-    those = attention.Known(known.region_keys, known.region_context, known.region_color, known.region_share)
-    return attention.read(seen, placed.levels, vote, those, weights)
+def _attended(known: Knowledge) -> attention.Known:
+    return attention.Known(known.region_keys, known.region_context, known.region_color, known.region_share)
 
 
 def _point_votes(

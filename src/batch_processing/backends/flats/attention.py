@@ -77,15 +77,25 @@ class Known:
     share: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a person said of some of a page's regions."""
+
+    regions: NDArray[np.int64]
+    colors: NDArray[np.int32]
+    """The palette id of each."""
+
+
 def read(
     seen: graph.Look,
     levels: Rows,
     vote: NDArray[np.float64],
     known: Known,
     weights: graph.Weights | None = None,
+    said: Said | None = None,
 ) -> NDArray[np.float64]:
     """Share of each colour for each of a page's regions, (n, k), each row summing to 1; `vote` (n, k) is what the first
-    network of the metric says of it."""
+    network of the metric says of it, and `said` what a person does."""
     w = graph.weights_or_own(weights)
     n, k = vote.shape
     own = np.eye(k, dtype=np.float32)[known.color]
@@ -97,6 +107,8 @@ def read(
         of = _Layer(w, layer)
         share = _softmax(belief)
         share[seen.paper] = np.eye(1, k, dtype=np.float32)
+        if said is not None:
+            share[said.regions] = np.eye(k, dtype=np.float32)[said.colors]
         state, context = of.within(state, seen, share)
         rows = of.normal("n2", state)
         theirs = known.context[:, layer * HEADS : (layer + 1) * HEADS].astype(np.float32)
@@ -115,8 +127,8 @@ def read(
                 some = slice(start, start + ROWS)
                 around = (heeded[some, reader, :, None] * mine[some]).reshape(-1, HEADS * k)
                 mass = _softmax(asked[some, reader] @ key + around @ theirs + prior)
-                said = mass @ own
-                belief[some] += loud[some, [reader]] * np.log((1 - READ_FLOOR) * said + READ_FLOOR / k)
+                colors = mass @ own
+                belief[some] += loud[some, [reader]] * np.log((1 - READ_FLOOR) * colors + READ_FLOOR / k)
                 taken[some, part] = mass @ value
         state = of.thought(state + of.linear("co", taken))
     return np.asarray(_softmax(belief), np.float64)
