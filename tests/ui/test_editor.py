@@ -116,7 +116,8 @@ def test_strokes_part_a_region_in_its_place_and_the_eraser_joins_it(window: Open
     editor.page.keyboard.press("b")
     editor.own(PINK)
     editor.drag((30, 40), (30, 90))
-    until(lambda: editor.shown(left) == RGB and editor.shown(right) == RGB)
+    # The first stroke on a page has it looked at anew, which takes long where much else is going on.
+    until(lambda: editor.shown(left) == RGB and editor.shown(right) == RGB, 60)
     editor.own("#14968c")
     editor.drag((470, 40), (470, 90))
     until(lambda: editor.shown(right) == (20, 150, 140))
