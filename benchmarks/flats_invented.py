@@ -98,14 +98,33 @@ HEAD_AT = {
 """How far down a head is, and half of its height from least to most, as parts of SIZE."""
 
 
+HAIRCUTS, OUTFITS = 12, 8
+"""How many of these one hand has."""
+
+
 def figure(
-    identity: list[int], variant: int, colors: list[Rgb], part: Part, *, back: bool = False
+    identity: list[int],
+    variant: int,
+    colors: list[Rgb],
+    part: Part,
+    *,
+    back: bool = False,
+    hand: list[int] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A character, (SIZE, SIZE, 3), and where it is: the same `identity` gives the same one, `variant` its expression; `back` shows
     it from behind.
 
-    `colors` are those of skin, hair, clothes, and three things that it may wear."""
-    rng, mood = np.random.default_rng(identity), np.random.default_rng([*identity, variant, 1])
+    `colors` are those of skin, hair, clothes, and three things that it may wear. Without a `hand` characters have nothing in common;
+    those of one hand have the same head, face and build, one of HAIRCUTS, one of OUTFITS, and perhaps a hat or a beard of their own."""
+    mood = np.random.default_rng([*identity, variant, 1])
+    own = np.random.default_rng(identity)
+    cut = dressed = rng = own
+    if hand is not None:
+        rng = np.random.default_rng(hand)
+        cut, dressed = (
+            np.random.default_rng([*hand, kind, int(own.integers(many))])
+            for kind, many in ((1, HAIRCUTS), (2, OUTFITS))
+        )
     skin, hair, clothes, first, second, third = colors
     canvas = _Canvas()
     down, size = HEAD_AT[part]
@@ -114,11 +133,11 @@ def figure(
     face = _ring(x, y, at.rx, ry, _waves(rng, 3, 0.03), at.power)
     low = np.maximum(0, (face[:, 1] - y) / ry)
     face[:, 0] = x + (face[:, 0] - x) * (1 - float(rng.uniform(0, 0.35)) * low)
-    bald = not _behind(canvas, rng, at, hair)
+    bald = not _behind(canvas, cut, at, hair)
     if part is Part.BUST:
-        _shoulders(canvas, rng, at, skin, clothes, second)
+        _shoulders(canvas, dressed, at, skin, clothes, second)
     elif part is Part.BODY:
-        _body(canvas, rng, mood, at, colors)
+        _body(canvas, dressed, mood, at, colors)
     if rng.random() < 0.6:
         far, big = float(rng.uniform(0.95, 1.1)), float(rng.uniform(0.15, 0.32))
         for side in (-1, 1):
@@ -126,21 +145,21 @@ def figure(
     head = canvas.fill(face, skin)
     # From behind a face is drawn where nobody sees it, so that chance goes on as it does from the front.
     front = _Canvas() if back else canvas
-    if rng.random() < 0.25:
-        _beard(front, rng, at, head, hair, third)
+    if own.random() < 0.25:
+        _beard(front, own, at, head, hair, third)
     _face(front, rng, mood, at, third)
-    haired = not bald or rng.random() < 0.5
+    haired = not bald or cut.random() < 0.5
     if haired:
-        _fringe(front, rng, at, hair)
+        _fringe(front, cut, at, hair)
     if back and haired:
         canvas.fill(_ring(x, y, 1.1 * at.rx, 1.12 * ry, power=max(2.0, at.power * 0.8)), hair)
-    if rng.random() < 0.2:  # a hat or a band
-        brim = float(rng.uniform(-0.8, -0.4))
-        if rng.random() < 0.5:
-            hat = _ring(x, y + brim * ry, 1.2 * at.rx, float(rng.uniform(0.6, 1.1)) * ry)
+    if own.random() < 0.2:  # a hat or a band
+        brim = float(own.uniform(-0.8, -0.4))
+        if own.random() < 0.5:
+            hat = _ring(x, y + brim * ry, 1.2 * at.rx, float(own.uniform(0.6, 1.1)) * ry)
             hat[:, 1] = np.minimum(hat[:, 1], y + brim * ry)
             canvas.fill(hat, first)
-        wide, high = float(rng.uniform(1.1, 1.6)) * at.rx, float(rng.uniform(0.08, 0.2)) * ry
+        wide, high = float(own.uniform(1.1, 1.6)) * at.rx, float(own.uniform(0.08, 0.2)) * ry
         canvas.fill(_ring(x, y + brim * ry, wide, high), second)
     return canvas.rgb, canvas.there > 0
 

@@ -44,6 +44,8 @@ CHOSEN = ("dylan",)
 JUDGED = ("micah", "miniavs")
 INVENTED = {"heads": invented.Part.HEAD, "busts": invented.Part.BUST, "bodies": invented.Part.BODY}
 """Of flats_invented.py, for learning too: these need no sprites."""
+ONE_HAND = 1000
+"""Casts of invented figures from which on those of a series are by one hand, as those of other hands are."""
 HEADS = ("bigsmile", "bigears", "dylan", "heads")
 """Styles whose figures are heads: they get a neck and shoulders of our own."""
 CHARACTERS, VARIANTS = 4, 6
@@ -104,7 +106,9 @@ class Cast:
         identity = [sum(self.style.encode()), self.number, character]
         if self.style in INVENTED:
             colors = _colors_of_one(identity)
-            return _boxed(*invented.figure(identity, variant, colors, INVENTED[self.style], back=back))
+            hand = identity[:2] if self.number >= ONE_HAND else None
+            part = INVENTED[self.style]
+            return _boxed(*invented.figure(identity, variant, colors, part, back=back, hand=hand))
         seen = figure(self.sprites / f"{self.style}_s{self.number}c{character}v{variant}_c.png")
         if not self.bend:
             return seen

@@ -9,7 +9,7 @@ A step takes a page and the references of its series, as those of the metric do;
 stands for the page, and the others tell it. The loss is that of the metric, of the colours after the last layer and, by a fifth, of
 those before the first and after each other. Each process has its share of the series, and each step takes the mean of their gradients.
 
-Those in the package had EPOCHS of all series named m; they went on from a network that had three, in which readers attended to the paper of references
+Those in the package had EPOCHS of all series named m but those by one hand (casts from 1000 on); they went on from a network that had three, in which readers attended to the paper of references
 as well, and kept of it the metric and the first layer. On series for gates, with much on their pages and with little, .683 and .850 are right after these, and
 .638 and .844 after two of them.
 """
