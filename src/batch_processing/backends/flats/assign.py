@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from . import attention, graph
 from .alternation import alternated
+from .attention import softmax
 from .references import Knowledge
 from .structure import Structure
 
@@ -198,7 +199,8 @@ def _changed(
     fixed: NDArray[np.int32],
     hinted: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """What the votes of attention gain by what was said of the regions `hinted`, (n, k), logarithms."""
+    """What the votes of attention gain by what was said of the regions `hinted`, (n, k), logarithms. Both are read anew, as strokes may
+    have parted regions since `votes` were taken."""
     rows = np.flatnonzero(hinted)
     said = attention.Said(rows, fixed[rows])
     before, after = (
@@ -360,7 +362,7 @@ def _parts(
     """How much each reference region votes on each region by the learned metric, (n, R), a softmax as it was trained; `more`
     is added to it."""
     product, area = sharpness
-    return _softmax(like * product + area * np.log(known.region_share + 1e-5) + more)
+    return softmax(like * product + area * np.log(known.region_share + 1e-5) + more)
 
 
 def _by_color(part: NDArray[Any], known: Knowledge) -> NDArray[np.float64]:
@@ -396,7 +398,7 @@ def settle(
 
     n = len(belief)
     a, b, length, bare = seen.a, seen.b, seen.length, seen.bare
-    share = _softmax(belief)
+    share = softmax(belief)
     if not a.size:
         return share
     whole = np.bincount(np.concatenate([a, b]), np.concatenate([length, length]), minlength=n)
@@ -429,13 +431,8 @@ def settle(
             mine = (np.sqrt(around) * read[..., None]).reshape(n, -1)
             scene = _by_color(_parts(look, known, mine @ theirs, sharpness), known)
             wish += weight[:, [0]] * np.log(floored(scene, KIND_FLOOR))
-        share = 0.5 * share + 0.5 * _softmax(belief + np.where(still[:, None], 0, wish))
+        share = 0.5 * share + 0.5 * softmax(belief + np.where(still[:, None], 0, wish))
     return alternated(share, belief, line_graph, lift)
-
-
-def _softmax(values: NDArray[Any]) -> NDArray[Any]:
-    up = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(up / up.sum(axis=1, keepdims=True))
 
 
 SURE = (0.387, 0.407, -0.106, 0.436, -0.435, 2.775, -0.002, -0.026, 3.636, 0.580, -3.644)

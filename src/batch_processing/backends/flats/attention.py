@@ -10,6 +10,7 @@ colours are compared and passed on, never looked at. Trained by `benchmarks/trai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,12 +69,13 @@ def heard(seen: graph.Look, levels: Rows, color: Rows, weights: graph.Weights | 
 
 @dataclass(frozen=True)
 class Known:
-    """R regions of references; views of them, see references.Knowledge."""
+    """R regions of all references together."""
 
-    keys: NDArray[np.floating]
-    context: NDArray[np.floating]
-    """(R, CONTEXTS, k)"""
+    keys: NDArray[np.floating[Any]]
+    context: NDArray[np.floating[Any]]
+    """Both as Heard has them."""
     color: NDArray[np.int32]
+    """Palette id, (R,), and the share of its picture's area."""
     share: NDArray[np.float32]
 
 
@@ -105,7 +107,7 @@ def read(
     state = levels @ w["enter.weight"] + w["enter.bias"] + w["whose"][0]
     for layer in range(LAYERS):
         of = _Layer(w, layer)
-        share = _softmax(belief)
+        share = softmax(belief)
         share[seen.paper] = np.eye(1, k, dtype=np.float32)
         if said is not None:
             share[said.regions] = np.eye(k, dtype=np.float32)[said.colors]
@@ -126,12 +128,12 @@ def read(
             for start in range(0, n, ROWS):
                 some = slice(start, start + ROWS)
                 around = (heeded[some, reader, :, None] * mine[some]).reshape(-1, HEADS * k)
-                mass = _softmax(asked[some, reader] @ key + around @ theirs + prior)
+                mass = softmax(asked[some, reader] @ key + around @ theirs + prior)
                 colors = mass @ own
                 belief[some] += loud[some, [reader]] * np.log((1 - READ_FLOOR) * colors + READ_FLOOR / k)
                 taken[some, part] = mass @ value
         state = of.thought(state + of.linear("co", taken))
-    return np.asarray(_softmax(belief), np.float64)
+    return np.asarray(softmax(belief), np.float64)
 
 
 class _Layer:
@@ -173,7 +175,7 @@ class _Layer:
                 score = asked[head, some] @ key[head].T + np.where(same, near[SAME_PANEL], near[ELSEWHERE])
                 np.add.at(score, (seen.here[edges] - start, seen.there[edges]), tied[edges, head])
                 score[some - start, some] += NOBODY
-                mass = _softmax(score)
+                mass = softmax(score)
                 context[some, head] = mass @ color
                 taken[some, head] = mass @ value[head]
         return state + self.linear("o", taken.reshape(n, WIDTH)), context
@@ -182,6 +184,7 @@ class _Layer:
         return state + self.linear("down", np.maximum(self.linear("up", self.normal("n3", state)), 0))
 
 
-def _softmax(score: Rows) -> Rows:
+def softmax(score: NDArray[Any]) -> NDArray[Any]:
+    """Shares that sum to 1 in each row, by the exponentials of (n, m) scores; of the same type."""
     up = np.exp(score - score.max(axis=1, keepdims=True))
-    return np.asarray(up / up.sum(axis=1, keepdims=True), np.float32)
+    return np.asarray(up / up.sum(axis=1, keepdims=True))

@@ -308,8 +308,8 @@ class Placed:
     """(n, PLACE_WIDTH), of length 1: the places of MEMBERS networks that were trained from other beginnings, side by side,
     so that a product of two is the mean of theirs."""
     levels: Rows
-    """(n, LEVELS * HIDDEN): what the first network knows of each region, and with what lies one border away, and two; `attention`
-    goes on from there."""
+    """What the first network knows of each region by itself, with what lies one border away, and two, side by side; `attention` goes on
+    from there."""
 
     @property
     def first(self) -> Rows:
